@@ -1,0 +1,37 @@
+"""The command `portinf inspect`: what a file holds and who can serve it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from portinf.cli.options import json_option
+
+__all__ = ["command"]
+
+
+@click.command("inspect")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@json_option
+def command(path: Path, as_json: bool) -> None:
+    """Describe an ONNX FILE, or the folder of a packaged model (its newest version).
+
+    Shows names, types, axes, operators, size, provenance, the Triton releases that read it, and for a package whether
+    its files are as they were packaged.
+
+    \b
+    Example:
+      portinf inspect facile.onnx
+      portinf inspect models/facile --json
+    """
+    from portinf.workflow.inspect import inspect_path
+
+    inspection = inspect_path(path)
+    if as_json:
+        click.echo(json.dumps(inspection.to_json(), indent=2, default=str))
+        return
+    from portinf.workflow.inspect_text import render
+
+    click.echo(render(inspection))

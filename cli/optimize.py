@@ -1,0 +1,47 @@
+"""``portinf optimize``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from portinf.cli.options import json_option, tolerance_options
+from portinf.cli.progress import progress_line
+
+__all__ = ["command"]
+
+
+@click.command("optimize")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, metavar="NAME", help="onnxruntime; tensorrt and hls4ml are not there yet.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write.")
+@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="F.npz", help="Samples to compare on.")
+@tolerance_options
+@json_option
+def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
+    """Rewrite MODEL for a target; kept only if it computes the same.
+
+    A model that cannot be improved is returned as it is, byte for byte.
+
+    \b
+    Example:
+      portinf optimize model.onnx --target onnxruntime -o fast.onnx
+    """
+    from portinf.validation import Tolerance
+    from portinf.workflow.optimize import optimize
+
+    tolerance = Tolerance.of(given["rtol"], given["atol"])
+    with progress_line() as progress:
+        result = optimize(model, target, output, inputs=inputs, tolerance=tolerance, progress=progress)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+        return
+    if result.hop is None:
+        click.echo(f"{output}: nothing to improve: the original, byte for byte")
+        return
+    before, after = result.operators
+    click.echo(f"{output}: {before} operators before, {after} after: {', '.join(result.changed)}")
+    click.echo(f"  {result.hop.summary()}")

@@ -1,0 +1,192 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from portinf.errors import UsageError
+
+if TYPE_CHECKING:
+    from portinf.signature import Role
+    from portinf.workflow.convert import ConvertOptions
+    from portinf.workflow.sourcing import SourcingOptions
+
+__all__ = [
+    "convert_options",
+    "json_option",
+    "loading_options",
+    "permission_options",
+    "read_convert_options",
+    "read_sourcing_options",
+    "source_options",
+    "tolerance_options",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout, nothing else there.")
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+def permission_options(function: F) -> F:
+    """Add --allow-pickle and --allow-code."""
+    return _all(
+        click.option("--allow-pickle", is_flag=True, help="Unpickle the model's files: runs code from them."),
+        click.option("--allow-code", is_flag=True, help="Run code from the model file, such as Lambda layers."),
+    )(function)
+
+
+def tolerance_options(function: F) -> F:
+    """Add --rtol and --atol."""
+    return _all(
+        click.option("--rtol", type=float, metavar="R", help="|candidate - reference| <= A + R |reference|; default by type."),
+        click.option("--atol", type=float, metavar="A", help="See --rtol."),
+    )(function)
+
+
+def loading_options(function: F) -> F:
+    """Add what loading a source needs."""
+    return _all(
+        click.option("--weights", type=click.Path(path_type=Path), help="Weights for a factory's model."),
+        click.option(
+            "--inputs",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="SAMPLE.npz",
+            help="Arrays under the model's own input names. Given twice, axes that differ become dynamic.",
+        ),
+        click.option("--signature", metavar="NAME", help="Signature of a SavedModel."),
+        click.option("--input-name", "input_names", multiple=True, metavar="OLD=NEW", help="Rename an input."),
+        click.option("--outputs", metavar="A,B", help="Name the outputs, in the model's order."),
+    )(function)
+
+
+def source_options(function: F) -> F:
+    """Add everything that describes a source."""
+    return _all(
+        loading_options,
+        click.option(
+            "--dynamic",
+            multiple=True,
+            metavar="NAME:AXIS[=LABEL],...",
+            help="Make an axis dynamic; equal labels are one symbol.",
+        ),
+        click.option(
+            "--role",
+            "roles",
+            multiple=True,
+            metavar="NAME=KIND[:AXIS[:GROUPS]]",
+            help="What an input's numbers mean: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Found if not given.",
+        ),
+        click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
+        permission_options,
+    )(function)
+
+
+def convert_options(function: F) -> F:
+    """Add every option of ``portinf convert`` but the output file."""
+    return _all(
+        source_options,
+        tolerance_options,
+        click.option("--opset", type=int, metavar="N", help="ONNX opset to write; default 18."),
+        click.option("--triton-release", metavar="YY.MM", help="Oldest Triton release that must read the result."),
+    )(function)
+
+
+def _pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.rpartition("=")
+        if not sign or not name or not value:
+            raise UsageError(f"{option} {text}: expected {form}")
+        pairs[name] = value
+    return pairs
+
+
+def _dynamic(texts: Sequence[str]) -> dict[tuple[str, int], str]:
+    found: dict[tuple[str, int], str] = {}
+    for part in (part for text in texts for part in text.split(",") if part):
+        match = re.fullmatch(r"(?P<name>.+):(?P<axis>\d+)(=(?P<label>[^=:,]+))?", part)
+        if match is None:
+            raise UsageError(f"--dynamic {part}: expected NAME:AXIS or NAME:AXIS=LABEL, for example x:0=nodes")
+        found[match["name"], int(match["axis"])] = match["label"] or ""
+    return found
+
+
+def _roles(texts: Sequence[str]) -> Mapping[str, Role]:
+    from portinf.signature import Role
+
+    roles: dict[str, Role] = {}
+    for name, value in _pairs(texts, "--role", "NAME=KIND[:AXIS[:GROUPS]]").items():
+        kind, _, rest = value.partition(":")
+        of, _, into = rest.partition(":")
+        if kind not in ("value", "index", "segment", "mask", "row_splits"):
+            raise UsageError(f"--role {name}={value}: no such kind; expected value, index, segment, mask or row_splits")
+        if (kind == "value") == bool(of):
+            raise UsageError(f"--role {name}={value}: expected {'no axis' if of else 'an axis, as ' + kind + ':AXIS'}")
+        roles[name] = Role(kind=kind, of=of or None, into=into or None)  # type: ignore[arg-type]
+    return roles
+
+
+def _minimums(texts: Sequence[str]) -> dict[str, int]:
+    pairs = _pairs(texts, "--minimum", "AXIS=N")
+    for label, value in pairs.items():
+        if not value.isdigit():
+            raise UsageError(f"--minimum {label}={value}: expected a whole number")
+    return {label: int(value) for label, value in pairs.items()}
+
+
+def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
+    """Read what `source_options` (or `loading_options`) parsed; options that the command lacks count as not given.
+
+    Raises:
+        UsageError: a text is not of the form expected.
+    """
+    from portinf.workflow.sourcing import SourcingOptions
+
+    outputs = given.get("outputs")
+    names = [name.strip() for name in outputs.split(",")] if outputs else []
+    if "" in names:
+        raise UsageError(f"--outputs {outputs}: a name is empty; expected A,B")
+    return SourcingOptions(
+        weights=given.get("weights"),
+        inputs=given.get("inputs", ()),
+        dynamic=_dynamic(given.get("dynamic", ())),
+        roles=_roles(given.get("roles", ())),
+        minimums=_minimums(given.get("minimums", ())),
+        input_names=_pairs(given.get("input_names", ()), "--input-name", "OLD=NEW"),
+        outputs=names,
+        signature=given.get("signature"),
+        allow_pickle=bool(given.get("allow_pickle")),
+        allow_code=bool(given.get("allow_code")),
+    )
+
+
+def read_convert_options(given: Mapping[str, Any]) -> ConvertOptions:
+    """Read what `convert_options` parsed.
+
+    Raises:
+        UsageError: a text is not of the form expected.
+    """
+    from portinf.validation import Tolerance
+    from portinf.workflow.convert import ConvertOptions
+
+    return ConvertOptions(
+        sourcing=read_sourcing_options(given),
+        tolerance=Tolerance.of(given.get("rtol"), given.get("atol")),
+        opset=given.get("opset"),
+        triton_release=given.get("triton_release"),
+    )

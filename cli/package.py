@@ -1,0 +1,91 @@
+"""``portinf package``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from portinf.cli.options import convert_options, json_option, read_convert_options
+from portinf.cli.progress import progress_line
+from portinf.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("package")
+@click.argument("source")
+@click.option(
+    "--repository", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Model repository; made if missing."
+)
+@click.option("--name", metavar="NAME", help="Name of the model; default: the stem of SOURCE.")
+@click.option("--version", default="next", show_default=True, metavar="N", help="Number of the version; never overwritten.")
+@click.option(
+    "--max-batch-size",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Rows that the server may join; default 64 if rows are proved independent, else 0.",
+)
+@click.option("--force", is_flag=True, help="Package although the numbers disagree; the manifest says so.")
+@convert_options
+@json_option
+def command(
+    source: str,
+    repository: Path,
+    name: str | None,
+    version: str,
+    max_batch_size: int | None,
+    force: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Put SOURCE into a Triton model repository as one judged version.
+
+    SOURCE is an ONNX file, or anything that "portinf convert" takes, which is
+    then converted first. The version appears in one step, with the official
+    config.pbtxt, checksums and recorded answers; if the numbers disagree, nothing
+    appears and the exit code is 5.
+
+    \b
+    Examples:
+      portinf package facile.onnx --repository models --inputs event.npz
+      portinf package net.py:build --weights net.pt --inputs event.npz \\
+          --repository models --name net --max-batch-size 0
+    """
+    from portinf.workflow.package import PackageOptions, package
+
+    conversion = read_convert_options({**given, "force": force})
+    options = PackageOptions(
+        repository=repository,
+        name=name,
+        version=_version(version),
+        max_batch_size=max_batch_size,
+        force=force,
+        tolerance=conversion.tolerance,
+        recorded=_recorded({"source": source, "max_batch_size": max_batch_size, "force": force, **given}),
+    )
+    with progress_line() as progress:
+        result = package(source, options, conversion, progress)
+    if result.packaged.manifest.forced:
+        click.echo(f"portinf: warning: packaged by --force although the numbers disagree: {result.hop.summary()}", err=True)
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.text())
+
+
+def _version(text: str) -> int | None:
+    if text == "next":
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise UsageError(f"--version {text}: expected 'next' or a whole number from 1 on")
+    return int(text)
+
+
+def _recorded(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, as plain data."""
+    kept = {name: value for name, value in given.items() if value not in (None, (), False)}
+    return {name: [str(v) for v in value] if isinstance(value, tuple) else _plain(value) for name, value in kept.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (bool, int, float, str)) else str(value)

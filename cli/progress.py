@@ -1,0 +1,31 @@
+"""One line on stderr that says what is going on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["progress_line"]
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a step: a spinner on a terminal, a plain line elsewhere, always on stderr."""
+    if not sys.stderr.isatty():
+        last = ""
+
+        def plain(text: str) -> None:
+            nonlocal last
+            head = text.rstrip("0123456789/ ")
+            if head != last:
+                print(f"portinf: {text}", file=sys.stderr, flush=True)
+            last = head
+
+        yield plain
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        yield lambda text: status.update(text.replace("[", "\\["))

@@ -1,0 +1,54 @@
+"""``portinf sample``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from portinf.cli.options import json_option, read_sourcing_options, source_options
+from portinf.cli.progress import progress_line
+from portinf.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("sample")
+@click.argument("source")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="S.npz", help="File to write.")
+@click.option("--size", "sizes", multiple=True, metavar="AXIS=N", help="Length of a dynamic axis.")
+@source_options
+@json_option
+def command(source: str, output: Path, sizes: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Write inputs that fit a model, as a start.
+
+    SOURCE is an ONNX file, a packaged model's folder, or a source as for convert.
+
+    \b
+    Example:
+      portinf sample model.onnx --size batch=16 -o s.npz
+    """
+    from portinf.workflow.sample import sample
+
+    with progress_line() as progress:
+        batch = sample(source, output, _sizes(sizes), read_sourcing_options(given), progress)
+    shapes = {name: list(array.shape) for name, array in batch.inputs.items()}
+    if as_json:
+        types = {name: str(array.dtype) for name, array in batch.inputs.items()}
+        click.echo(json.dumps({"output": str(output), "shapes": shapes, "types": types}, indent=2))
+        return
+    click.echo(f"{output}:")
+    for name, array in batch.inputs.items():
+        click.echo(f"  {name}  {array.dtype} {list(array.shape)}")
+
+
+def _sizes(texts: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text in texts:
+        label, sign, value = text.rpartition("=")
+        if not sign or not value.isdigit():
+            raise UsageError(f"--size {text}: expected AXIS=N, for example batch=16")
+        found[label] = int(value)
+    return found

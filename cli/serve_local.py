@@ -1,0 +1,130 @@
+"""The command `portinf serve-local`: a real Triton on a model repository, without a container."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from portinf.errors import DisagreementError, UsageError
+
+if TYPE_CHECKING:
+    from portinf.serving.launcher import ServeOptions
+
+__all__ = ["command"]
+
+_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
+
+
+@click.command("serve-local")
+@click.argument("repository", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--http-port", type=int, help="Port for HTTP; 0 takes a free one.  [default: 8000, with --check a free one]")
+@click.option("--grpc-port", type=int, help="Port for gRPC; 0 takes a free one.  [default: 8001, with --check a free one]")
+@click.option(
+    "--metrics-port", type=int, help="Port for metrics; 0 takes a free one.  [default: 8002, with --check a free one]"
+)
+@click.option("--check", is_flag=True, help="Replay every model's goldens over HTTP and gRPC, print a table, and stop.")
+@click.option("--prepare", is_flag=True, help="Only make the serving environment.")
+@click.option(
+    "--serving-env", metavar="PATH", type=click.Path(path_type=Path), help="Where the serving environment is or shall be made."
+)
+@click.option("--engine", default="auto", metavar="NAME", help="auto, pytriton, path, docker or apptainer.  [default: auto]")
+@click.option("--image", metavar="NAME", help="Container image for docker or apptainer.")
+@click.option("--load-timeout", type=float, default=300.0, metavar="SECONDS", help="How long loading may take.  [default: 300]")
+@click.option("--json", "as_json", is_flag=True, help="Print endpoints and models, or the report of --check, as JSON.")
+def command(
+    repository: Path | None,
+    http_port: int | None,
+    grpc_port: int | None,
+    metrics_port: int | None,
+    check: bool,
+    prepare: bool,
+    serving_env: Path | None,
+    engine: str,
+    image: str | None,
+    load_timeout: float,
+    as_json: bool,
+) -> None:
+    """Serve the model repository DIR on this machine with a real Triton, until Ctrl-C.
+
+    The folder is served as it is, as a stock container would be given it. Only this machine can reach the server. The
+    first use makes a serving environment in the user's cache folder; see --prepare.
+
+    \b
+    Example:
+      portinf serve-local models
+      portinf serve-local models --check
+    """
+    from portinf.serving.launcher import termination_as_interrupt
+
+    with termination_as_interrupt():
+        if prepare:
+            _prepare(serving_env, as_json)
+            return
+        if repository is None:
+            raise UsageError("name the model repository to serve: portinf serve-local DIR (or use --prepare)")
+        options = _options((http_port, grpc_port, metrics_port), check, serving_env, engine, image, load_timeout)
+        if check:
+            _check(repository, options, as_json)
+        else:
+            _serve(repository, options, as_json)
+
+
+def _options(
+    ports: tuple[int | None, int | None, int | None],
+    check: bool,
+    serving_env: Path | None,
+    engine: str,
+    image: str | None,
+    load_timeout: float,
+) -> ServeOptions:
+    from portinf.serving.launcher import ServeOptions
+    from portinf.serving.ports import Ports
+
+    chosen = {
+        name: given if given is not None else 0 if check else usual
+        for given, (name, usual) in zip(ports, _PORTS.items(), strict=True)
+    }
+    return ServeOptions(ports=Ports(**chosen), engine=engine, image=image, serving_env=serving_env, load_timeout=load_timeout)
+
+
+def _prepare(serving_env: Path | None, as_json: bool) -> None:
+    from portinf.serving.prepare import prepare
+
+    made = prepare(serving_env, _report)
+    record = {"folder": str(made.folder), "python": made.version}
+    click.echo(json.dumps(record, indent=2) if as_json else f"The serving environment is ready: {made.folder}")
+
+
+def _serve(repository: Path, options: ServeOptions, as_json: bool) -> None:
+    from portinf.serving.description import description, render
+    from portinf.serving.launcher import serve
+
+    serving = False
+    try:
+        with serve(repository, options, _report) as server:
+            described = description(server)
+            click.echo(json.dumps(described, indent=2) if as_json else render(described))
+            serving = True
+            _report("serving; Ctrl-C ends it")
+            server.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C is how serving ends; before that it is an interruption.
+        if not serving:
+            raise
+        _report("stopped")
+
+
+def _check(repository: Path, options: ServeOptions, as_json: bool) -> None:
+    from portinf.workflow.check import check_repository, render
+
+    report = check_repository(repository, options, _report)
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else render(report))
+    if not report.agrees:
+        raise DisagreementError(report.verdict)
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)

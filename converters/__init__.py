@@ -1,0 +1,1 @@
+"""One file per framework: the routes from a loaded source to ONNX."""

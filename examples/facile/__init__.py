@@ -1,0 +1,1 @@
+"""FACILE: energy regression in the cells of a hadron calorimeter, in Keras."""

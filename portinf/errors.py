@@ -1,0 +1,70 @@
+"""The one tree of errors: each class carries the documented exit code of the command line."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CannotError",
+    "DisagreementError",
+    "MissingPackageError",
+    "PermissionNeededError",
+    "PortinfError",
+    "RunnerError",
+    "ServingError",
+    "UnreadableError",
+    "UsageError",
+    "first_line",
+]
+
+
+class PortinfError(Exception):
+    """Base of every error that is meant for the user: one line that says what, where, and what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(PortinfError):
+    """The call itself is wrong: an unknown name, an option that does not fit (exit code 2)."""
+
+    exit_code = 2
+
+
+class UnreadableError(UsageError):
+    """A file is missing, damaged or of no known format (exit code 2)."""
+
+
+class MissingPackageError(PortinfError):
+    """A package that this step needs is not installed (exit code 3)."""
+
+    exit_code = 3
+
+
+class CannotError(PortinfError):
+    """The input is readable, but what was asked cannot be done with it (exit code 4)."""
+
+    exit_code = 4
+
+
+class PermissionNeededError(CannotError):
+    """Going on would run code from a file; the message names the option that allows it (exit code 4)."""
+
+
+class DisagreementError(PortinfError):
+    """The numbers of two sides differ by more than the tolerance (exit code 5)."""
+
+    exit_code = 5
+
+
+class ServingError(PortinfError):
+    """A server did not start, did not answer, or answered wrongly formed data (exit code 6)."""
+
+    exit_code = 6
+
+
+class RunnerError(DisagreementError):
+    """One side cannot answer a request that its partner was given (exit code 5 if it reaches the user)."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its class where it has none."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip()[:500] if lines else type(error).__name__

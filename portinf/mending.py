@@ -1,0 +1,153 @@
+"""Mends what exporters are known to write wrongly, where a general cure exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portinf.lazy import require
+
+__all__ = ["mend", "mend_empty"]
+
+
+def mend(model: Any) -> list[str]:
+    """Mend a parsed ONNX model in place and return what was done, one line each."""
+    done = [*_erfc(model.graph)]
+    used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
+    kept = [entry for entry in model.opset_import if entry.domain in used or (entry.domain == "ai.onnx" and "" in used)]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return done
+
+
+def _graphs(model: Any) -> list[Any]:
+    graphs, waiting = [], [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        graphs.append(graph)
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting.extend([attribute.g] if attribute.HasField("g") else attribute.graphs)
+    return graphs
+
+
+def _erfc(graph: Any) -> list[str]:
+    """tf2onnx writes gelu's Erfc into the default domain, where no such operator exists: erfc(x) = 1 - erf(x).
+
+    Near x = 3 and above the difference of two numbers close to 1 loses relative, not absolute, precision (1e-7 in fp32).
+    """
+    helper = require("onnx", "").helper
+    found = [node for node in graph.node if node.op_type == "Erfc" and node.domain == ""]
+    if not found:
+        return []
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Erfc" and node.domain == "":
+            x, y = node.input[0], node.output[0]
+            nodes.append(helper.make_node("Erf", [x], [f"{y}__erf"], name=f"{node.name}__erf"))
+            nodes.append(helper.make_node("Neg", [f"{y}__erf"], [f"{y}__negative"], name=f"{node.name}__neg"))
+            # exp(0) of the same type gives the 1 without knowing the type: x - x is NaN at infinity, erf(x) - erf(x) is 0
+            nodes.append(helper.make_node("Sub", [f"{y}__erf", f"{y}__erf"], [f"{y}__zero"], name=f"{node.name}__zero"))
+            nodes.append(helper.make_node("Exp", [f"{y}__zero"], [f"{y}__one"], name=f"{node.name}__one"))
+            nodes.append(helper.make_node("Add", [f"{y}__one", f"{y}__negative"], [y], name=f"{node.name}__erfc"))
+        else:
+            nodes.append(node)
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return [f"Erfc written as 1 - Erf ({len(found)} times)"]
+
+
+SUMS = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+REDUCTIONS = (
+    *SUMS,
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceMean",
+    "ReduceProd",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ArgMax",
+    "ArgMin",
+)
+
+
+def mend_empty(model: Any) -> list[str]:
+    """Make reductions right on tensors without elements, where ONNX Runtime gives them the shape of their input.
+
+    Sums get one row of zeros more; every reduction gets its shape written out. Costs time, so it is done only where
+    a file was found wrong at an empty size.
+    """
+    onnx = require("onnx", "")
+    ranks = _ranks(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[Any] = []
+    count = 0
+    for node in [type(node).FromString(node.SerializeToString()) for node in model.graph.node]:
+        axes = _axes(node, ranks, constants) if node.op_type in REDUCTIONS and node.domain == "" else None
+        if axes is None:
+            nodes.append(node)
+            continue
+        nodes.extend(_safe_reduction(model.graph, node, axes, ranks[node.input[0]]))
+        count += 1
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return [f"reductions made right on empty tensors ({count} times)"] if count else []
+
+
+def _ranks(graph: Any) -> dict[str, int]:
+    values = (*graph.input, *graph.output, *graph.value_info)
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in values if v.type.tensor_type.HasField("shape")}
+    return {**ranks, **{tensor.name: len(tensor.dims) for tensor in graph.initializer}}
+
+
+def _axes(node: Any, ranks: dict[str, int], constants: dict[str, Any]) -> list[int] | None:
+    """Return the axes that a reduction goes over, counted from the front; None where they are not known."""
+    onnx = require("onnx", "")
+    rank = ranks.get(node.input[0])
+    if rank is None:
+        return None
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type in ("ArgMax", "ArgMin"):
+        axes = [attributes.get("axis", 0)]
+    elif "axes" in attributes:
+        axes = list(attributes["axes"])
+    elif len(node.input) > 1 and node.input[1]:
+        if node.input[1] not in constants:
+            return None
+        axes = onnx.numpy_helper.to_array(constants[node.input[1]]).tolist()
+    else:
+        axes = [] if attributes.get("noop_with_empty_axes", 0) else list(range(rank))
+    return sorted(axis % rank for axis in axes) if rank and axes else None
+
+
+def _safe_reduction(graph: Any, node: Any, axes: list[int], rank: int) -> list[Any]:
+    """Write one reduction out: [pad with zeros,] reduce, reshape to the shape it must have."""
+    helper = require("onnx", "").helper
+
+    def constant(suffix: str, value: Any) -> str:
+        name = f"{node.output[0]}__{suffix}"
+        graph.initializer.append(require("onnx", "").numpy_helper.from_array(value, name))
+        return name
+
+    x, y = node.input[0], node.output[0]
+    keep = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+    before: list[Any] = []
+    if node.op_type in SUMS:
+        ends = [0] * rank + [1 if axis in axes else 0 for axis in range(rank)]
+        before.append(
+            helper.make_node("Pad", [x, constant("pads", np.array(ends, np.int64))], [f"{y}__padded"], name=f"{y}__pad")
+        )
+        node.input[0] = f"{y}__padded"
+    node.output[0] = f"{y}__reduced"
+    shape = [helper.make_node("Shape", [x], [f"{y}__shape"], name=f"{y}__shape")]
+    if keep:
+        mask = constant("axes", np.array([axis in axes for axis in range(rank)]))
+        one = constant("one", np.array(1, np.int64))
+        shape.append(helper.make_node("Where", [mask, one, f"{y}__shape"], [f"{y}__wanted"], name=f"{y}__wanted"))
+    else:
+        kept = constant("kept", np.array([axis for axis in range(rank) if axis not in axes], np.int64))
+        shape.append(helper.make_node("Gather", [f"{y}__shape", kept], [f"{y}__wanted"], name=f"{y}__wanted"))
+    reshaped = helper.make_node("Reshape", [f"{y}__reduced", f"{y}__wanted"], [y], name=f"{y}__reshape", allowzero=1)
+    return [*before, node, *shape, reshaped]

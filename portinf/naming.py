@@ -1,0 +1,126 @@
+"""Gives an exported graph the user's input and output names, order and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from portinf.errors import CannotError
+from portinf.lazy import require
+from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
+
+__all__ = ["give_names"]
+
+
+def give_names(model: Any, signature: Signature) -> None:
+    """Rename and describe the graph's inputs ``in_0 ...`` and its outputs, by the position in which they were exported.
+
+    Args:
+        model: an ONNX model as an exporter wrote it: inputs named ``in_K`` after their position (``in_K:0`` from
+            TensorFlow), outputs in the model's order.
+        signature: the user's names, types and axes.
+
+    Raises:
+        CannotError: the graph has another number of outputs, or other types, than the source.
+    """
+    graph = model.graph
+    _check_outputs(graph, signature)
+    current = {value.name.split(":")[0]: value.name for value in graph.input}
+    wanted: dict[str, str] = {}
+    for number, spec in enumerate(signature.inputs):
+        if f"in_{number}" in current:
+            wanted[current[f"in_{number}"]] = spec.name
+    final = {spec.name for spec in (*signature.inputs, *signature.outputs)}
+    _rename(graph, {name: _fresh(name, final) for name in _names(graph) if name in final and wanted.get(name) != name})
+    _rename(graph, {_moved(old, final): new for old, new in wanted.items()})
+    _name_outputs(graph, signature)
+    _describe(graph.input, signature.inputs)
+    _describe(graph.output, signature.outputs)
+    del graph.value_info[:]
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    return f"{name}__inner"
+
+
+def _moved(old: str, final: set[str]) -> str:
+    """Where an input's old name went if it stood in the way of a final name."""
+    return f"{old}__inner" if old in final else old
+
+
+def _check_outputs(graph: Any, signature: Signature) -> None:
+    if len(graph.output) != len(signature.outputs):
+        raise CannotError(f"the exported graph has {len(graph.output)} outputs, the source {len(signature.outputs)}")
+    for value, spec in zip(graph.output, signature.outputs, strict=True):
+        found = value.type.tensor_type.elem_type
+        if found != dtype_by_numpy(spec.dtype).onnx:
+            raise CannotError(f"the exported graph gives output '{spec.name}' with ONNX type {found}, the source {spec.dtype}")
+
+
+def _subgraphs(node: Any) -> Iterator[Any]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _names(graph: Any) -> set[str]:
+    names = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    for node in graph.node:
+        names.update(node.input)
+        names.update(node.output)
+        for inner in _subgraphs(node):
+            names |= _names(inner)
+    return names
+
+
+def _rename(graph: Any, mapping: Mapping[str, str]) -> None:
+    """Rename values everywhere, in sub-graphs too."""
+    if not mapping:
+        return
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = mapping.get(value.name, value.name)
+    for sparse in graph.sparse_initializer:
+        sparse.values.name = mapping.get(sparse.values.name, sparse.values.name)
+    for node in graph.node:
+        for field in (node.input, node.output):
+            for number, name in enumerate(field):
+                field[number] = mapping.get(name, name)
+        for inner in _subgraphs(node):
+            _rename(inner, mapping)
+
+
+def _name_outputs(graph: Any, signature: Signature) -> None:
+    """Give outputs their names; an Identity stands before those that are inputs, constants or given twice."""
+    helper = require("onnx", "").helper
+    produced = {name for node in graph.node for name in node.output}
+    seen: set[str] = set()
+    mapping: dict[str, str] = {}
+    for value, spec in zip(graph.output, signature.outputs, strict=True):
+        old = value.name
+        if old in produced and old not in seen:
+            mapping[old] = spec.name
+        else:
+            graph.node.append(helper.make_node("Identity", [old], [spec.name], name=f"output {spec.name}"))
+            value.name = spec.name
+        seen.add(old)
+    _rename(graph, mapping)
+
+
+def _describe(values: Any, specs: tuple[TensorSpec, ...]) -> None:
+    """Replace the value infos by those of the signature, in its order; inputs that the graph ignores come back."""
+    helper = require("onnx", "").helper
+    described = [
+        helper.make_tensor_value_info(
+            spec.name,
+            dtype_by_numpy(spec.dtype).onnx,
+            None if spec.shape is None else [_dim(axis) for axis in spec.shape],
+        )
+        for spec in specs
+    ]
+    del values[:]
+    values.extend(described)
+
+
+def _dim(axis: Axis) -> int | str:
+    return axis.size if axis.size is not None else str(axis.label)

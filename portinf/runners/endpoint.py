@@ -1,0 +1,226 @@
+"""Asks a live model over the v2 protocol (gRPC or HTTP) and holds every answer against its own byte sizes."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from portinf.errors import PortinfError, RunnerError, ServingError, UsageError, first_line
+from portinf.lazy import require
+from portinf.runners.endpoint_answer import grpc_array, http_array
+from portinf.samples import Array, Arrays
+from portinf.signature import Axis, Signature, TensorSpec, dtype_by_kserve, dtype_by_numpy
+
+__all__ = ["Address", "EndpointRunner"]
+
+# What a server answers when the model, not the transport or the server, turns a request down.
+_REFUSALS = ("INVALID_ARGUMENT", "INTERNAL", "OUT_OF_RANGE", "UNIMPLEMENTED", "UNKNOWN", "400", "422", "500", "501")
+# Texts that come with such a status although the server or the deployment is at fault.
+_FAULTS = ("not healthy", "unexpected inference output", "unknown model", "not ready", "shared memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a live model is: ``grpc://host:port/model[/version]`` or ``http://...``, with a final s for TLS."""
+
+    scheme: str
+    netloc: str
+    model: str
+    version: str = ""
+
+    @staticmethod
+    def parse(uri: str) -> Address:
+        """Read a URI.
+
+        Raises:
+            UsageError: it has another form.
+        """
+        form = "expected grpc://host:port/model[/version] or http://host:port/model[/version]"
+        try:
+            parts = urlsplit(uri)
+            port = parts.port
+        except ValueError as error:
+            raise UsageError(f"endpoint '{uri}': {error}; {form}") from error
+        names = parts.path.strip("/").split("/")
+        version = names[1] if len(names) == 2 else ""
+        whole = (
+            parts.scheme in ("grpc", "grpcs", "http", "https") and parts.hostname and port and not parts.query + parts.fragment
+        )
+        if not whole or parts.username or len(names) > 2 or not names[0] or (version and not version.isdecimal()):
+            raise UsageError(f"endpoint '{uri}': {form}")
+        return Address(scheme=parts.scheme, netloc=parts.netloc, model=names[0], version=version)
+
+    @property
+    def protocol(self) -> str:
+        """``grpc`` or ``http``."""
+        return self.scheme[:4]
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection uses TLS."""
+        return self.scheme.endswith("s")
+
+
+class EndpointRunner:
+    """One model on a live server; ``infer`` may be called from the thread that opened it.
+
+    Args:
+        uri: ``grpc://host:port/model[/version]`` or ``http://host:port/model[/version]``.
+        timeout: seconds for one request.
+
+    Raises:
+        UsageError: the URI has another form.
+        ServingError: no server answers there, or it has no such model ready.
+    """
+
+    def __init__(self, uri: str, *, timeout: float = 60.0) -> None:
+        self._address = Address.parse(uri)
+        self._name = uri
+        self._timeout = timeout
+        self._max_batch_size = 0
+        self._api: Any = require(f"tritonclient.{self._address.protocol}", "")
+        self._client: Any = self._connect()
+        try:
+            self._signature = self._described()
+        except BaseException:
+            self._client.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """How reports call this side."""
+        return self._name
+
+    @property
+    def signature(self) -> Signature:
+        """From the server: the batch axis is ``batch``, any other dynamic axis has a label of its own."""
+        return self._signature
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request; see `portinf.runners.protocol.Runner.infer`.
+
+        More rows than the model's ``max_batch_size`` are sent in several requests: a batched model's rows are independent.
+
+        Raises:
+            RunnerError: the model refuses these inputs.
+            ServingError: no answer, or one whose bytes do not fit its own shape and type.
+        """
+        rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
+        most = self._max_batch_size
+        if not most or len(rows) != 1 or max(rows) <= most:
+            return self._request(inputs)
+        starts = range(0, rows.pop(), most)
+        parts = [self._request({name: array[k : k + most] for name, array in inputs.items()}) for k in starts]
+        return {name: self._joined(name, [part[name] for part in parts]) for name in parts[0]}
+
+    def _joined(self, name: str, parts: list[Array]) -> Array:
+        try:
+            return np.concatenate(parts)
+        except ValueError as error:
+            shapes = ", ".join(str(list(part.shape)) for part in parts)
+            raise RunnerError(f"{self.name}: output '{name}' of a split batch does not fit together: {shapes}") from error
+
+    def _request(self, inputs: Mapping[str, Array]) -> Arrays:
+        request = [self._input(name, array) for name, array in inputs.items()]
+        names = [spec.name for spec in self._signature.outputs]
+        wanted = [self._api.InferRequestedOutput(name) for name in names]
+        options = {"client_timeout": self._timeout} if self._address.protocol == "grpc" else {}
+        model = {"model_name": self._address.model, "model_version": self._address.version}
+        try:
+            result = self._client.infer(**model, inputs=request, outputs=wanted, **options)
+        except Exception as error:  # noqa: BLE001 (tritonclient, gevent and the HTTP client share no base)
+            self._fail(error)
+        return {name: self._output(result, name) for name in names}
+
+    def __enter__(self) -> EndpointRunner:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def _connect(self) -> Any:
+        """Return a client; tritonclient's gRPC channel already allows messages of INT32_MAX bytes, the protocol's limit."""
+        address = self._address
+        if address.protocol == "grpc":
+            return self._api.InferenceServerClient(address.netloc, ssl=address.secure)
+        times = {"connection_timeout": self._timeout, "network_timeout": self._timeout}
+        context = {"ssl_context_factory": require("ssl", "").create_default_context} if address.secure else {}
+        return self._api.InferenceServerClient(address.netloc, ssl=address.secure, **times, **context)
+
+    def _ask(self, method: str, **options: Any) -> Any:
+        if self._address.protocol == "grpc":
+            options["client_timeout"] = self._timeout
+        try:
+            return getattr(self._client, method)(self._address.model, self._address.version, **options)
+        except Exception as error:  # noqa: BLE001 (tritonclient, gevent and the HTTP client share no base)
+            self._fail(error, opening=True)
+
+    def _described(self) -> Signature:
+        form = {"as_json": True} if self._address.protocol == "grpc" else {}
+        metadata, config = self._ask("get_model_metadata", **form), self._ask("get_model_config", **form)
+        if not self._ask("is_model_ready"):
+            raise ServingError(f"{self.name}: the server has this model, and it is not ready; look at the server's log")
+        config = config.get("config", config)
+        self._max_batch_size = int(config.get("max_batch_size", 0))
+        batched = self._max_batch_size > 0
+        optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}
+        try:
+            return Signature(
+                inputs=tuple(_spec(entry, batched, entry["name"] in optional) for entry in metadata.get("inputs", [])),
+                outputs=tuple(_spec(entry, batched, False) for entry in metadata["outputs"]),
+            )
+        except KeyError as error:
+            raise ServingError(f"{self.name}: the model's metadata has no {error}: not a v2 inference server?") from error
+
+    def _input(self, name: str, array: Array) -> Any:
+        kind = dtype_by_numpy(str(array.dtype))
+        plain = array.astype(object) if kind.kserve == "BYTES" else array
+        tensor = self._api.InferInput(name, list(array.shape), kind.kserve)
+        tensor.set_data_from_numpy(plain)
+        return tensor
+
+    def _output(self, result: Any, name: str) -> Array:
+        entry = result.get_output(name)
+        if entry is None:
+            raise ServingError(f"{self.name}: the answer holds no output '{name}', which the model's metadata names")
+        try:
+            if self._address.protocol == "grpc":
+                return grpc_array(result, entry)
+            return http_array(result, entry)
+        except (ValueError, struct.error, KeyError, TypeError, PortinfError) as error:
+            shape = [int(n) for n in (entry["shape"] if isinstance(entry, dict) else entry.shape)]
+            what = f"{self.name}: output '{name}', shape {shape}: malformed answer: {first_line(error)}"
+            raise ServingError(f"{what}; look at the server's log") from error
+
+    def _fail(self, error: Exception, opening: bool = False) -> NoReturn:
+        """Turn what a client library raised into one line: the model refused, or the serving failed."""
+        if isinstance(error, PortinfError):
+            raise error
+        status = str(getattr(error, "status", lambda: None)() or "").removeprefix("StatusCode.")
+        text = re.sub(r"\s+", " ", str(getattr(error, "message", lambda: None)() or first_line(error)))[:500]
+        fault = opening or status not in _REFUSALS or any(part in text.lower() for part in _FAULTS)
+        if not fault:
+            raise RunnerError(f"{self.name}: {text}") from error
+        raise ServingError(f"{self.name}: {self._diagnosis(error, status, text)}") from error
+
+    def _diagnosis(self, error: Exception, status: str, text: str) -> str:
+        if status == "DEADLINE_EXCEEDED" or isinstance(error, TimeoutError):
+            return f"no answer within {self._timeout:g} s"
+        if isinstance(error, OSError) or (status == "UNAVAILABLE" and "model" not in text.lower()):
+            return f"no server answers at {self._address.netloc}: {text}; start one with: portinf serve-local"
+        return f"{text} [{status}]" if status else text
+
+
+def _spec(entry: Mapping[str, Any], batched: bool, optional: bool) -> TensorSpec:
+    name = str(entry["name"])
+    dims = [int(n) for n in entry.get("shape", [])]
+    axes = [Axis(label=f"{name}_{number}") if n < 0 else Axis(size=n) for number, n in enumerate(dims)]
+    shape = (Axis(label="batch", minimum=1), *axes[1:]) if batched else tuple(axes)
+    return TensorSpec(name=name, dtype=dtype_by_kserve(entry["datatype"]).numpy, shape=shape, optional=optional)

@@ -1,0 +1,33 @@
+"""Opens whatever can answer a request: an ONNX file or a live endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from portinf.runners.protocol import Runner
+
+__all__ = ["is_endpoint", "open_runner"]
+
+
+def is_endpoint(uri: str) -> bool:
+    """Say whether a name is the address of a live model."""
+    return uri.startswith(("grpc://", "http://", "grpcs://", "https://"))
+
+
+def open_runner(uri: str) -> Runner:
+    """Open an ONNX file or a live endpoint, for use as a context manager.
+
+    Args:
+        uri: path of an ``.onnx`` file, or ``grpc://host:port/model[/version]`` or ``http://...``.
+
+    Raises:
+        UnreadableError: the file is missing or damaged.
+        ServingError: the endpoint does not answer.
+    """
+    if is_endpoint(uri):
+        from portinf.runners.endpoint import EndpointRunner
+
+        return EndpointRunner(uri)
+    from portinf.runners.onnxruntime import OnnxRuntimeRunner
+
+    return OnnxRuntimeRunner(Path(uri))

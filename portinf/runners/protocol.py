@@ -1,0 +1,49 @@
+"""The contract of everything that can answer a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol
+
+from portinf.samples import Array, Arrays
+from portinf.signature import Signature
+
+__all__ = ["Runner"]
+
+
+class Runner(Protocol):
+    """Something that maps named input arrays to named output arrays: a source, an ONNX file, a live endpoint.
+
+    Attributes:
+        name: as shown in reports, for example ``grpc://127.0.0.1:8001/facile``.
+        signature: names, types and axes, as far as this side knows them.
+    """
+
+    @property
+    def name(self) -> str:
+        """How reports call this side."""
+        ...
+
+    @property
+    def signature(self) -> Signature:
+        """Names, types and axes of inputs and outputs."""
+        ...
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request.
+
+        Args:
+            inputs: arrays by the user's input names.
+
+        Returns:
+            Outputs by name, in the order of the signature.
+
+        Raises:
+            RunnerError: this side cannot answer; the message is its own first line.
+        """
+        ...
+
+    def __enter__(self) -> Runner: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...

@@ -1,0 +1,66 @@
+"""A source in its framework, eager, behind the runners' contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from portinf.errors import RunnerError
+from portinf.samples import Array, Arrays
+from portinf.signature import Signature
+from portinf.sources.process import SourceProcess
+
+__all__ = ["SourceRunner"]
+
+
+class SourceRunner:
+    """Answers with the source itself; an answer to the very same arrays is remembered, so that each size runs once.
+
+    Args:
+        process: the child that holds it; ended with the runner.
+        name: as shown in reports.
+        signature: as found from samples.
+    """
+
+    def __init__(self, process: SourceProcess, *, name: str, signature: Signature) -> None:
+        self._process, self._name, self._signature = process, name, signature
+        self._known: list[tuple[Mapping[str, Array], Arrays | RunnerError]] = []
+
+    @property
+    def name(self) -> str:
+        """How reports call this side."""
+        return self._name
+
+    @property
+    def signature(self) -> Signature:
+        """Names, types and axes as found from samples."""
+        return self._signature
+
+    def remember(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer and keep the answer for the next call with these very arrays (by identity)."""
+        try:
+            outputs = self._process.infer(inputs)
+        except RunnerError as error:
+            self._known.append((inputs, error))
+            raise
+        self._known.append((inputs, outputs))
+        return outputs
+
+    def adopt(self, other: SourceRunner) -> None:
+        """Take over the answers that another runner of the same process remembers."""
+        self._known = other._known
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
+        for known, answer in self._known:
+            if known is inputs:
+                if isinstance(answer, RunnerError):
+                    raise answer
+                return answer
+        return self._process.infer(inputs)
+
+    def __enter__(self) -> SourceRunner:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.close()

@@ -1,0 +1,153 @@
+"""Batches of named arrays: read from files, written to files, recorded as goldens."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from portinf.errors import UnreadableError, UsageError
+from portinf.signature import Signature, dtype_by_numpy
+
+__all__ = [
+    "Array",
+    "Arrays",
+    "Batch",
+    "check_batch",
+    "load_goldens",
+    "load_npz",
+    "save_goldens",
+    "save_npz",
+    "shapes_of",
+]
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+Origin = Literal["given", "generated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One request's worth of inputs.
+
+    Attributes:
+        name: where it comes from, as shown in reports.
+        inputs: arrays by input name.
+        origin: ``given`` by the user, or ``generated`` by portinf at a size of its own choice.
+        expected: recorded outputs by name (goldens), else None.
+        columns: arrays beside the inputs (labels, weights), first axis = rows.
+    """
+
+    name: str
+    inputs: Arrays
+    origin: Origin = "given"
+    expected: Arrays | None = None
+    columns: Arrays = field(default_factory=dict)
+
+
+def shapes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array by name."""
+    return {name: tuple(array.shape) for name, array in arrays.items()}
+
+
+def _read_npz(path: Path) -> Arrays:
+    if not path.is_file():
+        raise UnreadableError(f"{path}: no such file; expected an .npz file with one array per input")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise UnreadableError(
+                    f"{path}: expected an .npz file with one named array per input, found a single .npy array"
+                )
+            return {name: _readable(archive[name]) for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "allow_pickle" in why:
+            why = "it holds Python objects (save strings as a fixed-width numpy type)"
+        raise UnreadableError(f"{path}: not a readable .npz file: {why}") from error
+
+
+def _readable(array: Array) -> Array:
+    return array.astype(object) if array.dtype.kind in "US" else array
+
+
+def _storable(array: Array) -> Array:
+    return array.astype(np.str_) if array.dtype == object else array
+
+
+def load_npz(path: Path) -> Batch:
+    """Read one batch from an npz file whose keys are the model's input names.
+
+    Raises:
+        UnreadableError: the file is missing, damaged or holds pickled objects.
+    """
+    return Batch(name=path.name, inputs=_read_npz(path))
+
+
+def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by name; a reader sees the old file or the whole new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
+    try:
+        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
+            for name, array in arrays.items():  # np.savez would refuse an input that is called "file"
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, _storable(array), allow_pickle=False)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_goldens(path: Path, batches: Sequence[Batch]) -> None:
+    """Write batches with their expected outputs, keys ``case_K/input/NAME`` and ``case_K/output/NAME``."""
+    arrays: Arrays = {}
+    for number, batch in enumerate(batches):
+        arrays.update({f"case_{number}/input/{name}": array for name, array in batch.inputs.items()})
+        arrays.update({f"case_{number}/output/{name}": array for name, array in (batch.expected or {}).items()})
+    save_npz(path, arrays)
+
+
+def load_goldens(path: Path) -> list[Batch]:
+    """Read what `save_goldens` wrote.
+
+    Raises:
+        UnreadableError: the file is missing, damaged, or its keys are of another layout.
+    """
+    cases: dict[str, tuple[Arrays, Arrays]] = {}
+    for key, array in _read_npz(path).items():
+        case, _, rest = key.partition("/")
+        side, _, name = rest.partition("/")
+        if side not in ("input", "output") or not name:
+            raise UnreadableError(f"{path}: key '{key}' is not of the form case_0/input/NAME: not a file of goldens")
+        cases.setdefault(case, ({}, {}))[0 if side == "input" else 1][name] = array
+    return [Batch(name=case, inputs=inputs, expected=outputs) for case, (inputs, outputs) in cases.items()]
+
+
+def check_batch(signature: Signature, batch: Batch) -> dict[str, int]:
+    """Hold a batch against a signature and return the lengths of its dynamic axes.
+
+    Raises:
+        UsageError: an input is missing or unknown, or its type or shape does not fit; the message names it.
+    """
+    required = [spec.name for spec in signature.inputs if not spec.optional]
+    known = [spec.name for spec in signature.inputs]
+    missing = [name for name in required if name not in batch.inputs]
+    unknown = [name for name in batch.inputs if name not in known]
+    if missing or unknown:
+        raise UsageError(
+            f"{batch.name}: expected inputs {', '.join(known)}; found {', '.join(batch.inputs) or 'none'}; "
+            "save the arrays under the model's own input names"
+        )
+    for name, array in batch.inputs.items():
+        expected, found = signature.input(name).dtype, dtype_by_numpy(str(array.dtype)).numpy
+        if expected != found:
+            raise UsageError(f"{batch.name}: input '{name}': expected type {expected}, found {found}")
+    return signature.sizes(shapes_of(batch.inputs))

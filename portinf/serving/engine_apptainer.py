@@ -1,0 +1,31 @@
+"""The engine that starts the stock container with apptainer; its command line is tested, the container itself is not run here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from portinf.errors import CannotError
+from portinf.serving.engines import EngineRequest, server_arguments
+from portinf.serving.ports import HOST
+from portinf.serving.process import ServerCommand
+
+__all__ = ["plan"]
+
+
+def plan(request: EngineRequest) -> ServerCommand:
+    """Return the command that runs the image, a file or a name in a registry, with the repository bound read-only.
+
+    Raises:
+        CannotError: apptainer is not on PATH.
+    """
+    program = shutil.which("apptainer")
+    if program is None:
+        raise CannotError("apptainer is not on PATH; install it, or leave out --engine apptainer")
+    image = str(request.image)
+    if "://" not in image and not Path(image).exists():
+        image = f"docker://{image}"
+    command = [program, "exec", "--cleanenv", f"--bind={request.repository.resolve()}:/models:ro", image]
+    server = ["tritonserver", *server_arguments("/models", request.ports, HOST, complete=request.complete)]
+    return ServerCommand(engine="apptainer", command=(*command, *server), environment=dict(os.environ))

@@ -1,0 +1,213 @@
+"""Serves a model repository: starts an engine's server, waits until every model is ready, keeps it well, ends it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from portinf.errors import UnreadableError
+from portinf.serving.background import repeating
+from portinf.serving.control import Control
+from portinf.serving.engines import EngineRequest, choose_engine, plan
+from portinf.serving.loading import await_ready, ended, refuse_unready
+from portinf.serving.mirror import CONFIG_NAME, link_model, needs_mirror
+from portinf.serving.ports import HOST, Ports, choose_ports
+from portinf.serving.process import ServerCommand, ServerProcess
+from portinf.serving.repository import ModelFolder, Problem, read_repository, refusal
+from portinf.serving.shared_memory import new_prefix
+from portinf.serving.supervise import Supervisor
+from portinf.serving.watch import Watcher
+
+__all__ = ["ServeOptions", "Server", "serve", "termination_as_interrupt"]
+
+# The backends that the server of the pytriton engine can run; an ensemble is run by the core.
+_LOCAL_BACKENDS = ("onnxruntime", "python", "ensemble")
+_SUPERVISE_SECONDS = 0.25
+_WATCH_SECONDS = 1.0
+_GRACE_SECONDS = 10.0
+_SHORT_GRACE_SECONDS = 1.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """How to serve: ports, engine (``auto`` or a name), container image, serving environment, time-out of the load in seconds."""
+
+    ports: Ports = field(default_factory=Ports)
+    engine: str = "auto"
+    image: str | None = None
+    serving_env: Path | None = None
+    load_timeout: float = 300.0
+
+
+class Server:
+    """A server that is ready; ``http``, ``grpc`` and ``metrics`` are addresses a client can use as they are."""
+
+    def __init__(self, engine: str, ports: Ports, models: list[ModelFolder], process: ServerProcess, control: Control) -> None:
+        self.engine = engine
+        self.ports = ports
+        self.http = f"{HOST}:{ports.http}"
+        self.grpc = f"{HOST}:{ports.grpc}"
+        self.metrics = f"http://{HOST}:{ports.metrics}/metrics"
+        self.models = [model.name for model in models]
+        self.control = control
+        self.pid = process.pid
+        self._process = process
+
+    def log(self) -> str:
+        """Return the server's log so far."""
+        return self._process.log()
+
+    def wait(self) -> None:
+        """Wait for the end of the server, which is an error: it is ended by leaving the block of ``serve``.
+
+        Raises:
+            ServingError: the server has ended; the message says how and with what last words.
+        """
+        while self._process.poll() is None:
+            time.sleep(0.2)
+        raise ended(self._process, "while it was serving")
+
+
+@contextmanager
+def serve(folder: Path, options: ServeOptions, report: Report) -> Iterator[Server]:
+    """Serve a repository unchanged on the loopback address for the time of the block.
+
+    Args:
+        folder: the model repository; it is only read.
+        options: ports, engine and the rest.
+        report: told one line of progress or of trouble at a time, also from other threads.
+
+    Raises:
+        UnreadableError: the folder does not exist.
+        ServingError: a port is in use, the repository is empty, a model cannot be loaded, the server does not start.
+        CannotError: the engine cannot run on this machine.
+    """
+    models, problems = read_repository(folder)
+    engine = choose_engine(options.engine, options.image)
+    problems += _foreign(engine, models)
+    if problems:
+        raise refusal(folder, problems)
+    ports = choose_ports(options.ports)
+    with _scratch() as scratch:
+        request = _request(folder.resolve(), models, engine, options, ports, scratch, report)
+        command = plan(engine, request)
+        choose_ports(ports)
+        report(f"starting the server ({engine}) with {len(models)} model{'' if len(models) == 1 else 's'} from {folder}")
+        with _running(command, request.prefix, scratch) as session:
+            control = Control(ports.http)
+            await_ready(session.process, control, len(models), options.load_timeout, report)
+            refuse_unready(session.process, control, folder, request.repository, [model.name for model in models])
+            session.grace = _GRACE_SECONDS
+            with _kept(session, control, folder, request.repository, report):
+                yield Server(engine, ports, models, session.process, control)
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Turn SIGTERM, and SIGINT even where it was ignored, into KeyboardInterrupt for the time of the block (main thread only)."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Session:
+    """A running process, the time it is given to end, and who looks after it."""
+
+    def __init__(self, process: ServerProcess, stubs: bool) -> None:
+        self.process = process
+        self.stubs = stubs
+        self.grace = _SHORT_GRACE_SECONDS
+        self.supervisor: Supervisor | None = None
+
+
+@contextmanager
+def _running(command: ServerCommand, prefix: str, scratch: Path) -> Iterator[_Session]:
+    session = _Session(ServerProcess(command, prefix, scratch), command.stubs)
+    try:
+        yield session
+    finally:
+        # A stub that died leaves the server waiting for it at its end: there is nothing to wait for then.
+        cured = session.supervisor is not None and session.supervisor.cures > 0
+        session.process.stop(min(session.grace, 2 * _SHORT_GRACE_SECONDS) if cured else session.grace)
+
+
+@contextmanager
+def _kept(session: _Session, control: Control, folder: Path, served: Path, report: Report) -> Iterator[None]:
+    lock = threading.Lock()
+
+    def relink(model: ModelFolder) -> None:
+        if served != folder.resolve():
+            link_model(model, served)
+
+    watcher = Watcher(folder, control, report, lock, relink)
+    supervisor = Supervisor(session.process.pid, control, report, lock)
+    session.supervisor = supervisor
+    with repeating("watching the repository", watcher.step, _WATCH_SECONDS, report):
+        if session.stubs:
+            with repeating("supervision", supervisor.step, _SUPERVISE_SECONDS, report):
+                yield
+        else:
+            yield
+
+
+def _request(
+    folder: Path, models: list[ModelFolder], engine: str, options: ServeOptions, ports: Ports, scratch: Path, report: Report
+) -> EngineRequest:
+    mirrored = [model.name for model in models if needs_mirror(model)] if engine == "pytriton" else []
+    repository = scratch / "repository" if mirrored else folder
+    if mirrored:
+        report(f"no GPU is used here: {', '.join(mirrored)} will run on the CPU (your files stay as they are)")
+        repository.mkdir()
+        for model in models:
+            link_model(model, repository)
+    return EngineRequest(
+        repository=repository,
+        scratch=scratch,
+        ports=ports,
+        prefix=new_prefix(),
+        complete=all(model.complete for model in models),
+        config_name=CONFIG_NAME if mirrored else "",
+        image=options.image,
+        serving_env=options.serving_env,
+        report=report,
+    )
+
+
+def _foreign(engine: str, models: list[ModelFolder]) -> list[Problem]:
+    if engine != "pytriton":
+        return []
+    return [
+        Problem(
+            model=model.name,
+            reason=f"its backend '{model.backend}' is not part of this local server, which has {', '.join(_LOCAL_BACKENDS)}; "
+            "serve it from a stock container: --engine docker --image IMAGE",
+        )
+        for model in models
+        if model.backend not in _LOCAL_BACKENDS
+    ]
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="portinf-serve-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UnreadableError(f"cannot make a temporary folder: {error}; set TMPDIR to a folder that can be written") from error
+    with made as name:
+        yield Path(name)

@@ -1,0 +1,173 @@
+"""Reads a model repository folder, without changing it, into what a launcher must know of each model before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portinf.errors import MissingPackageError, ServingError, UnreadableError
+
+__all__ = ["ModelFolder", "Problem", "load_config", "read_model", "read_repository", "refusal"]
+
+_PLATFORMS = {
+    "onnxruntime_onnx": "onnxruntime",
+    "tensorrt_plan": "tensorrt",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_savedmodel": "tensorflow",
+    "tensorflow_graphdef": "tensorflow",
+    "ensemble": "ensemble",
+}
+_FILES = {"onnxruntime": "model.onnx", "python": "model.py", "tensorrt": "model.plan", "pytorch": "model.pt"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """One model of a repository.
+
+    ``backend`` is Triton's name of it (``"ensemble"`` for an ensemble, ``""`` if unknown); ``complete`` says that the
+    configuration needs no completion; ``config`` is the ``ModelConfig`` message, or None without ``config.pbtxt``.
+    """
+
+    name: str
+    path: Path
+    versions: tuple[int, ...]
+    backend: str
+    complete: bool
+    config: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why one model cannot be served."""
+
+    model: str
+    reason: str
+
+
+def read_repository(folder: Path) -> tuple[list[ModelFolder], list[Problem]]:
+    """Return the models of a repository and what is already known to be wrong, both sorted by name.
+
+    Raises:
+        UnreadableError: the folder does not exist or is no folder.
+        ServingError: it holds no model at all.
+    """
+    if not folder.is_dir():
+        raise UnreadableError(f"{folder} is not a folder; expected a model repository: {_LAYOUT}")
+    models, problems = [], []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            found = read_model(path)
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                models.append(found)
+    if not models and not problems:
+        raise ServingError(f"the model repository {folder} is empty: it holds no model folder; expected {_LAYOUT}")
+    return models, problems
+
+
+_LAYOUT = "NAME/config.pbtxt and NAME/1/model.onnx"
+
+
+def refusal(folder: Path, problems: list[Problem]) -> ServingError:
+    """Return one error that names every model that cannot be served, and why; equal reasons are told once."""
+    names: dict[str, list[str]] = {}
+    for problem in sorted(problems, key=lambda problem: problem.model):
+        names.setdefault(problem.reason, []).append(problem.model)
+    details = "; ".join(f"{', '.join(models)}: {reason}" for reason, models in names.items())
+    what = "model cannot" if len(problems) == 1 else "models cannot"
+    return ServingError(f"{len(problems)} {what} be served from {folder}: {details}")
+
+
+def read_model(path: Path) -> ModelFolder | Problem:
+    """Return one model folder, or the reason why a server could not load it."""
+    try:
+        config = load_config(path / "config.pbtxt")
+    except UnreadableError as error:
+        return Problem(model=path.name, reason=str(error))
+    versions = tuple(sorted(int(entry.name) for entry in path.iterdir() if _is_version(entry)))
+    backend = _backend(path, config, versions)
+    model = ModelFolder(
+        name=path.name, path=path, versions=versions, backend=backend, complete=_is_complete(config), config=config
+    )
+    reason = _wrong(model)
+    return Problem(model=model.name, reason=reason) if reason else model
+
+
+def load_config(path: Path) -> Any:
+    """Return the ``ModelConfig`` message of a ``config.pbtxt``, or None if there is no such file.
+
+    Raises:
+        UnreadableError: the text is no model configuration.
+    """
+    if not path.exists():
+        return None
+    try:
+        from google.protobuf import text_format
+        from tritonclient.grpc import model_config_pb2
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"the package '{error.name}' is not installed; install it with: pip install 'portinf'"
+        ) from error
+    config = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse(path.read_text(), config)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise UnreadableError(f"{path} is no model configuration: {' '.join(str(error).split())}; correct that line") from error
+    return config
+
+
+def _is_version(path: Path) -> bool:
+    return path.is_dir() and path.name.isdigit() and not path.name.startswith("0")
+
+
+def _backend(path: Path, config: Any, versions: tuple[int, ...]) -> str:
+    if config is not None and (config.backend or config.platform):
+        return str(config.backend or _PLATFORMS.get(config.platform, config.platform))
+    for version in versions:
+        for backend, name in _FILES.items():
+            if (path / str(version) / name).exists():
+                return backend
+    return ""
+
+
+def _is_complete(config: Any) -> bool:
+    if config is None or not config.name or not config.input or not config.output:
+        return False
+    return bool(config.platform or config.backend)
+
+
+def _wrong(model: ModelFolder) -> str:
+    config = model.config
+    if config is not None and config.name and config.name != model.name:
+        return f"{model.path / 'config.pbtxt'} names the model '{config.name}', expected '{model.name}', the name of its folder"
+    if not model.versions:
+        return f"no version folder in {model.path}; expected a numbered one, such as {model.path / '1'}"
+    if not model.backend:
+        return f"no {_FILES['onnxruntime']} in {model.path / str(model.versions[-1])} and no backend in config.pbtxt"
+    if model.backend == "onnxruntime":
+        return _missing_file(model)
+    return ""
+
+
+def _missing_file(model: ModelFolder) -> str:
+    name = (model.config.default_model_filename if model.config is not None else "") or _FILES["onnxruntime"]
+    for version in _served(model):
+        path = model.path / str(version) / name
+        if not path.exists():
+            return f"the file {path} is missing; put the ONNX model there"
+        if path.is_file() and path.stat().st_size == 0:
+            return f"the file {path} is empty; write the ONNX model again"
+    return ""
+
+
+def _served(model: ModelFolder) -> tuple[int, ...]:
+    policy = model.config.version_policy if model.config is not None else None
+    kind = policy.WhichOneof("policy_choice") if policy is not None else None
+    if kind == "all":
+        return model.versions
+    if policy is not None and kind == "specific":
+        return tuple(version for version in model.versions if version in policy.specific.versions)
+    count = policy.latest.num_versions if policy is not None and kind == "latest" else 1
+    return model.versions[-count:]

@@ -1,0 +1,114 @@
+"""Notices that the process behind a model instance has died, and loads that model again.
+
+The server itself never starts a dead stub again and goes on calling the model ready; requests to it fail after a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from portinf.errors import ServingError
+from portinf.serving.control import Control
+
+__all__ = ["Stub", "Supervisor", "read_stubs"]
+
+_STUB = "triton_python_backend_stub"
+_PROC = Path("/proc")
+_LOAD_SECONDS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stub:
+    """The process of one model instance: which model, version and instance it runs."""
+
+    pid: int
+    model: str
+    version: int
+    instance: str
+
+
+def read_stubs(server: int, proc: Path = _PROC) -> dict[int, Stub]:
+    """Return the living stubs of a server by process id; those that only complete a configuration are left out."""
+    found = {}
+    for pid in _children(server, proc):
+        stub = _read_stub(pid, proc)
+        if stub is not None:
+            found[pid] = stub
+    return found
+
+
+class Supervisor:
+    """Remembers the stubs of one server and cures the models whose stubs have died; ``step`` is called again and again."""
+
+    def __init__(self, server: int, control: Control, report: Callable[[str], None], lock: threading.Lock) -> None:
+        self.cures = 0
+        self._server = server
+        self._control = control
+        self._report = report
+        self._lock = lock
+        self._known: dict[int, Stub] = {}
+        self._suspects: set[Stub] = set()
+
+    def step(self) -> None:
+        """Look once. A model is cured when it has missed a stub in two looks and the server still calls it ready."""
+        alive = read_stubs(self._server)
+        running = {(stub.model, stub.version, stub.instance) for stub in alive.values()}
+        gone = {
+            stub
+            for pid, stub in self._known.items()
+            if pid not in alive and (stub.model, stub.version, stub.instance) not in running
+        }
+        confirmed = gone & self._suspects
+        self._suspects = gone
+        self._known = {**{stub.pid: stub for stub in gone - confirmed}, **alive}
+        if confirmed:
+            self._judge(confirmed)
+
+    def _judge(self, dead: set[Stub]) -> None:
+        # While the watcher loads a model its old stubs go: that is no death.
+        with self._lock:
+            for model in sorted({stub.model for stub in dead}):
+                ready = self._control.ready_versions(model)
+                lost = [stub for stub in dead if stub.model == model and stub.version in ready]
+                if lost:
+                    self._cure(model, lost)
+
+    def _cure(self, model: str, lost: list[Stub]) -> None:
+        pids = ", ".join(str(stub.pid) for stub in lost)
+        self._report(f"model {model}: its process {pids} has died; loading the model again")
+        self.cures += 1
+        try:
+            self._control.unload(model)
+            self._control.load(model, timeout=_LOAD_SECONDS)
+        except ServingError as error:
+            self._report(f"model {model}: it could not be loaded again: {error}")
+            return
+        self._report(f"model {model}: it answers again")
+
+
+def _children(pid: int, proc: Path) -> list[int]:
+    found: list[int] = []
+    try:
+        for task in (proc / str(pid) / "task").iterdir():
+            found.extend(int(word) for word in (task / "children").read_text().split())
+    except OSError:
+        return found
+    return found
+
+
+def _read_stub(pid: int, proc: Path) -> Stub | None:
+    # The command line of a process that has ended and was not waited for is empty.
+    try:
+        words = (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    if not words[0].endswith(_STUB) or len(words) < 9:
+        return None
+    path = Path(words[1])
+    model, version, instance = path.parent.parent.name, path.parent.name, words[8]
+    if instance == model or not version.isdigit():
+        return None
+    return Stub(pid=pid, model=model, version=int(version), instance=instance)

@@ -1,0 +1,1 @@
+"""One file per framework: load, evaluation mode, permissions, signature, eager inference."""

@@ -1,0 +1,166 @@
+"""The child process of a source: one JSON command a line on stdin, one JSON answer a line on the stream it was given."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from portinf.detect import Factory, Found
+from portinf.errors import PortinfError, RunnerError, UsageError, first_line
+from portinf.routes import ExportOptions, Route, routes_of
+from portinf.samples import Array, Arrays, load_npz, save_npz
+from portinf.signature import Signature
+from portinf.sources.model import Source, SourceOptions, renamed
+from portinf.sources.opening import open_source
+
+__all__ = ["main"]
+
+
+class Session:
+    """One loaded source under the user's names.
+
+    Args:
+        options: how to open it.
+    """
+
+    def __init__(self, options: SourceOptions) -> None:
+        self._options = options
+        self._source: Source = open_source(options)
+        self._routes: list[Route] = []
+        own = [declared.name for declared in self._source.inputs]
+        unknown = [name for name in options.input_names if own and name not in own]
+        if unknown:
+            raise UsageError(f"--input-name: no input '{unknown[0]}'; the model has: {', '.join(own)}")
+        self._own = {given: name for name, given in options.input_names.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """Return framework, declared inputs under the user's names, and notes."""
+        names = self._options.input_names
+        declared = [dataclasses.replace(d, name=names.get(d.name, d.name)) for d in self._source.inputs]
+        return {
+            "framework": self._source.framework,
+            "inputs": [dataclasses.asdict(d) for d in declared],
+            "notes": self._source.notes,
+        }
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request under the user's names.
+
+        Raises:
+            RunnerError: the model fails on these inputs.
+        """
+        known = [d.name for d in self._source.inputs]
+        own = {self._own.get(name, name): array for name, array in inputs.items()}
+        unknown = [name for name in own if known and name not in known]
+        if unknown:
+            raise UsageError(f"the model has no input '{unknown[0]}'; it has: {', '.join(known)}")
+        try:
+            outputs = self._source.infer(own)
+        except PortinfError:
+            raise
+        except Exception as error:
+            raise RunnerError(
+                f"the model fails in {self._source.framework}: {type(error).__name__}: {first_line(error)}"
+            ) from error
+        names = renamed(list(outputs), self._options.outputs)
+        return dict(zip(names, outputs.values(), strict=True))
+
+    def offer(self, options: ExportOptions) -> list[dict[str, Any]]:
+        """Prepare the routes and return their names, with the reason where one cannot be taken."""
+        own = tuple(dataclasses.replace(spec, name=self._own.get(spec.name, spec.name)) for spec in options.signature.inputs)
+        inside = dataclasses.replace(options, signature=dataclasses.replace(options.signature, inputs=own))
+        example = {self._own.get(name, name): array for name, array in load_npz(options.example).inputs.items()}
+        save_npz(options.example, example)
+        self._routes = list(routes_of(self._source.framework, self._source, inside))
+        return [{"name": route.name, "reason": route.reason} for route in self._routes]
+
+    def export(self, number: int, folder: Path) -> str:
+        """Take one route and return the path of its ONNX file.
+
+        Raises:
+            RunnerError: the exporter failed; the message is its first line.
+        """
+        route = self._routes[number]
+        assert route.export is not None
+        try:
+            return str(route.export(folder))
+        except PortinfError:
+            raise
+        except Exception as error:
+            raise RunnerError(f"{type(error).__name__}: {first_line(error)}") from error
+
+
+def source_options(data: Mapping[str, Any]) -> SourceOptions:
+    """Read what `portinf.sources.process` sent."""
+    found = data["found"]
+    factory = found["factory"]
+    return SourceOptions(
+        found=Found(
+            format=found["format"],
+            path=Path(found["path"]),
+            factory=factory
+            and Factory(file=factory["file"] and Path(factory["file"]), module=factory["module"], name=factory["name"]),
+        ),
+        weights=data["weights"] and Path(data["weights"]),
+        signature=data["signature"],
+        input_names=data["input_names"],
+        outputs=data["outputs"],
+        allow_pickle=data["allow_pickle"],
+        allow_code=data["allow_code"],
+    )
+
+
+def _answer(session: Session | None, command: Mapping[str, Any]) -> tuple[Session | None, Any]:
+    what = command["do"]
+    if what == "open":
+        session = Session(source_options(command["options"]))
+        return session, session.describe()
+    assert session is not None
+    if what == "infer":
+        outputs = session.infer(load_npz(Path(command["inputs"])).inputs)
+        save_npz(Path(command["outputs"]), outputs)
+        return session, list(outputs)
+    if what == "routes":
+        options = ExportOptions(
+            signature=Signature.from_json(command["signature"]), example=Path(command["example"]), opset=command["opset"]
+        )
+        return session, session.offer(options)
+    if what == "export":
+        return session, session.export(command["route"], Path(command["folder"]))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return session, {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    kind = type(error).__name__ if isinstance(error, PortinfError) else ""
+    text = str(error) if kind else f"{type(error).__name__}: {first_line(error)}"
+    return {"error": {"kind": kind, "message": text, "traceback": traceback.format_exc()}}
+
+
+def serve(commands: IO[str], answers: IO[str]) -> None:
+    """Answer commands until the stream ends."""
+    session: Session | None = None
+    for line in commands:
+        try:
+            session, value = _answer(session, json.loads(line))
+            reply: dict[str, Any] = {"ok": value}
+        except Exception as error:  # noqa: BLE001 (whatever a model's code raises crosses back as data)
+            reply = _failure(error)
+        answers.write(json.dumps(reply) + "\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Keep stdout for the answers; whatever the model's code prints goes to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, answers)

@@ -1,0 +1,170 @@
+"""Runs a source in a child process of the same environment: crashes, memory and printed noise stay there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import portinf.errors
+from portinf.errors import CannotError, PortinfError
+from portinf.samples import Array, Arrays, load_npz, save_npz
+from portinf.signature import Signature
+from portinf.sources.model import Declared, SourceOptions
+
+__all__ = ["SourceProcess"]
+
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # its fused kernels change the last digits of the fp32 reference
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "KERAS_BACKEND": "tensorflow",
+    "PYTHONUNBUFFERED": "1",
+}
+
+# The current folder must not shadow installed packages; this very portinf must be found, wherever it was started from.
+_START = (
+    "import sys; sys.path.pop(0); "
+    f"sys.path.append({str(Path(portinf.errors.__file__).parent.parent)!r}); "
+    "from portinf.sources.child import main; main()"
+)
+
+
+class SourceProcess:
+    """A source loaded once in a child; a context manager that ends it.
+
+    Args:
+        options: how to open the source.
+    """
+
+    def __init__(self, options: SourceOptions) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="portinf-source-")
+        self._log = (self.folder / "stderr.txt").open("w+", encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **QUIET},
+            text=True,
+            encoding="utf-8",
+        )
+        self._calls = 0
+        try:
+            answer = self._ask({"do": "open", "options": _plain(options)})
+        except BaseException:
+            self.close()
+            raise
+        self.framework: str = answer["framework"]
+        self.inputs: list[Declared] = [_declared(item) for item in answer["inputs"]]
+        self.notes: list[str] = answer["notes"]
+
+    @property
+    def folder(self) -> Path:
+        """A temporary folder that lives as long as the child."""
+        return Path(self._folder.name)
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Run the source eagerly; inputs and outputs under the user's names.
+
+        Raises:
+            RunnerError: the model fails on these inputs.
+        """
+        self._calls += 1
+        asked, answered = self.folder / "inputs.npz", self.folder / "outputs.npz"
+        save_npz(asked, inputs)
+        names = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered)})
+        arrays = load_npz(answered).inputs
+        return {name: arrays[name] for name in names}
+
+    def routes(self, signature: Signature, example: Mapping[str, Array], opset: int) -> list[dict[str, Any]]:
+        """Return name and reason (None: it can be taken) of each route, in order of trust."""
+        path = self.folder / "example.npz"
+        save_npz(path, example)
+        return list(self._ask({"do": "routes", "signature": signature.to_json(), "example": str(path), "opset": opset}))
+
+    def export(self, route: int) -> Path:
+        """Take a route and return its ONNX file, in a folder of its own that lives as long as the child.
+
+        Raises:
+            RunnerError: the exporter failed; the message is its first line.
+        """
+        folder = self.folder / f"route_{route}"
+        folder.mkdir()
+        return Path(self._ask({"do": "export", "route": route, "folder": str(folder)}))
+
+    def usage(self) -> dict[str, float]:
+        """Return CPU seconds and peak resident bytes of the child so far."""
+        return dict(self._ask({"do": "usage"}))
+
+    def _ask(self, command: Mapping[str, Any]) -> Any:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(command) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise self._died(str(command["do"]))
+        answer = json.loads(line)
+        if "error" in answer:
+            raise _rebuilt(answer["error"])
+        return answer["ok"]
+
+    def _died(self, step: str) -> PortinfError:
+        code = self._process.wait()
+        self._log.seek(0)
+        lines: Sequence[str] = [text.strip() for text in self._log.read().splitlines() if text.strip()]
+        ending = f"signal {-code}" if code < 0 else f"exit code {code}"
+        hint = " (out of memory?)" if code == -9 else ""
+        return CannotError(
+            f"the source's process ended with {ending}{hint} during '{step}'; its last line: {lines[-1][:300] if lines else 'none'}"
+        )
+
+    def close(self) -> None:
+        """End the child and remove its folder."""
+        process = self._process
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, self._log):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue
+        self._folder.cleanup()
+
+    def __enter__(self) -> SourceProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _plain(options: SourceOptions) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
+    return plain
+
+
+def _declared(item: Mapping[str, Any]) -> Declared:
+    shape = item["shape"]
+    return Declared(name=item["name"], dtype=item["dtype"], shape=None if shape is None else tuple(shape))
+
+
+def _rebuilt(error: Mapping[str, str]) -> PortinfError:
+    """Raise here what was raised there; what is no error of ours is a failure of the model or exporter."""
+    kind = getattr(portinf.errors, error["kind"], CannotError) if error["kind"] else CannotError
+    rebuilt: PortinfError = kind(error["message"])
+    rebuilt.add_note(error["traceback"]) if hasattr(rebuilt, "add_note") else None
+    return rebuilt

@@ -1,0 +1,1 @@
+"""Triton model repositories: typed configuration, releases, writing."""

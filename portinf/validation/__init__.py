@@ -1,0 +1,25 @@
+"""Comparators and reports: two sides, the same samples, one verdict."""
+
+from __future__ import annotations
+
+from portinf.validation.compare import compare
+from portinf.validation.elementwise import Elementwise
+from portinf.validation.report import Report
+from portinf.validation.results import CaseResult, Hop, OutputResult
+from portinf.validation.text import text
+from portinf.validation.tolerance import Tolerance
+from portinf.validation.writing import check_report_path, json_text, write_report
+
+__all__ = [
+    "CaseResult",
+    "Elementwise",
+    "Hop",
+    "OutputResult",
+    "Report",
+    "Tolerance",
+    "check_report_path",
+    "compare",
+    "json_text",
+    "text",
+    "write_report",
+]

@@ -1,0 +1,93 @@
+"""A report -> one self-contained HTML page: no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portinf.lazy import require
+from portinf.validation.report import Report
+from portinf.validation.results import Hop, sizes_text
+from portinf.validation.tally import Histogram, show
+from portinf.validation.wording import bound_text, dtype_text, headline, number, printable, shown_cases, type_has_size
+
+__all__ = ["Bar", "bars", "page"]
+
+CASES = 500
+HEIGHT = 84
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One bar of an error histogram.
+
+    Attributes:
+        label: ``0`` for no difference, ``1e-7`` for [1e-7, 1e-6), ``inf`` for a NaN or an infinity on one side only.
+        count: elements.
+        height: of the bar in units of the drawing; at least 2 where there is any element.
+        kind: ``exact``, ``decade`` or ``broken``.
+    """
+
+    label: str
+    count: int
+    height: float
+    kind: str
+
+
+def bars(histogram: Histogram) -> list[Bar]:
+    """Return the bars from no difference to the largest decade, empty decades between them included."""
+    found: list[tuple[str, int, str]] = [("0", histogram.exact, "exact")]
+    if histogram.decades:
+        decades = range(min(histogram.decades), max(histogram.decades) + 1)
+        if len(decades) > 40:
+            decades = range(max(histogram.decades) - 39, max(histogram.decades) + 1)
+        found += [(f"1e{k}", histogram.decades.get(k, 0), "decade") for k in decades]
+    if histogram.not_finite:
+        found.append(("inf", histogram.not_finite, "broken"))
+    top = max(count for _, count, _ in found) or 1
+    return [
+        Bar(label=label, count=count, height=max(2.0, HEIGHT * count / top) if count else 0.0, kind=kind)
+        for label, count, kind in found
+    ]
+
+
+def page(report: Report) -> str:
+    """Return the HTML text; every name is escaped, for model files are written by others."""
+    jinja2 = require("jinja2", "")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        {
+            "number": number,
+            "sizes": sizes_text,
+            "dtype": dtype_text,
+            "bound": bound_text,
+            "sized": type_has_size,
+            "clean": printable,
+        }
+    )
+    environment.globals.update({"show": show, "bars": bars})
+    return str(environment.get_template("report.html.jinja").render(_view(report)))
+
+
+def _view(report: Report) -> dict[str, Any]:
+    return {"report": report, "headline": headline(report.hops), "hops": [_hop(hop) for hop in report.hops]}
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    cases, left_out = shown_cases(hop, CASES)
+    counted = [output for output in hop.outputs if output.tally.count]
+    drawn = [output for output in counted if type_has_size(output.dtype) and output.tally.max_abs > 0]
+    same = [output.name for output in counted if output.tally.max_abs == 0]
+    return {"hop": hop, "cases": cases, "left_out": left_out, "counts": _counts(hop), "drawn": drawn, "same": same}
+
+
+def _counts(hop: Hop) -> Sequence[tuple[str, int]]:
+    return [(status, hop.count(status)) for status in ("equal", "disagrees", "outside domain") if hop.count(status)]

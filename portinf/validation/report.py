@@ -1,0 +1,81 @@
+"""Hops of one validation, with all that is needed to do it again -> one verdict and plain data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from portinf.validation.results import Hop
+from portinf.validation.tolerance import Tolerance
+
+__all__ = ["REPORT_SCHEMA", "Report"]
+
+REPORT_SCHEMA = 1
+_PACKAGES = ("portinf", "numpy", "onnx", "onnxruntime", "tritonclient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All hops of one validation.
+
+    Attributes:
+        hops: in the order they were compared.
+        tolerance: the rule that was applied, in words.
+        versions: version by package, Python included.
+        created: ISO 8601 time, UTC.
+        notes: what a reader should know beside the numbers.
+    """
+
+    hops: tuple[Hop, ...]
+    tolerance: str
+    versions: Mapping[str, str]
+    created: str
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(hops: Iterable[Hop], tolerance: Tolerance, notes: Iterable[str] = ()) -> Report:
+        """Return the report of these hops, with the installed versions and the present time."""
+        return Report(
+            hops=tuple(hops),
+            tolerance=str(tolerance),
+            versions=installed_versions(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            notes=tuple(notes),
+        )
+
+    @property
+    def equal(self) -> bool:
+        """Whether there is a hop and every hop is equal."""
+        return bool(self.hops) and all(hop.verdict == "equal" for hop in self.hops)
+
+    @property
+    def verdict(self) -> str:
+        """``equal`` or ``disagrees``."""
+        return "equal" if self.equal else "disagrees"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for strict JSON: NaN and infinities are text."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "verdict": self.verdict,
+            "created": self.created,
+            "tolerance": self.tolerance,
+            "notes": list(self.notes),
+            "versions": dict(self.versions),
+            "hops": [hop.to_json() for hop in self.hops],
+        }
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the version of Python and of each package that takes part in a comparison."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,173 @@
+"""What a comparison found: records of one output, one case and one hop, from which reports are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from portinf.validation.tally import Tally
+
+__all__ = ["CaseResult", "CaseStatus", "Hop", "OutputResult", "Verdict", "sizes_text"]
+
+CaseStatus = Literal["equal", "disagrees", "outside domain"]
+Verdict = Literal["equal", "disagrees"]
+
+
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    """Show axis lengths, for example ``nodes=50, edges=300``."""
+    return ", ".join(f"{label}={n}" for label, n in sizes.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputResult:
+    """One output, in one case or over all cases of a hop.
+
+    Attributes:
+        name: of the output.
+        dtype: numpy type name of the reference.
+        rtol, atol: bounds that were applied; 0 where values must be equal.
+        tally: counts and extremes of what could be compared.
+        reason: why it disagrees; empty where it does not.
+    """
+
+    name: str
+    dtype: str
+    rtol: float
+    atol: float
+    tally: Tally
+    reason: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing is out of tolerance."""
+        return not self.reason
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        head = {"name": self.name, "dtype": self.dtype, "rtol": self.rtol, "atol": self.atol, "reason": self.reason}
+        return {**head, **self.tally.to_json()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseResult:
+    """One batch of inputs that both sides were given.
+
+    Attributes:
+        name: of the batch.
+        origin: ``given`` or ``generated``.
+        sizes: lengths of the dynamic axes by label.
+        status: ``outside domain`` where the reference itself has no answer to generated inputs.
+        reason: why it is not equal.
+        outputs: by output, in the order of the reference.
+    """
+
+    name: str
+    origin: str
+    sizes: Mapping[str, int]
+    status: CaseStatus
+    reason: str = ""
+    outputs: tuple[OutputResult, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Name with the sizes, unless the name says them already."""
+        sizes = sizes_text(self.sizes)
+        return self.name if sizes in self.name else f"{self.name} ({sizes})"
+
+    @property
+    def max_abs(self) -> float:
+        """Largest difference of any output."""
+        return max((output.tally.max_abs for output in self.outputs), default=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "name": self.name,
+            "origin": self.origin,
+            "sizes": dict(self.sizes),
+            "status": self.status,
+            "reason": self.reason,
+            "outputs": [output.to_json() for output in self.outputs],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hop:
+    """One comparison: two sides, all cases.
+
+    Attributes:
+        reference, candidate: how reports call the two sides.
+        cases: in the order they were run.
+        outputs: over all cases that were compared.
+        seconds_reference, seconds_candidate: wall time that each side took to answer; 0 for recorded outputs.
+    """
+
+    reference: str
+    candidate: str
+    cases: tuple[CaseResult, ...]
+    outputs: tuple[OutputResult, ...] = field(default=())
+    seconds_reference: float = 0.0
+    seconds_candidate: float = 0.0
+
+    def count(self, status: CaseStatus) -> int:
+        """Return the number of cases of one status."""
+        return sum(case.status == status for case in self.cases)
+
+    @property
+    def verdict(self) -> Verdict:
+        """``equal`` only if at least one case was compared and none disagrees."""
+        return "equal" if self.count("equal") and not self.count("disagrees") else "disagrees"
+
+    @property
+    def reason(self) -> str:
+        """Why the verdict is not ``equal``: the first failing case; empty where it is."""
+        for case in self.cases:
+            if case.status == "disagrees":
+                return f"{case.title}: {case.reason}"
+        if self.count("equal"):
+            return ""
+        outside = [case for case in self.cases if case.status == "outside domain"]
+        if not outside:
+            return "nothing was compared: there were no samples; give some with --inputs"
+        return f"nothing was compared: all {len(outside)} cases are outside the reference's domain; first: " + _told(outside[0])
+
+    def summary(self) -> str:
+        """Return one line: the counts and the largest error, or the first failing case."""
+        if self.verdict == "disagrees":
+            return f"{self._counts()}; {self.reason}" if self.count("equal") else self.reason
+        return f"{self._counts()}, {self._largest()}"
+
+    def _counts(self) -> str:
+        total = len(self.cases)
+        if self.count("disagrees"):
+            return f"{self.count('disagrees')} of {total} cases disagree"
+        outside = self.count("outside domain")
+        equal = self.count("equal")
+        return f"{equal} case{'s' * (equal != 1)} equal" + (f", {outside} outside domain" if outside else "")
+
+    def _largest(self) -> str:
+        pairs = [(case, output) for case in self.cases if case.status == "equal" for output in case.outputs]
+        pairs = [pair for pair in pairs if pair[1].tally.max_abs > 0]
+        if not pairs:
+            return "no difference at all"
+        case, output = max(pairs, key=lambda pair: pair[1].tally.max_abs)
+        where = f" ({sizes_text(case.sizes)})" if case.sizes else f" ({case.name})"
+        return f"largest error {output.tally.max_abs:.2g} at output '{output.name}'{where}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "reference": self.reference,
+            "candidate": self.candidate,
+            "verdict": self.verdict,
+            "summary": self.summary(),
+            "seconds_reference": round(self.seconds_reference, 6),
+            "seconds_candidate": round(self.seconds_candidate, 6),
+            "outputs": [output.to_json() for output in self.outputs],
+            "cases": [case.to_json() for case in self.cases],
+        }
+
+
+def _told(case: CaseResult) -> str:
+    return f"{case.title}: {case.reason}"

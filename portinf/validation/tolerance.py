@@ -1,0 +1,68 @@
+"""How far two answers may lie apart, by element type."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from portinf.errors import UsageError
+from portinf.signature import dtype_by_numpy
+
+__all__ = ["DEFAULTS", "Tolerance"]
+
+# (rtol, atol) by type; see the class for the reasoning.
+DEFAULTS: dict[str, tuple[float, float]] = {
+    "float64": (1e-9, 1e-11),
+    "float32": (1e-4, 1e-5),
+    "float16": (1e-2, 1e-3),
+    "bfloat16": (5e-2, 1e-2),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """The rule ``|candidate - reference| <= atol + rtol * |reference|``, per element, everywhere in portinf.
+
+    Another order of summation changes a sum of n terms by up to about ``n * eps`` relative to the sum of the sizes, and a
+    network is a few dozen such sums in a row. The defaults leave a factor of about 1000 over one rounding (eps: float32
+    1.2e-7, float64 2.2e-16 with room for a library's own exp and log, float16 9.8e-4 and bfloat16 7.8e-3 with a factor of
+    about 10): wide enough for a right conversion, far below what a wrong weight, axis or constant changes. ``atol`` is a
+    tenth of ``rtol`` or less, for outputs of size about one that cross zero. Integers, booleans and strings are exact.
+
+    Attributes:
+        rtol: relative part for every float type; None for the type's default.
+        atol: absolute part for every float type; None for the type's default.
+    """
+
+    rtol: float | None = None
+    atol: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no bound."""
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{name} = {value}: expected a finite number of at least 0, for example 1e-5")
+
+    @staticmethod
+    def of(rtol: float | None, atol: float | None) -> Tolerance:
+        """Return the tolerance of these two options; None keeps the default of each type.
+
+        Raises:
+            UsageError: a value is negative, infinite or NaN.
+        """
+        return Tolerance(rtol=rtol, atol=atol)
+
+    def for_dtype(self, dtype: str) -> tuple[float, float]:
+        """Return (rtol, atol) of a numpy type name; (0, 0) where values must be equal."""
+        name = dtype_by_numpy(dtype).numpy
+        if name not in DEFAULTS:
+            return 0.0, 0.0
+        rtol, atol = DEFAULTS[name]
+        return (rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol)
+
+    def __str__(self) -> str:
+        """Say the rule in one line, for reports."""
+        if self.rtol is not None and self.atol is not None:
+            return f"rtol {self.rtol:g}, atol {self.atol:g} for floats; other types exact"
+        parts = (f"{name} {r:g}/{a:g}" for name, (r, a) in ((n, self.for_dtype(n)) for n in DEFAULTS))
+        return f"rtol/atol by type: {', '.join(parts)}; other types exact"

@@ -1,0 +1,1 @@
+"""The verbs: each combines sources, converters, runners and validation into one readable page."""

@@ -1,0 +1,57 @@
+"""Writes inputs that fit a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from portinf.artifact import read_onnx
+from portinf.detect import detect
+from portinf.errors import UnreadableError, UsageError
+from portinf.resampling import generate, resample
+from portinf.samples import Batch, save_npz
+from portinf.signature import Signature
+from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
+
+__all__ = ["sample"]
+
+
+def sample(
+    source: str, out: Path, sizes: Mapping[str, int], options: SourcingOptions, progress: Progress = lambda _: None
+) -> Batch:
+    """Make a batch of inputs at the sizes asked for and write it to ``out``.
+
+    Args:
+        source: an ONNX file, or a source as for ``convert``.
+        out: npz file to write.
+        sizes: length of dynamic axes by label; a small default for the rest.
+        options: what the user said of the source.
+        progress: told what happens.
+
+    Raises:
+        UsageError: an axis is not known, or a length is below the model's minimum.
+        UnreadableError: ``out`` cannot be written.
+    """
+    found = detect(source)
+    if found.format == "onnx":
+        batch = _made(read_onnx(found.path).signature, [], sizes)
+    else:
+        with open_source(source, options, progress) as opened:
+            batch = _made(opened.signature, list(opened.given), sizes)
+    try:
+        save_npz(out, batch.inputs)
+    except OSError as error:
+        raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
+    return batch
+
+
+def _made(signature: Signature, given: list[Batch], sizes: Mapping[str, int]) -> Batch:
+    for label, size in sizes.items():
+        if label not in signature.axes:
+            raise UsageError(f"--size {label}={size}: no axis '{label}'; there are: {', '.join(signature.axes) or 'none'}")
+        if size < signature.axes[label].minimum:
+            raise UsageError(f"--size {label}={size}: this model needs at least {signature.axes[label].minimum}")
+    if not given:
+        return generate(signature, sizes)
+    base = signature.sizes({name: array.shape for name, array in given[0].inputs.items()})
+    return resample(signature, given[0], {**base, **sizes})

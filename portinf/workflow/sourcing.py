@@ -1,0 +1,192 @@
+"""Opens a source with the user's samples: signature found, other sizes made, reference answers recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+
+from portinf.detect import detect
+from portinf.discovery import Given, find_inputs, find_minimums, find_outputs
+from portinf.errors import CannotError, RunnerError, UsageError
+from portinf.resampling import default_sizes, generate, resample, sweep
+from portinf.runners.source import SourceRunner
+from portinf.samples import Arrays, Batch, load_npz, shapes_of
+from portinf.signature import Axis, Role, Signature, TensorSpec
+from portinf.sources.model import Declared, SourceOptions
+from portinf.sources.process import SourceProcess
+
+__all__ = ["OpenedSource", "SourcingOptions", "open_source"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcingOptions:
+    """Everything the user may say of a source; see ``portinf convert --help``.
+
+    Attributes:
+        weights: file of weights for a factory's model.
+        inputs: npz files with samples.
+        dynamic: label ("" for none) by (input, axis).
+        roles: role by input.
+        minimums: smallest length by axis label.
+        input_names: the user's name by the model's own.
+        outputs: the user's output names in order.
+        signature: name of a SavedModel's signature.
+        allow_pickle, allow_code: permissions.
+    """
+
+    weights: Path | None = None
+    inputs: Sequence[Path] = ()
+    dynamic: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    minimums: Mapping[str, int] = field(default_factory=dict)
+    input_names: Mapping[str, str] = field(default_factory=dict)
+    outputs: Sequence[str] = ()
+    signature: str | None = None
+    allow_pickle: bool = False
+    allow_code: bool = False
+
+
+class OpenedSource:
+    """A loaded source, what was found out about it, and the cases on which it is to be compared; a context manager.
+
+    Args:
+        process: the child that holds the source.
+        runner: the same, behind the runners' contract.
+        given: the user's samples.
+        cases: the samples and batches at other sizes, in the order in which they are compared.
+    """
+
+    def __init__(self, process: SourceProcess, runner: SourceRunner, given: Sequence[Batch], cases: Sequence[Batch]) -> None:
+        self.process, self.runner, self.given, self.cases = process, runner, given, cases
+
+    @property
+    def signature(self) -> Signature:
+        """Names, types, axes and roles."""
+        return self.runner.signature
+
+    @property
+    def notes(self) -> list[str]:
+        """What the loader had to say."""
+        return self.process.notes
+
+    def example(self) -> Arrays:
+        """Return inputs to export at: every dynamic axis at least 2 long, no two of equal length where that can be."""
+        base = max(self.cases, key=lambda b: min(self.signature.sizes(shapes_of(b.inputs)).values(), default=0))
+        sizes = self.signature.sizes(shapes_of(base.inputs))
+        if min(sizes.values(), default=2) >= 2 and len(set(sizes.values())) == len(sizes):
+            return base.inputs
+        apart = default_sizes(self.signature)
+        if all(n == 0 for n in sizes.values()):
+            return generate(self.signature, apart).inputs
+        return resample(self.signature, base, apart).inputs
+
+    def __enter__(self) -> OpenedSource:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.process.close()
+
+
+def open_source(source: str, options: SourcingOptions, progress: Progress = lambda _: None) -> OpenedSource:
+    """Load a source in a child process and find its signature from the samples.
+
+    Args:
+        source: path, ``file.py:factory`` or ``package.module:factory``.
+        options: what the user said.
+        progress: told what happens, one line each.
+
+    Raises:
+        PortinfError: it cannot be loaded or described; the message says why and what to do.
+    """
+    found = detect(source)
+    if found.format in ("onnx", "package"):
+        raise CannotError(f"{source}: already an ONNX model; use it with inspect, optimize, validate or package")
+    given = [load_npz(Path(path)) for path in options.inputs]
+    progress(f"loading {source}")
+    process = SourceProcess(
+        SourceOptions(
+            found=found,
+            weights=options.weights,
+            signature=options.signature,
+            input_names=options.input_names,
+            outputs=options.outputs,
+            allow_pickle=options.allow_pickle,
+            allow_code=options.allow_code,
+        )
+    )
+    try:
+        return _described(source, process, given, options, progress)
+    except BaseException:
+        process.close()
+        raise
+
+
+def _described(
+    source: str, process: SourceProcess, given: Sequence[Batch], options: SourcingOptions, progress: Progress
+) -> OpenedSource:
+    declared = [_declared(item) for item in process.inputs]
+    _check_samples(process, given)
+    progress("finding axes and roles")
+    told = Given(dynamic=options.dynamic, roles=options.roles, minimums=options.minimums)
+    inputs = find_minimums(find_inputs(declared, given, told, process.infer), given, process.infer)
+    signature = Signature(inputs=inputs, outputs=())
+    cases = [*given, *([] if given else [_usual(signature)]), *sweep(signature, given)]
+    runner = SourceRunner(process, name=source, signature=signature)
+    answers = []
+    for number, batch in enumerate(cases):
+        progress(f"reference answers {number + 1}/{len(cases)}")
+        try:
+            answers.append((signature.sizes(shapes_of(batch.inputs)), runner.remember(batch.inputs)))
+        except RunnerError as error:
+            if batch.origin == "given":
+                raise CannotError(f"{batch.name}: {error}") from error
+    if not answers:
+        raise CannotError(f"{source}: the model fails on every input made from its signature: give samples with --inputs")
+    complete = replace(signature, outputs=find_outputs(signature, answers))
+    _check_names(complete)
+    described = SourceRunner(process, name=source, signature=complete)
+    described.adopt(runner)
+    return OpenedSource(process, described, given, cases)
+
+
+def _usual(signature: Signature) -> Batch:
+    """A batch of small sizes, for sources without samples."""
+    return generate(signature)
+
+
+def _declared(item: Declared) -> TensorSpec:
+    if item.shape is None or item.dtype is None:
+        return TensorSpec(name=item.name, dtype=item.dtype or "float32", shape=None)
+    shape = tuple(Axis(label=f"{item.name}_{k}") if n is None else Axis(size=n) for k, n in enumerate(item.shape))
+    return TensorSpec(name=item.name, dtype=item.dtype, shape=shape)
+
+
+def _check_samples(process: SourceProcess, given: Sequence[Batch]) -> None:
+    """The model must answer the user's own samples, or nothing can be found out from them."""
+    known = [item.name for item in process.inputs]
+    for batch in given:
+        unknown = [name for name in batch.inputs if known and name not in known]
+        if unknown or not batch.inputs:
+            raise UsageError(
+                f"{batch.name}: the model's inputs are {', '.join(known)}; found {', '.join(batch.inputs) or 'none'}: "
+                "save the arrays under the model's own input names, or give --input-name OLD=NEW"
+            )
+        try:
+            process.infer(batch.inputs)
+        except RunnerError as error:
+            raise CannotError(f"{batch.name}: {error}") from error
+
+
+def _check_names(signature: Signature) -> None:
+    both = {spec.name for spec in signature.inputs} & {spec.name for spec in signature.outputs}
+    if both:
+        raise UsageError(
+            f"'{min(both)}' is the name of an input and of an output: ONNX needs different names; rename with --input-name or --outputs"
+        )
+    empty = [spec.name for spec in signature.outputs if spec.shape is not None and spec.name == ""]
+    if empty:
+        raise UsageError("an output has an empty name: name the outputs with --outputs")

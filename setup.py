@@ -1,0 +1,25 @@
+"""The package list: cli/ and converters/ stand at the top level and install as portinf.cli and portinf.converters."""
+
+from setuptools import setup
+
+setup(
+    packages=[
+        "portinf",
+        "portinf.cli",
+        "portinf.converters",
+        "portinf.runners",
+        "portinf.serving",
+        "portinf.sources",
+        "portinf.targets",
+        "portinf.triton",
+        "portinf.validation",
+        "portinf.workflow",
+    ],
+    package_dir={"portinf": "portinf", "portinf.cli": "cli", "portinf.converters": "converters"},
+    package_data={
+        "portinf": ["py.typed"],
+        "portinf.serving": ["requirements.txt", "backends/onnxruntime/model.py"],
+        "portinf.triton": ["releases.json"],
+        "portinf.validation": ["templates/*"],
+    },
+)

@@ -1,0 +1,125 @@
+"""A live local server is cured when a model's process dies, and takes up what changes in the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from portinf.serving.launcher import Server
+from portinf.serving.supervise import read_stubs
+from tests.serving.live import ask, nothing_left, serving, until
+from tests.serving.tiny_models import ADD_CONFIG, add
+
+__all__ = ["nothing_left"]
+
+# The promise is five seconds; a busy machine may take longer to import ONNX Runtime in two new processes.
+CURE_SECONDS = 5.0 if (os.cpu_count() or 1) > 2 else 15.0
+ONES = np.ones((1, 4), dtype=np.float32)
+
+
+def answers(server: Server, model: str = "add") -> bool:
+    """Say whether a model answers one request rightly."""
+    try:
+        total = ask(server, model, {"a": ONES, "b": ONES}, ["sum"], "grpc")["sum"]
+    except InferenceServerException:
+        return False
+    return bool((total == 2).all())
+
+
+@contextmanager
+def requests(server: Server) -> Iterator[list[tuple[float, bool]]]:
+    """Send requests from two threads all the time; gives the list of (time, answered)."""
+    results: list[tuple[float, bool]] = []
+    over = threading.Event()
+
+    def flow() -> None:
+        while not over.wait(0.01):
+            good = answers(server)
+            results.append((time.monotonic(), good))
+
+    threads = [threading.Thread(target=flow) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield results
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_dead_process_is_noticed_and_its_model_answers_again(tmp_path: Path, nothing_left: set[str]) -> None:
+    add(tmp_path / "models", config=ADD_CONFIG.replace("count: 1", "count: 2"))
+    lines: list[str] = []
+    with serving(tmp_path / "models", lines) as server, requests(server) as results:
+        until(lambda: len(results) > 10)
+        for _ in range(2):
+            pid = next(iter(read_stubs(server.pid)))
+            killed = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: any("answers again" in line for line in lines))
+            lines.clear()
+            assert time.monotonic() - killed < CURE_SECONDS
+            # From now on both instances answer: not one failure in twenty requests.
+            assert all(answers(server) for _ in range(20))
+    assert any(good for _, good in results)
+
+
+def test_new_versions_and_models_are_loaded_and_gone_ones_unloaded(tmp_path: Path, nothing_left: set[str]) -> None:
+    models = tmp_path / "models"
+    add(models)
+    lines: list[str] = []
+    with serving(models, lines) as server, requests(server) as results:
+        shutil.copytree(models / "add" / "1", models / "add" / ".next")
+        (models / "add" / ".next").rename(models / "add" / "2")
+        until(lambda: server.control.ready_versions("add") == [2])
+        add(tmp_path / "new", "later")
+        (tmp_path / "new" / "later").rename(models / "later")
+        until(lambda: server.control.ready_versions("later") == [1])
+        until(lambda: answers(server, "later"))
+        shutil.rmtree(models / "later")
+        until(lambda: server.control.ready_versions("later") == [])
+        broken = models / "add" / ".broken"
+        shutil.copytree(models / "add" / "2", broken)
+        (broken / "model.onnx").write_bytes(b"not a model")
+        broken.rename(models / "add" / "3")
+        until(lambda: any("what was loaded before stays" in line for line in lines))
+        assert answers(server)
+        # A new version takes over without one failed request; so does a damaged one, which is not taken.
+        assert all(good for _, good in results)
+    assert any("now serving version 2" in line for line in lines)
+
+
+def test_a_gpu_configuration_runs_on_the_cpu_and_stays_as_it_is(tmp_path: Path, nothing_left: set[str]) -> None:
+    config = ADD_CONFIG.replace("KIND_CPU", "KIND_GPU gpus: [0]")
+    folder = add(tmp_path / "models", config=config)
+    lines: list[str] = []
+    with serving(tmp_path / "models", lines) as server:
+        assert answers(server)
+        shutil.copytree(folder / "1", folder / ".next")
+        (folder / ".next").rename(folder / "2")
+        until(lambda: server.control.ready_versions("add") == [2])
+        assert answers(server)
+    assert any("add will run on the CPU" in line for line in lines)
+    assert (folder / "config.pbtxt").read_text() == config
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2", "config.pbtxt"]
+
+
+def test_the_end_of_the_server_is_an_error(tmp_path: Path, nothing_left: set[str]) -> None:
+    from portinf.errors import ServingError
+
+    add(tmp_path / "models")
+    with pytest.raises(ServingError, match=r"ended by signal 9 \(SIGKILL\) while it was serving"):
+        with serving(tmp_path / "models") as server:
+            os.kill(server.pid, signal.SIGKILL)
+            server.wait()

@@ -1,0 +1,1 @@
+"""Tests of the local server that start none, and the tiny models that the live tests serve."""

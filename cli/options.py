@@ -189,4 +189,5 @@ def read_convert_options(given: Mapping[str, Any]) -> ConvertOptions:
         tolerance=Tolerance.of(given.get("rtol"), given.get("atol")),
         opset=given.get("opset"),
         triton_release=given.get("triton_release"),
+        force=bool(given.get("force")),
     )

@@ -44,7 +44,8 @@ def python(arguments: Sequence[str]) -> str:
 
 def say(text: str) -> None:
     """Print progress, with the seconds since the start."""
-    print(f"[{time.perf_counter() - STARTED:4.1f} s] {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"[{time.perf_counter() - STARTED:4.1f} s] {text}\n")  # one write: threads do not mix within a line
+    sys.stderr.flush()
 
 
 @contextmanager

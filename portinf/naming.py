@@ -31,21 +31,27 @@ def give_names(model: Any, signature: Signature) -> None:
         if f"in_{number}" in current:
             wanted[current[f"in_{number}"]] = spec.name
     final = {spec.name for spec in (*signature.inputs, *signature.outputs)}
-    _rename(graph, {name: _fresh(name, final) for name in _names(graph) if name in final and wanted.get(name) != name})
-    _rename(graph, {_moved(old, final): new for old, new in wanted.items()})
+    moved = _out_of_the_way(graph, final, keep={old for old, new in wanted.items() if old == new})
+    _rename(graph, moved)
+    _rename(graph, {moved.get(old, old): new for old, new in wanted.items()})
     _name_outputs(graph, signature)
     _describe(graph.input, signature.inputs)
     _describe(graph.output, signature.outputs)
     del graph.value_info[:]
 
 
-def _fresh(name: str, taken: set[str]) -> str:
-    return f"{name}__inner"
-
-
-def _moved(old: str, final: set[str]) -> str:
-    """Where an input's old name went if it stood in the way of a final name."""
-    return f"{old}__inner" if old in final else old
+def _out_of_the_way(graph: Any, final: set[str], keep: set[str]) -> dict[str, str]:
+    """Return new names for the values that bear a name which the user wants for another."""
+    names = _names(graph)
+    taken = names | final
+    moved: dict[str, str] = {}
+    for name in sorted((names & final) - keep):
+        fresh = f"{name}__inner"
+        while fresh in taken:
+            fresh += "_"
+        taken.add(fresh)
+        moved[name] = fresh
+    return moved
 
 
 def _check_outputs(graph: Any, signature: Signature) -> None:

@@ -53,11 +53,13 @@ def sizes_to_try(signature: Signature, base: Mapping[str, int], largest: Mapping
 def _emptied(signature: Signature, sizes: Mapping[str, int]) -> dict[str, int]:
     """Return sizes in which nothing points into an empty axis."""
     emptied = dict(sizes)
-    for spec in signature.inputs:
-        if spec.role.kind == "index" and emptied.get(spec.role.of or "") == 0:
-            emptied.update({label: 0 for label in spec.labels})
-        if spec.role.kind == "segment" and emptied.get(spec.role.into or "") == 0:
-            emptied.update({label: 0 for label in spec.labels})
+    before: dict[str, int] = {}
+    while emptied != before:
+        before = dict(emptied)
+        for spec in signature.inputs:
+            target = spec.role.of if spec.role.kind == "index" else spec.role.into
+            if target is not None and emptied[target] == 0:
+                emptied.update({label: 0 for label in spec.labels})
     return emptied
 
 

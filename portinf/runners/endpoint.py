@@ -15,6 +15,7 @@ import numpy as np
 from portinf.errors import PortinfError, RunnerError, ServingError, UsageError, first_line
 from portinf.lazy import require
 from portinf.runners.endpoint_answer import grpc_array, http_array
+from portinf.runners.endpoint_shape import Reshape, reshapes
 from portinf.samples import Array, Arrays
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_kserve, dtype_by_numpy
 
@@ -71,20 +72,29 @@ class Address:
 class EndpointRunner:
     """One model on a live server; ``infer`` may be called from the thread that opened it.
 
+    Arrays are as the model sees them: what the configuration's ``reshape`` changes on the way is changed back, so that an
+    output of one number per row has shape [N], not [N, 1].
+
     Args:
         uri: ``grpc://host:port/model[/version]`` or ``http://host:port/model[/version]``.
         timeout: seconds for one request.
+
+    Attributes:
+        carries_scalars: False: without batching Triton has no shape [], and says [1] for it.
 
     Raises:
         UsageError: the URI has another form.
         ServingError: no server answers there, or it has no such model ready.
     """
 
+    carries_scalars = False
+
     def __init__(self, uri: str, *, timeout: float = 60.0) -> None:
         self._address = Address.parse(uri)
         self._name = uri
         self._timeout = timeout
         self._max_batch_size = 0
+        self._reshapes: dict[str, Reshape] = {}
         self._api: Any = require(f"tritonclient.{self._address.protocol}", "")
         self._client: Any = self._connect()
         try:
@@ -169,24 +179,43 @@ class EndpointRunner:
             raise ServingError(f"{self.name}: the server has this model, and it is not ready; look at the server's log")
         config = config.get("config", config)
         self._max_batch_size = int(config.get("max_batch_size", 0))
+        self._reshapes = reshapes(config)
         batched = self._max_batch_size > 0
         optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}
         try:
             return Signature(
-                inputs=tuple(_spec(entry, batched, entry["name"] in optional) for entry in metadata.get("inputs", [])),
-                outputs=tuple(_spec(entry, batched, False) for entry in metadata["outputs"]),
+                inputs=tuple(self._spec(entry, batched, entry["name"] in optional) for entry in metadata.get("inputs", [])),
+                outputs=tuple(self._spec(entry, batched, False) for entry in metadata["outputs"]),
             )
         except KeyError as error:
             raise ServingError(f"{self.name}: the model's metadata has no {error}: not a v2 inference server?") from error
 
+    def _spec(self, entry: Mapping[str, Any], batched: bool, optional: bool) -> TensorSpec:
+        name = str(entry["name"])
+        dims = [int(n) for n in entry.get("shape", [])]
+        dims = list(self._reshapes[name].to_model(dims)) if name in self._reshapes else dims
+        axes = [Axis(label=f"{name}_{number}") if n < 0 else Axis(size=n) for number, n in enumerate(dims)]
+        shape = (Axis(label="batch", minimum=1), *axes[1:]) if batched else tuple(axes)
+        return TensorSpec(name=name, dtype=dtype_by_kserve(entry["datatype"]).numpy, shape=shape, optional=optional)
+
     def _input(self, name: str, array: Array) -> Any:
         kind = dtype_by_numpy(str(array.dtype))
         plain = array.astype(object) if kind.kserve == "BYTES" else array
-        tensor = self._api.InferInput(name, list(array.shape), kind.kserve)
+        plain = plain.reshape(self._wire_shape(name, array))
+        tensor = self._api.InferInput(name, list(plain.shape), kind.kserve)
         tensor.set_data_from_numpy(plain)
         return tensor
 
+    def _wire_shape(self, name: str, array: Array) -> tuple[int, ...]:
+        if name in self._reshapes:
+            return self._reshapes[name].to_wire(array.shape)
+        return array.shape or (() if self._max_batch_size else (1,))
+
     def _output(self, result: Any, name: str) -> Array:
+        array = self._decoded(result, name)
+        return array.reshape(self._reshapes[name].to_model(array.shape)) if name in self._reshapes else array
+
+    def _decoded(self, result: Any, name: str) -> Array:
         entry = result.get_output(name)
         if entry is None:
             raise ServingError(f"{self.name}: the answer holds no output '{name}', which the model's metadata names")
@@ -216,11 +245,3 @@ class EndpointRunner:
         if isinstance(error, OSError) or (status == "UNAVAILABLE" and "model" not in text.lower()):
             return f"no server answers at {self._address.netloc}: {text}; start one with: portinf serve-local"
         return f"{text} [{status}]" if status else text
-
-
-def _spec(entry: Mapping[str, Any], batched: bool, optional: bool) -> TensorSpec:
-    name = str(entry["name"])
-    dims = [int(n) for n in entry.get("shape", [])]
-    axes = [Axis(label=f"{name}_{number}") if n < 0 else Axis(size=n) for number, n in enumerate(dims)]
-    shape = (Axis(label="batch", minimum=1), *axes[1:]) if batched else tuple(axes)
-    return TensorSpec(name=name, dtype=dtype_by_kserve(entry["datatype"]).numpy, shape=shape, optional=optional)

@@ -5,6 +5,9 @@ The server itself never starts a dead stub again and goes on calling the model r
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,13 +83,23 @@ class Supervisor:
         pids = ", ".join(str(stub.pid) for stub in lost)
         self._report(f"model {model}: its process {pids} has died; loading the model again")
         self.cures += 1
+        old = [stub for stub in read_stubs(self._server).values() if stub.model == model]
         try:
             self._control.unload(model)
             self._control.load(model, timeout=_LOAD_SECONDS)
         except ServingError as error:
             self._report(f"model {model}: it could not be loaded again: {error}")
             return
+        self._end(old)
         self._report(f"model {model}: it answers again")
+
+    def _end(self, stubs: list[Stub]) -> None:
+        # The server waits for the dead one, and so would keep the instances beside it for ever.
+        alive = read_stubs(self._server)
+        for stub in stubs:
+            if alive.get(stub.pid) == stub:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stub.pid, signal.SIGKILL)
 
 
 def _children(pid: int, proc: Path) -> list[int]:

@@ -68,7 +68,8 @@ def _load_weights(torch: Any, module: Any, path: Path, allow_pickle: bool) -> No
             ) from error
         raise UnreadableError(f"{path}: damaged, or not weights saved by torch.save: {first_line(error)}") from error
     except Exception as error:
-        raise UnreadableError(f"{path}: damaged, or not weights saved by torch.save: {first_line(error)}") from error
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise UnreadableError(f"{path}: damaged, or not weights saved by torch.save ({why})") from error
     state = _state_dict(torch, loaded)
     if state is None:
         raise CannotError(f"{path}: expected a state_dict, or a checkpoint that holds one; found {type(loaded).__name__}")

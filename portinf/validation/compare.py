@@ -30,6 +30,7 @@ def compare(
     allow_nan: bool = False,
     progress: Callable[[str], None] | None = None,
     reference_name: str = RECORDED,
+    signature: Signature | None = None,
 ) -> Hop:
     """Give both sides the same inputs and hold every output of the candidate against the reference's output of that name.
 
@@ -45,12 +46,13 @@ def compare(
         allow_nan: NaN at the same places is right.
         progress: called with one line per case.
         reference_name: how reports call recorded outputs.
+        signature: names the axes in the report; None for the sides' own.
 
     Raises:
         UsageError: no reference, and a batch without recorded outputs.
         ServingError: a live endpoint fails otherwise than by refusing a request.
     """
-    run = _Run(reference=reference, candidate=candidate, tolerance=tolerance, allow_nan=allow_nan)
+    run = _Run(reference=reference, candidate=candidate, tolerance=tolerance, allow_nan=allow_nan, signature=signature)
     cases = []
     for batch in batches:
         case = run.judge(batch)
@@ -75,6 +77,7 @@ class _Run:
     candidate: Runner
     tolerance: Tolerance
     allow_nan: bool
+    signature: Signature | None
     totals: dict[str, Elementwise] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: {"reference": 0.0, "candidate": 0.0})
 
@@ -131,8 +134,15 @@ class _Run:
         elif name not in expected:
             single.reject(f"the reference has no such output; it has: {', '.join(expected) or 'none'}")
         else:
-            single.update(expected[name], found[name], case=case)
+            single.update(*self._aligned(expected[name], found[name]), case=case)
         return single
+
+    def _aligned(self, expected: Array, found: Array) -> tuple[Array, Array]:
+        """Take [1] for a scalar where a side has no scalars: a live endpoint without batching."""
+        without = any(not getattr(side, "carries_scalars", True) for side in (self.reference, self.candidate))
+        if without and {expected.shape, found.shape} == {(), (1,)}:
+            return expected.reshape(()), found.reshape(())
+        return expected, found
 
     def _with_hint(self, result: OutputResult, expected: Arrays, found: Arrays) -> OutputResult:
         """Name another output of the candidate that holds the values that this one should."""
@@ -157,9 +167,10 @@ class _Run:
         )
 
     def _sizes(self, batch: Batch) -> dict[str, int]:
-        """Read the axis lengths with the signature that names most of them; empty where neither side fits."""
-        sides = [self.candidate] if self.reference is None else [self.reference, self.candidate]
-        return max((_sizes(side.signature, batch.inputs) for side in sides), key=len)
+        """Read the axis lengths with the first signature that names any; empty where none fits."""
+        sides = [side.signature for side in (self.reference, self.candidate) if side is not None]
+        known = [_sizes(signature, batch.inputs) for signature in (self.signature, *sides) if signature is not None]
+        return next((sizes for sizes in known if sizes), {})
 
 
 def _sizes(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, int]:

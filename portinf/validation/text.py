@@ -54,6 +54,8 @@ def _hop(console: Console, hop: Hop) -> None:
     for output in hop.outputs:
         if worst_text(output):
             console.print(f"worst of '{printable(output.name)}' at {printable(worst_text(output))}")
+        elif output.reason:
+            console.print(f"'{printable(output.name)}': {printable(output.reason)}")
     if hop.cases:
         console.print(_cases(hop))
         left_out = shown_cases(hop, CASES)[1]

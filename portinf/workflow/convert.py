@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,12 +36,14 @@ class ConvertOptions:
         tolerance: when two numbers are equal.
         opset: version of the default ONNX domain; None for the widest reach.
         triton_release: ``YY.MM`` of the oldest Triton that must read the result.
+        force: where every route gives a wrong file, accept the first of them (``package --force``).
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
     tolerance: Tolerance = field(default_factory=lambda: Tolerance.of(None, None))
     opset: int | None = None
     triton_release: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,26 +135,29 @@ def convert_opened(
 ) -> ConvertResult:
     """Convert an opened source; see `convert`."""
     tried: list[tuple[str, str]] = []
-    wrong: Hop | None = None
-    for number, route in enumerate(opened.process.routes(opened.signature, opened.example(), opset)):
-        if route["reason"]:
-            tried.append((route["name"], route["reason"]))
-            continue
-        with tempfile.TemporaryDirectory(prefix="portinf-candidate-") as folder:
+    wrong: list[tuple[str, _Candidate]] = []
+    with ExitStack() as folders:
+        for number, route in enumerate(opened.process.routes(opened.signature, opened.example(), opset)):
+            if route["reason"]:
+                tried.append((route["name"], route["reason"]))
+                continue
             progress(f"exporting: {route['name']}")
+            folder = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="portinf-candidate-")))
             try:
-                candidate = _candidate(opened, number, Path(folder), options, progress)
+                candidate = _candidate(opened, number, folder, options, progress)
             except (RunnerError, CannotError, UnreadableError) as error:
                 tried.append((route["name"], first_line(error)))
                 continue
             if candidate.hop.verdict == "equal":
                 return _accepted(source, opened, candidate, route["name"], tried, out, options)
-            wrong = wrong or candidate.hop
+            wrong.append((route["name"], candidate))
             tried.append((route["name"], candidate.hop.summary()))
+        if wrong and options.force:
+            return _accepted(source, opened, wrong[0][1], wrong[0][0], tried, out, options)
     lines = "; ".join(f"{name}: {why}" for name, why in tried)
-    if wrong is not None:
+    if wrong:
         raise DisagreementError(
-            f"{source}: no route gave a file that computes the same, nothing was written: {lines}{_hint(wrong)}"
+            f"{source}: no route gave a file that computes the same, nothing was written: {lines}{_hint(wrong[0][1].hop)}"
         )
     raise CannotError(f"{source}: no route to ONNX: {lines}")
 

@@ -160,6 +160,7 @@ class _Work:
             allow_nan=self._options.allow_nan,
             progress=progress,
             reference_name=name,
+            signature=self._best()[1],
         )
 
     def _served(self, side: Side) -> Iterator[Batch]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.live import FREE_PORTS, nothing_left, run_cli
+from tests.serving.live import FREE_PORTS, run_cli, traces
 from tests.serving.tiny_models import ADD_CONFIG, add
 
-__all__ = ["nothing_left"]
+__all__ = ["traces"]
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("traces")
 
 
 def truncate(models: Path) -> None:
@@ -125,12 +125,14 @@ def test_a_port_in_use_is_named_before_anything_is_loaded(tmp_path: Path, option
 
 def test_a_full_shared_memory_mount(tmp_path: Path) -> None:
     add(tmp_path)
-    mount = "mount -t tmpfs -o size=512k portinf-test /dev/shm && exec \"$@\""
+    mount = 'mount -t tmpfs -o size=512k portinf-test /dev/shm && exec "$@"'
     if shutil.which("unshare") is None or run_possible(mount) != 0:
         pytest.skip("no mount namespace can be made here (unshare -rm)")
     run = run_cli(str(tmp_path), *FREE_PORTS, prefix=("unshare", "-rm", "sh", "-c", mount, "sh"))
     assert run.code == 6
-    assert "add: no room for the 1048576 bytes of shared memory that each instance needs: free or enlarge /dev/shm" in run.message
+    assert (
+        "add: no room for the 1048576 bytes of shared memory that each instance needs: free or enlarge /dev/shm" in run.message
+    )
 
 
 def run_possible(mount: str) -> int:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.serving.live import FREE_PORTS, LIMIT_SECONDS, left_behind, nothing_left, start_cli, until
+from tests.serving.live import FREE_PORTS, LIMIT_SECONDS, Traces, start_cli, traces, until
 from tests.serving.tiny_models import add
 
-__all__ = ["nothing_left"]
+__all__ = ["traces"]
 
 
 def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def error_of(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_serving_cleanly(tmp_path: Path, nothing_left: set[str], number: signal.Signals) -> None:
+def test_a_signal_ends_serving_cleanly(tmp_path: Path, traces: Traces, number: signal.Signals) -> None:
     add(tmp_path)
     process = start_cli(str(tmp_path), *FREE_PORTS, "--json")
     described = ready(process)
@@ -48,32 +48,32 @@ def test_a_signal_ends_serving_cleanly(tmp_path: Path, nothing_left: set[str], n
     error = error_of(process)
     assert process.returncode == 0, error
     assert error.rstrip().endswith("stopped")
-    assert not left_behind(nothing_left)
+    assert not traces.look()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_loading(tmp_path: Path, nothing_left: set[str], number: signal.Signals) -> None:
+def test_a_signal_while_loading(tmp_path: Path, traces: Traces, number: signal.Signals) -> None:
     for name in ("one", "two", "three"):
         add(tmp_path, name)
     process = start_cli(str(tmp_path), *FREE_PORTS)
-    until(lambda: any("region" in trace for trace in left_behind(nothing_left)))
+    until(lambda: any("region" in trace for trace in traces.look()))
     process.send_signal(number)
     error_of(process)
     assert process.returncode == 130
-    assert not left_behind(nothing_left)
+    assert not traces.look()
 
 
-def test_portinf_is_killed(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_portinf_is_killed(tmp_path: Path, traces: Traces) -> None:
     add(tmp_path)
     process = start_cli(str(tmp_path), *FREE_PORTS, "--json")
     ready(process)
-    assert left_behind(nothing_left)
+    assert traces.look()
     process.kill()
     process.communicate(timeout=LIMIT_SECONDS)
-    until(lambda: not left_behind(nothing_left), 30)
+    until(lambda: not traces.look(), 30)
 
 
-def test_the_warden_is_killed(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_the_warden_is_killed(tmp_path: Path, traces: Traces) -> None:
     add(tmp_path)
     process = start_cli(str(tmp_path), *FREE_PORTS, "--json")
     server = int(ready(process)["pid"])
@@ -81,14 +81,14 @@ def test_the_warden_is_killed(tmp_path: Path, nothing_left: set[str]) -> None:
     os.kill(warden, signal.SIGKILL)
     error = error_of(process)
     assert process.returncode == 6, error
-    until(lambda: not left_behind(nothing_left), 30)
+    until(lambda: not traces.look(), 30)
 
 
-def test_the_server_is_killed(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_the_server_is_killed(tmp_path: Path, traces: Traces) -> None:
     add(tmp_path)
     process = start_cli(str(tmp_path), *FREE_PORTS, "--json")
     os.kill(int(ready(process)["pid"]), signal.SIGKILL)
     error = error_of(process)
     assert process.returncode == 6
     assert "the server was ended by signal 9 (SIGKILL) while it was serving" in error
-    assert not left_behind(nothing_left)
+    assert not traces.look()

@@ -17,10 +17,10 @@ from tritonclient.utils import InferenceServerException
 
 from portinf.serving.launcher import Server
 from portinf.serving.supervise import read_stubs
-from tests.serving.live import ask, nothing_left, serving, until
+from tests.serving.live import Traces, ask, serving, traces, until
 from tests.serving.tiny_models import ADD_CONFIG, add
 
-__all__ = ["nothing_left"]
+__all__ = ["traces"]
 
 # The promise is five seconds; a busy machine may take longer to import ONNX Runtime in two new processes.
 CURE_SECONDS = 5.0 if (os.cpu_count() or 1) > 2 else 15.0
@@ -58,7 +58,7 @@ def requests(server: Server) -> Iterator[list[tuple[float, bool]]]:
             thread.join()
 
 
-def test_a_dead_process_is_noticed_and_its_model_answers_again(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_a_dead_process_is_noticed_and_its_model_answers_again(tmp_path: Path, traces: Traces) -> None:
     add(tmp_path / "models", config=ADD_CONFIG.replace("count: 1", "count: 2"))
     lines: list[str] = []
     with serving(tmp_path / "models", lines) as server, requests(server) as results:
@@ -75,7 +75,7 @@ def test_a_dead_process_is_noticed_and_its_model_answers_again(tmp_path: Path, n
     assert any(good for _, good in results)
 
 
-def test_new_versions_and_models_are_loaded_and_gone_ones_unloaded(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_new_versions_and_models_are_loaded_and_gone_ones_unloaded(tmp_path: Path, traces: Traces) -> None:
     models = tmp_path / "models"
     add(models)
     lines: list[str] = []
@@ -100,7 +100,7 @@ def test_new_versions_and_models_are_loaded_and_gone_ones_unloaded(tmp_path: Pat
     assert any("now serving version 2" in line for line in lines)
 
 
-def test_a_gpu_configuration_runs_on_the_cpu_and_stays_as_it_is(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_a_gpu_configuration_runs_on_the_cpu_and_stays_as_it_is(tmp_path: Path, traces: Traces) -> None:
     config = ADD_CONFIG.replace("KIND_CPU", "KIND_GPU gpus: [0]")
     folder = add(tmp_path / "models", config=config)
     lines: list[str] = []
@@ -115,7 +115,7 @@ def test_a_gpu_configuration_runs_on_the_cpu_and_stays_as_it_is(tmp_path: Path, 
     assert sorted(path.name for path in folder.iterdir()) == ["1", "2", "config.pbtxt"]
 
 
-def test_the_end_of_the_server_is_an_error(tmp_path: Path, nothing_left: set[str]) -> None:
+def test_the_end_of_the_server_is_an_error(tmp_path: Path, traces: Traces) -> None:
     from portinf.errors import ServingError
 
     add(tmp_path / "models")

@@ -10,8 +10,8 @@ import grpc
 import numpy as np
 import pytest
 
-from portinf.errors import PortinfError, RunnerError, ServingError, UsageError
-from portinf.runners.endpoint import Address, EndpointRunner
+from portinf.errors import PortinfError, RunnerError, ServingError
+from portinf.runners.endpoint import EndpointRunner
 from portinf.samples import Arrays
 from tests.runners import fake_grpc, fake_http
 from tests.runners.fake_http import Script, tensor
@@ -218,22 +218,6 @@ def test_grpc_time_out_and_unknown_model() -> None:
             EndpointRunner(f"grpc://{address}/other")
 
 
-@pytest.mark.parametrize(
-    "uri",
-    ["grpc://host/m", "grpc://host:8001", "grpc://host:8001/", "http://host:x/m", "http://host:8000/m/latest", "ftp://h:1/m"]
-    + ["http://host:8000/m/1/2", "http://host:8000/m?x=1", "http://u@host:8000/m", "grpc://host:99999/m"],
-)
-def test_malformed_addresses(uri: str) -> None:
-    with pytest.raises(UsageError, match="expected grpc://host:port/model"):
-        Address.parse(uri)
-
-
-def test_addresses_with_version_and_tls() -> None:
-    address = Address.parse("grpcs://[::1]:8001/facile/3")
-    assert (address.protocol, address.secure, address.netloc) == ("grpc", True, "[::1]:8001")
-    assert (address.model, address.version) == ("facile", "3")
-
-
 def test_more_rows_than_the_batch_size_are_split_and_joined() -> None:
     sizes = []
 
@@ -245,3 +229,23 @@ def test_more_rows_than_the_batch_size_are_split_and_joined() -> None:
     with fake_grpc.serve(echo) as address, EndpointRunner(f"grpc://{address}/m") as runner:
         np.testing.assert_array_equal(runner.infer({"x": rows})["y"], rows)
     assert sizes == [8, 8, 3]
+
+
+def test_reshape_of_the_configuration_is_undone_both_ways() -> None:
+    given = script([(tensor("y", "FP32", [3, 1]), X[:, 0].tobytes())])
+    given.metadata.update(inputs=[tensor("x", "FP32", [-1, 1])], outputs=[tensor("y", "FP32", [-1, 1])])
+    given.config = {
+        "max_batch_size": 4,
+        "input": [{"name": "x", "dims": [1], "reshape": {"shape": []}}],
+        "output": [{"name": "y", "dims": ["1"], "reshape": {}}],
+    }
+    with fake_http.serve(given) as address, EndpointRunner(f"http://{address}/m") as runner:
+        assert runner.infer({"x": X[:, 0]})["y"].shape == (3,)
+        assert given.received["inputs"][0]["shape"] == [3, 1]
+        assert runner.signature.outputs[0].shape_text() == "[batch>=1]"
+
+
+def test_a_scalar_is_sent_as_one_number_where_there_is_no_batching() -> None:
+    given = script([(tensor("y", "FP32", [1]), b"\0" * 4)])
+    ask(given, {"x": np.array(1.5, np.float32)})
+    assert given.received["inputs"][0]["shape"] == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,17 +16,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.serving.launcher import Server, ServeOptions, serve
+from portinf.serving.launcher import ServeOptions, Server, serve
 from portinf.serving.ports import Ports
 from portinf.serving.prepare import prepare
 
-__all__ = ["FREE", "FREE_PORTS", "Run", "ask", "left_behind", "nothing_left", "run_cli", "serving", "start_cli", "until"]
+__all__ = ["FREE", "FREE_PORTS", "Run", "Traces", "ask", "run_cli", "serving", "start_cli", "traces", "until"]
 
 FREE = Ports(http=0, grpc=0, metrics=0)
 FREE_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 # Generous: the machine may have two slow cores and other work. What must be fast is measured where it is tested.
 LIMIT_SECONDS = 120
+_PROGRAMS = ("/tritonserver", "triton_python_backend_stub", "warden.py")
+_TOKEN = f"PORTINF_TEST_RUN={os.getpid()}-{time.time_ns()}".encode()
 _prepared = False
+
+os.environ.update([_TOKEN.decode().split("=")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +82,52 @@ def until(condition: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> floa
     return time.monotonic() - start
 
 
-def left_behind(before: set[str]) -> set[str]:
-    """Return the server processes and shared-memory regions of portinf that were not there before."""
-    return _traces() - before
+class Traces:
+    """The servers that this process and its children start: their processes and shared-memory regions, as long as they are.
+
+    Processes are known by a variable in their environment, regions by the prefix in a server's command line; so other
+    servers on the machine do no harm.
+    """
+
+    def __init__(self) -> None:
+        self._prefixes: set[str] = set()
+
+    def look(self) -> set[str]:
+        """Return what is there now."""
+        found = set()
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and int(folder.name) != os.getpid():
+                words = _own_command(folder)
+                found |= {f"process {folder.name} {word}" for word in words[:6] if word.endswith(_PROGRAMS)}
+                self._prefixes |= {word.rpartition("=")[2] for word in words if "shm-region-prefix-name" in word}
+        regions = [path.name for path in Path("/dev/shm").glob("portinf_*")]
+        return found | {f"region {name}" for name in regions if name.startswith(tuple(self._prefixes))}
 
 
 @pytest.fixture
-def nothing_left() -> Iterator[set[str]]:
-    """See that a test leaves no process and no shared-memory region; gives those that were there before."""
-    before = _traces()
-    yield before
-    until(lambda: not left_behind(before), 15)
+def traces() -> Iterator[Traces]:
+    """See that a test leaves no process and no shared-memory region behind."""
+    own = Traces()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            own.look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield own
+    until(lambda: not own.look(), 15)
+    over.set()
+
+
+def _own_command(folder: Path) -> list[str]:
+    try:
+        if _TOKEN not in (folder / "environ").read_bytes():
+            return []
+        return (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def ask(server: Server, model: str, inputs: dict[str, Any], outputs: list[str], protocol: str = "http") -> dict[str, Any]:
@@ -117,16 +157,3 @@ def _prepare() -> None:
     if not _prepared:
         prepare(None, lambda line: None)
         _prepared = True
-
-
-def _traces() -> set[str]:
-    found = {f"region {path.name}" for path in Path("/dev/shm").glob("portinf_*")}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(word.endswith((b"/tritonserver", b"triton_python_backend_stub", b"warden.py")) for word in words[:6]):
-                found.add(f"process {folder.name}")
-    return found

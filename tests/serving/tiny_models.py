@@ -98,7 +98,9 @@ def _types(root: Path) -> None:
 
 def _strings(root: Path) -> None:
     config = 'name: "strings"\nbackend: "onnxruntime"\nmax_batch_size: 8\ndynamic_batching {}\n' + _ONE
-    config += 'input { name: "text" data_type: TYPE_STRING dims: [2] }\noutput { name: "same" data_type: TYPE_STRING dims: [2] }\n'
+    config += (
+        'input { name: "text" data_type: TYPE_STRING dims: [2] }\noutput { name: "same" data_type: TYPE_STRING dims: [2] }\n'
+    )
     ends = [[tensor(name, TensorProto.STRING, ["n", 2])] for name in ("text", "same")]
     write(root / "strings", [helper.make_node("Identity", ["text"], ["same"])], ends[0], ends[1], config)
 
@@ -118,7 +120,9 @@ def _scalars(root: Path) -> None:
 
 def _length(root: Path) -> None:
     config = 'name: "length"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\ndynamic_batching {}\n' + _ONE
-    config += 'input { name: "hits" data_type: TYPE_FP32 dims: [-1, 3] }\noutput { name: "scores" data_type: TYPE_FP32 dims: [-1] }\n'
+    config += (
+        'input { name: "hits" data_type: TYPE_FP32 dims: [-1, 3] }\noutput { name: "scores" data_type: TYPE_FP32 dims: [-1] }\n'
+    )
     axes = helper.make_tensor("axes", TensorProto.INT64, [1], [2])
     node = helper.make_node("ReduceSum", ["hits", "axes"], ["scores"], keepdims=0)
     ends = [tensor("hits", TensorProto.FLOAT, ["n", "length", 3])], [tensor("scores", TensorProto.FLOAT, ["n", "length"])]

@@ -125,3 +125,10 @@ def test_batches_are_read_one_at_a_time_and_told() -> None:
 
     compare(constant(y=[1]), constant(y=[1]), stream(), tolerance=Tolerance(), progress=alive.append)
     assert alive == [f"case {n} (rows={n}): equal" for n in range(3)]
+
+
+def test_one_number_counts_as_a_scalar_only_where_a_side_has_no_scalars() -> None:
+    reference, candidate = constant(y=2.0), constant(y=[2.0])
+    assert "shape: expected [], found [1]" in hop(reference, candidate).reason
+    candidate.carries_scalars = False  # type: ignore[attr-defined]
+    assert hop(reference, candidate).verdict == "equal"

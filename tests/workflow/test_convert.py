@@ -281,3 +281,31 @@ def test_debug_shows_the_traceback(cli: Cli) -> None:
     done = cli("convert", "missing.keras", "-o", "m.onnx", "--debug")
     assert done.code == 2
     assert "Traceback" in done.err
+
+
+def test_package_from_a_source_is_gated_and_force_is_recorded(cli: Cli, npz: Npz, rng: Rng, tmp_path: Path) -> None:
+    import json
+
+    a, b = npz("a.npz", {"x": floats(rng, 5, 4)}), npz("b.npz", {"x": floats(rng, 8, 4)})
+    arguments = [f"{TORCH_MODELS}:wrong_elsewhere", "--inputs", a, "--inputs", b, "--repository", "models", "--name", "w"]
+    refused = cli("package", *arguments)
+    assert refused.code == 5, refused.err
+    assert not list(tmp_path.glob("models/w/*"))
+    forced = cli("package", *arguments, "--force")
+    assert forced.code == 0, forced.err
+    assert "warning" in forced.err
+    manifest = json.loads((tmp_path / "models/w/1/portinf.json").read_text())
+    assert manifest["forced"] is True
+    assert manifest["validation"]["verdict"] == "disagrees"
+
+
+def test_package_from_a_source_in_one_command(cli: Cli, keras_files: Path, tmp_path: Path) -> None:
+    done = cli("package", keras_files / "two_and_two.keras", "--repository", "models", "--json")
+    assert done.code == 0, done.err
+    assert done.report["max_batch_size"] == 64
+    assert {path.name for path in (tmp_path / "models/two_and_two/1").iterdir()} == {"model.onnx", "portinf.json", "goldens.npz"}
+    again = cli("package", keras_files / "two_and_two.keras", "--repository", "models", "--json")
+    assert again.report["version"] == 2
+    other = cli("package", keras_files / "sequential.keras", "--repository", "models", "--name", "two_and_two")
+    assert other.code == 4
+    assert "two_and_two" in other.message

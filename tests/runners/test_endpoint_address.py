@@ -1,0 +1,24 @@
+"""Addresses of live models."""
+
+from __future__ import annotations
+
+import pytest
+
+from portinf.errors import UsageError
+from portinf.runners.endpoint import Address
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["grpc://host/m", "grpc://host:8001", "grpc://host:8001/", "http://host:x/m", "http://host:8000/m/latest", "ftp://h:1/m"]
+    + ["http://host:8000/m/1/2", "http://host:8000/m?x=1", "http://u@host:8000/m", "grpc://host:99999/m"],
+)
+def test_malformed_addresses(uri: str) -> None:
+    with pytest.raises(UsageError, match="expected grpc://host:port/model"):
+        Address.parse(uri)
+
+
+def test_addresses_with_version_and_tls() -> None:
+    address = Address.parse("grpcs://[::1]:8001/facile/3")
+    assert (address.protocol, address.secure, address.netloc) == ("grpc", True, "[::1]:8001")
+    assert (address.model, address.version) == ("facile", "3")

@@ -1,0 +1,64 @@
+"""Mended graphs compute what the operators' definition says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from portinf.mending import mend, mend_empty
+
+
+def _run(model: Any, x: Any) -> Any:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+def _model(nodes: list[Any], initializers: list[Any], out: int = TensorProto.FLOAT) -> Any:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", out, None)],
+        initializers,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def test_erfc() -> None:
+    model = _model([helper.make_node("Erfc", ["x"], ["y"])], [])
+    assert mend(model) == ["Erfc written as 1 - Erf (1 times)"]
+    x = np.linspace(-5, 5, 30).reshape(10, 3).astype(np.float32)
+    np.testing.assert_allclose(_run(model, x), np.vectorize(math.erfc)(x), atol=2e-7)
+
+
+@pytest.mark.parametrize("operator", ["ReduceSum", "ReduceL2", "ReduceSumSquare", "ReduceMax", "ReduceMean", "ArgMax"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_reductions_have_the_right_shape_on_empty_tensors(operator: str, axis: int, keepdims: int, rows: int) -> None:
+    if operator == "ArgMax":
+        node, initializers = helper.make_node(operator, ["x"], ["y"], axis=axis, keepdims=keepdims), []
+    else:
+        node = helper.make_node(operator, ["x", "axes"], ["y"], keepdims=keepdims)
+        initializers = [numpy_helper.from_array(np.array([axis]), "axes")]
+    model = _model([node], initializers, out=TensorProto.INT64 if operator == "ArgMax" else TensorProto.FLOAT)
+    assert mend_empty(model)
+    x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    if rows == 0 and axis == 0 and operator not in ("ReduceSum", "ReduceL2", "ReduceSumSquare"):
+        return  # not defined over no elements
+    expected = {
+        "ReduceSum": lambda: x.sum(axis, keepdims=bool(keepdims)),
+        "ReduceL2": lambda: np.sqrt((x**2).sum(axis, keepdims=bool(keepdims))),
+        "ReduceSumSquare": lambda: (x**2).sum(axis, keepdims=bool(keepdims)),
+        "ReduceMax": lambda: x.max(axis, keepdims=bool(keepdims)),
+        "ReduceMean": lambda: x.mean(axis, keepdims=bool(keepdims)),
+        "ArgMax": lambda: x.argmax(axis, keepdims=bool(keepdims)),
+    }[operator]()
+    found = _run(model, x)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -105,9 +105,9 @@ def _serve(repository: Path, options: ServeOptions, as_json: bool) -> None:
     serving = False
     try:
         with serve(repository, options, _report) as server:
+            serving = True
             described = description(server)
             click.echo(json.dumps(described, indent=2) if as_json else render(described))
-            serving = True
             _report("serving; Ctrl-C ends it")
             server.wait()
     except KeyboardInterrupt:

@@ -61,11 +61,10 @@ def _read_npz(path: Path) -> Arrays:
     if not path.is_file():
         raise UnreadableError(f"{path}: no such file; expected an .npz file with one array per input")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UnreadableError(
-                    f"{path}: expected an .npz file with one named array per input, found a single .npy array"
-                )
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UnreadableError(f"{path}: expected an .npz file with one named array per input, found a single .npy array")
+        with archive:
             return {name: _readable(archive[name]) for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -79,7 +78,11 @@ def _readable(array: Array) -> Array:
 
 
 def _storable(array: Array) -> Array:
-    return array.astype(np.str_) if array.dtype == object else array
+    if array.dtype != object:
+        return array
+    if not all(isinstance(item, str) for item in array.ravel()):
+        raise UsageError("an array of Python objects other than strings cannot be stored: convert it to numbers or strings")
+    return array.astype(np.str_)
 
 
 def load_npz(path: Path) -> Batch:

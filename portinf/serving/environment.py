@@ -46,16 +46,17 @@ def default_folder(interpreter: Interpreter) -> Path:
     """Return the environment's place in the user's cache folder; its name changes with the requirements and the Python."""
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("portinf")) / f"serving-{_fingerprint(interpreter)[:12]}"
+    text = f"{_fingerprint()} python {interpreter.full_version} {interpreter.program.resolve()}"
+    return Path(user_cache_dir("portinf")) / f"serving-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def is_complete(folder: Path, fingerprint: str | None = None) -> bool:
-    """Say whether an environment was finished: its marker file, written last, is there and names these requirements."""
+def is_complete(folder: Path) -> bool:
+    """Say whether an environment was finished: its marker file, written last, is there and names the present requirements."""
     try:
         marker = json.loads((folder / _MARKER).read_text())
     except (OSError, ValueError):
         return False
-    return (fingerprint is None or marker.get("fingerprint") == fingerprint) and (folder / "bin" / "python").exists()
+    return bool(marker.get("fingerprint") == _fingerprint()) and (folder / "bin" / "python").exists()
 
 
 def environment(folder: Path | None, report: Report, canary: Callable[[ServingEnvironment], None]) -> ServingEnvironment:
@@ -70,13 +71,16 @@ def environment(folder: Path | None, report: Report, canary: Callable[[ServingEn
         CannotError: there is no fitting Python, or an installation step failed.
         UsageError: the folder holds something else.
     """
-    interpreter = find_interpreter()
-    place = (folder or default_folder(interpreter)).absolute()
-    fingerprint = _fingerprint(interpreter)
-    if not is_complete(place, fingerprint):
-        with _lock(place, report):
-            if not is_complete(place, fingerprint):
-                _make(place, interpreter, fingerprint, report, canary)
+    place = (folder or default_folder(find_interpreter())).absolute()
+    try:
+        if not is_complete(place):
+            with _lock(place, report):
+                if not is_complete(place):
+                    _make(place, find_interpreter(), report, canary)
+    except OSError as error:
+        raise CannotError(
+            f"cannot make the serving environment {place}: {error}; name a folder that can be written with --serving-env PATH"
+        ) from error
     return _open(place)
 
 
@@ -90,9 +94,8 @@ def _open(folder: Path) -> ServingEnvironment:
     return ServingEnvironment(folder=folder, python=python, version=found.version, library_folder=found.library_folder)
 
 
-def _fingerprint(interpreter: Interpreter) -> str:
-    text = REQUIREMENTS.read_bytes() + f"\npython {interpreter.full_version} {interpreter.program.resolve()}\n".encode()
-    return hashlib.sha256(text).hexdigest()
+def _fingerprint() -> str:
+    return hashlib.sha256("\n".join(_pins()).encode()).hexdigest()
 
 
 @contextmanager
@@ -108,9 +111,7 @@ def _lock(folder: Path, report: Report) -> Iterator[None]:
         yield
 
 
-def _make(
-    folder: Path, interpreter: Interpreter, fingerprint: str, report: Report, canary: Callable[[ServingEnvironment], None]
-) -> None:
+def _make(folder: Path, interpreter: Interpreter, report: Report, canary: Callable[[ServingEnvironment], None]) -> None:
     _clear(folder, report)
     report(f"making the serving environment {folder} with Python {interpreter.full_version} (once, about 250 MB)")
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ def _make(
     _check_versions(made)
     report("trying the serving environment with a canary request")
     canary(made)
-    _write_marker(folder, fingerprint, interpreter)
+    _write_marker(folder, interpreter)
     (folder / _UNFINISHED).unlink()
     report(f"the serving environment is ready: {folder}")
 
@@ -170,8 +171,8 @@ def _check_versions(made: ServingEnvironment) -> None:
         )
 
 
-def _write_marker(folder: Path, fingerprint: str, interpreter: Interpreter) -> None:
-    record = {"fingerprint": fingerprint, "python": interpreter.full_version, "requirements": _pins()}
+def _write_marker(folder: Path, interpreter: Interpreter) -> None:
+    record = {"fingerprint": _fingerprint(), "python": interpreter.full_version, "requirements": _pins()}
     temporary = folder / f".{_MARKER}.tmp"
     temporary.write_text(json.dumps(record, indent=2) + "\n")
     temporary.replace(folder / _MARKER)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from portinf.detect import Factory
-from portinf.errors import CannotError, PortinfError, UnreadableError, UsageError, first_line
+from portinf.errors import CannotError, MissingPackageError, PortinfError, UnreadableError, UsageError, first_line
 
 __all__ = ["build"]
+
+# packages that an extra of portinf installs
+EXTRAS = {"keras": "tensorflow", "tensorflow": "tensorflow", "torch": "torch", "torch_geometric": "pyg"}
 
 
 def _place(error: BaseException, near: Path | None) -> str:
@@ -53,6 +56,8 @@ def build(factory: Factory) -> Any:
         module = _module(factory)
     except PortinfError:
         raise
+    except ModuleNotFoundError as error:
+        raise _missing(error, where, factory) from error
     except Exception as error:
         raise UnreadableError(
             f"{where}: cannot be imported: {type(error).__name__}: {first_line(error)}{_place(error, factory.file)}"
@@ -67,10 +72,25 @@ def build(factory: Factory) -> Any:
         return target()
     except PortinfError:
         raise
+    except ModuleNotFoundError as error:
+        raise _missing(error, where, factory) from error
     except Exception as error:
         raise CannotError(
             f"{where}:{factory.name}: the call failed: {type(error).__name__}: {first_line(error)}{_place(error, factory.file)}"
         ) from error
+
+
+def _missing(error: ModuleNotFoundError, where: str, factory: Factory) -> PortinfError:
+    """Name the package that the user's file needs, and how to install it; the module itself may be what is not there."""
+    name = (error.name or "").partition(".")[0]
+    if factory.module is not None and name == factory.module.partition(".")[0]:
+        return UnreadableError(
+            f"{where}: no such module; it is looked for among the installed packages and in the current folder"
+        )
+    target = f"'portinf[{EXTRAS[name]}]'" if name in EXTRAS else name
+    return MissingPackageError(
+        f"{where} imports the package '{name}', which is not installed{_place(error, factory.file)}: pip install {target}"
+    )
 
 
 def _is_local(value: Any, module: Any) -> bool:

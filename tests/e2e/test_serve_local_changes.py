@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from portinf.errors import ServingError
 from portinf.serving.launcher import Server
 from portinf.serving.supervise import read_stubs
 from tests.serving.live import Traces, ask, serving, traces, until
@@ -116,10 +117,8 @@ def test_a_gpu_configuration_runs_on_the_cpu_and_stays_as_it_is(tmp_path: Path, 
 
 
 def test_the_end_of_the_server_is_an_error(tmp_path: Path, traces: Traces) -> None:
-    from portinf.errors import ServingError
-
     add(tmp_path / "models")
-    with pytest.raises(ServingError, match=r"ended by signal 9 \(SIGKILL\) while it was serving"):
-        with serving(tmp_path / "models") as server:
-            os.kill(server.pid, signal.SIGKILL)
-            server.wait()
+    expected = pytest.raises(ServingError, match=r"ended by signal 9 \(SIGKILL\) while it was serving")
+    with expected, serving(tmp_path / "models") as server:
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()

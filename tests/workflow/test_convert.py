@@ -303,7 +303,11 @@ def test_package_from_a_source_in_one_command(cli: Cli, keras_files: Path, tmp_p
     done = cli("package", keras_files / "two_and_two.keras", "--repository", "models", "--json")
     assert done.code == 0, done.err
     assert done.report["max_batch_size"] == 64
-    assert {path.name for path in (tmp_path / "models/two_and_two/1").iterdir()} == {"model.onnx", "portinf.json", "goldens.npz"}
+    assert {path.name for path in (tmp_path / "models/two_and_two/1").iterdir()} == {
+        "model.onnx",
+        "portinf.json",
+        "goldens.npz",
+    }
     again = cli("package", keras_files / "two_and_two.keras", "--repository", "models", "--json")
     assert again.report["version"] == 2
     other = cli("package", keras_files / "sequential.keras", "--repository", "models", "--name", "two_and_two")

@@ -13,7 +13,7 @@ $(DONE): constraints.txt pyproject.toml setup.py
 	    || { echo "make: $(PYTHON) is not Python 3.11 to 3.13; name one with: make PYTHON=python3.11 ..."; exit 2; }
 	@rm -f $(DONE)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --progress-bar off -c constraints.txt -e '.[all,dev]'
 	@touch $(DONE)
 
 demo: setup

@@ -70,8 +70,8 @@ def cli() -> None:
 def _run(arguments: list[str]) -> int:
     try:
         value: Any = cli.main(args=arguments, prog_name="portinf", standalone_mode=False)
-    except click.exceptions.Abort:
-        return INTERRUPTED
+    except click.exceptions.Abort as error:  # what click makes of Ctrl-C
+        raise KeyboardInterrupt from error
     except click.ClickException as error:
         error.show()
         return error.exit_code

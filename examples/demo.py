@@ -8,6 +8,7 @@ answers agree.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +103,7 @@ EXAMPLES = (FACILE, TRACKING)
 def main() -> int:
     """Run everything and return the exit code."""
     os.chdir(ROOT)
+    shutil.rmtree(MODELS, ignore_errors=True)  # versions are never overwritten: a repository would grow with every run
     try:
         with ThreadPoolExecutor() as pool:
             _in_parallel(pool, _train)

@@ -27,5 +27,5 @@ def plan(request: EngineRequest) -> ServerCommand:
     if "://" not in image and not Path(image).exists():
         image = f"docker://{image}"
     command = [program, "exec", "--cleanenv", f"--bind={request.repository.resolve()}:/models:ro", image]
-    server = ["tritonserver", *server_arguments("/models", request.ports, HOST, complete=request.complete)]
+    server = ["tritonserver", *server_arguments(request, "/models", request.ports, HOST)]
     return ServerCommand(engine="apptainer", command=(*command, *server), environment=dict(os.environ))

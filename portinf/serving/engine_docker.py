@@ -33,7 +33,7 @@ def plan(request: EngineRequest) -> ServerCommand:
     publish = [f"--publish={HOST}:{outside}:{inside}" for outside, inside in published]
     command = [program, "run", "--rm", "--init", f"--name={name}", "--shm-size=1g", *publish]
     command.append(f"--volume={request.repository.resolve()}:/models:ro")
-    server = ["tritonserver", *server_arguments("/models", _INSIDE, "0.0.0.0", complete=request.complete)]
+    server = ["tritonserver", *server_arguments(request, "/models", _INSIDE, "0.0.0.0")]
     return ServerCommand(
         engine="docker",
         command=(*command, str(request.image), *server),

@@ -22,8 +22,6 @@ def plan(request: EngineRequest) -> ServerCommand:
     program = shutil.which("tritonserver")
     if program is None:
         raise CannotError("there is no tritonserver on PATH; add its folder to PATH, or leave out --engine path")
-    arguments = server_arguments(
-        str(request.repository), request.ports, HOST, complete=request.complete, config_name=request.config_name
-    )
+    arguments = server_arguments(request, str(request.repository), request.ports, HOST)
     arguments.append(f"--backend-config=python,shm-region-prefix-name={request.prefix}")
     return ServerCommand(engine="path", command=(program, *arguments), environment=dict(os.environ))

@@ -37,9 +37,7 @@ def command_for(environment: ServingEnvironment, request: EngineRequest) -> Serv
     backends = _backends(home, environment.version, request.scratch / "backends")
     settings = _environment(environment)
     preflight(backends / "python" / _STUB, settings)
-    arguments = server_arguments(
-        str(request.repository), request.ports, HOST, complete=request.complete, config_name=request.config_name
-    )
+    arguments = server_arguments(request, str(request.repository), request.ports, HOST)
     arguments += [
         f"--backend-directory={backends}",
         f"--cache-directory={home / 'caches'}",

@@ -27,12 +27,13 @@ ENGINES: dict[str, str] = {
 class EngineRequest:
     """What an engine must know to start a server.
 
-    ``repository`` is the folder to serve, ``scratch`` a temporary folder of this server, ``prefix`` that of its
-    shared-memory regions; ``complete`` says that no configuration needs completion, ``config_name`` names an alternative
+    ``repository`` is the folder to serve, ``models`` the names of its models, ``scratch`` a temporary folder of this
+    server, ``prefix`` that of its shared-memory regions; ``complete`` says that no configuration needs completion, ``config_name`` names an alternative
     configuration or is empty.
     """
 
     repository: Path
+    models: tuple[str, ...]
     scratch: Path
     ports: Ports
     prefix: str
@@ -79,16 +80,17 @@ def plan(engine: str, request: EngineRequest) -> ServerCommand:
     return made(request)
 
 
-def server_arguments(repository: str, ports: Ports, host: str, *, complete: bool, config_name: str = "") -> list[str]:
-    """Return the arguments of ``tritonserver`` that all engines share.
+def server_arguments(request: EngineRequest, repository: str, ports: Ports, host: str) -> list[str]:
+    """Return the arguments of ``tritonserver`` that all engines share; the paths and ports are those that the server sees.
 
     Models are always controlled explicitly, all of them loaded at the start: under poll mode a model cannot be loaded
-    again when its process has died. A bad model must not end the server: the reasons are then in the repository index.
+    again when its process has died. They are named, so that a hidden folder of an unfinished copy is not taken for one. A
+    bad model must not end the server: the reasons are then in the repository index.
     """
     arguments = [
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
-        "--load-model=*",
+        *(f"--load-model={name}" for name in request.models),
         "--exit-on-error=false",
         "--strict-readiness=false",
         f"--http-address={host}",
@@ -98,8 +100,8 @@ def server_arguments(repository: str, ports: Ports, host: str, *, complete: bool
         f"--metrics-address={host}",
         f"--metrics-port={ports.metrics}",
     ]
-    if complete:
+    if request.complete:
         arguments.append("--disable-auto-complete-config")
-    if config_name:
-        arguments.append(f"--model-config-name={config_name}")
+    if request.config_name:
+        arguments.append(f"--model-config-name={request.config_name}")
     return arguments

@@ -23,7 +23,7 @@ from portinf.serving.process import ServerCommand, ServerProcess
 from portinf.serving.repository import ModelFolder, Problem, read_repository, refusal
 from portinf.serving.shared_memory import new_prefix
 from portinf.serving.supervise import Supervisor
-from portinf.serving.watch import Watcher
+from portinf.serving.watch import State, Watcher, snapshot
 
 __all__ = ["ServeOptions", "Server", "serve", "termination_as_interrupt"]
 
@@ -92,6 +92,7 @@ def serve(folder: Path, options: ServeOptions, report: Report) -> Iterator[Serve
         CannotError: the engine cannot run on this machine.
     """
     models, problems = read_repository(folder)
+    seen = snapshot(folder)
     engine = choose_engine(options.engine, options.image)
     problems += _foreign(engine, models)
     if problems:
@@ -107,7 +108,7 @@ def serve(folder: Path, options: ServeOptions, report: Report) -> Iterator[Serve
             await_ready(session.process, control, len(models), options.load_timeout, report)
             refuse_unready(session.process, control, folder, request.repository, [model.name for model in models])
             session.grace = _GRACE_SECONDS
-            with _kept(session, control, folder, request.repository, report):
+            with _kept(session, control, folder, seen, request.repository, report):
                 yield Server(engine, ports, models, session.process, control)
 
 
@@ -148,14 +149,16 @@ def _running(command: ServerCommand, prefix: str, scratch: Path) -> Iterator[_Se
 
 
 @contextmanager
-def _kept(session: _Session, control: Control, folder: Path, served: Path, report: Report) -> Iterator[None]:
+def _kept(
+    session: _Session, control: Control, folder: Path, seen: dict[str, State], served: Path, report: Report
+) -> Iterator[None]:
     lock = threading.Lock()
 
     def relink(model: ModelFolder) -> None:
         if served != folder.resolve():
             link_model(model, served)
 
-    watcher = Watcher(folder, control, report, lock, relink)
+    watcher = Watcher(folder, seen, control, report, lock, relink)
     supervisor = Supervisor(session.process.pid, control, report, lock)
     session.supervisor = supervisor
     with repeating("watching the repository", watcher.step, _WATCH_SECONDS, report):
@@ -178,6 +181,7 @@ def _request(
             link_model(model, repository)
     return EngineRequest(
         repository=repository,
+        models=tuple(model.name for model in models),
         scratch=scratch,
         ports=ports,
         prefix=new_prefix(),

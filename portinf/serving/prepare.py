@@ -41,6 +41,7 @@ def _canary(made: ServingEnvironment) -> None:
         ports = choose_ports(Ports(http=0, grpc=0, metrics=0))
         request = EngineRequest(
             repository=repository,
+            models=("canary",),
             scratch=scratch,
             ports=ports,
             prefix=new_prefix(),

@@ -11,7 +11,7 @@ from portinf.serving.control import Control
 from portinf.serving.reasons import clean
 from portinf.serving.repository import ModelFolder, Problem, read_model
 
-__all__ = ["Watcher", "snapshot"]
+__all__ = ["State", "Watcher", "snapshot"]
 
 _LOAD_SECONDS = 600.0
 
@@ -29,11 +29,15 @@ def snapshot(folder: Path) -> dict[str, State]:
 
 
 class Watcher:
-    """Compares the repository with what was seen before and loads the difference; ``step`` is called again and again."""
+    """Compares the repository with what was ``seen`` when it was first read, and loads the difference.
+
+    ``step`` is called again and again. ``prepare`` is called before a model is loaded, ``lock`` is held meanwhile.
+    """
 
     def __init__(
         self,
         folder: Path,
+        seen: dict[str, State],
         control: Control,
         report: Callable[[str], None],
         lock: threading.Lock,
@@ -44,8 +48,8 @@ class Watcher:
         self._report = report
         self._lock = lock
         self._prepare = prepare
-        self._loaded = snapshot(folder)
-        self._previous = self._loaded
+        self._loaded = dict(seen)
+        self._previous = seen
 
     def step(self) -> None:
         """Look once; a change is acted upon when it is the same in two looks, so that a slow copy is not read half done."""

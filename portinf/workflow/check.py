@@ -112,7 +112,7 @@ def check_repository(folder: Path, options: ServeOptions, progress: Callable[[st
 
 def render(report: CheckReport) -> str:
     """Return the report as a table of at most 100 columns and a verdict."""
-    table = require("rich.table", "").Table(show_edge=False, pad_edge=False)
+    table = require("rich.table", "").Table(box=None, pad_edge=False)
     for heading in ("model", "version", "protocol", "cases", "verdict", "largest error"):
         table.add_column(heading, overflow="fold")
     for row in report.rows:

@@ -46,7 +46,7 @@ def test_errors_become_one_line_and_a_code(
     monkeypatch.setattr(module, "command", command)
     assert main.run(["doctor"]) == code
     told = capsys.readouterr().err
-    assert len(told.splitlines()) == 1
+    assert len(told.strip().splitlines()) == 1
     assert ("bug of portinf" in told) == (code == 1)
     if isinstance(error, PortinfError):
         assert main.run(["doctor", "--debug"]) == code

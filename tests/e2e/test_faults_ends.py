@@ -63,14 +63,17 @@ def test_a_signal_while_loading(tmp_path: Path, traces: Traces, number: signal.S
     assert not traces.look()
 
 
-def test_portinf_is_killed(tmp_path: Path, traces: Traces) -> None:
-    add(tmp_path)
-    process = start_cli(str(tmp_path), *FREE_PORTS, "--json")
+def test_portinf_is_killed(tmp_path: Path, traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(tmp_path / "models")
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    process = start_cli(str(tmp_path / "models"), *FREE_PORTS, "--json")
     ready(process)
     assert traces.look()
     process.kill()
     process.communicate(timeout=LIMIT_SECONDS)
     until(lambda: not traces.look(), 30)
+    assert not any((tmp_path / "scratch").iterdir())
 
 
 def test_the_warden_is_killed(tmp_path: Path, traces: Traces) -> None:

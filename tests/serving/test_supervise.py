@@ -1,0 +1,117 @@
+"""Dead processes are told from unloaded models, and changes of a repository from half-written ones."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from portinf.errors import ServingError
+from portinf.serving import supervise
+from portinf.serving.control import Control
+from portinf.serving.supervise import Stub, Supervisor, read_stubs
+from portinf.serving.watch import Watcher, snapshot
+from tests.serving.tiny_models import add
+
+
+class FakeControl(Control):
+    """A server that records what it is told, and has some versions ready."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.calls: list[str] = []
+        self.ready: dict[str, list[int]] = {}
+        self.refuses = False
+
+    def ready_versions(self, model: str) -> list[int]:
+        return self.ready.get(model, [])
+
+    def load(self, model: str, timeout: float) -> None:
+        if self.refuses:
+            raise ServingError("Invalid argument: damaged")
+        self.calls.append(f"load {model}")
+
+    def unload(self, model: str) -> None:
+        self.calls.append(f"unload {model}")
+
+
+def stub(pid: int, instance: str = "add_0") -> Stub:
+    """A process of version 1 of the model ``add``."""
+    return Stub(pid=pid, model="add", version=1, instance=instance)
+
+
+def supervised(monkeypatch: pytest.MonkeyPatch, looks: list[list[Stub]], ready: list[int]) -> FakeControl:
+    """Let a supervisor look several times."""
+    control = FakeControl()
+    control.ready["add"] = ready
+    watcher = Supervisor(1, control, lambda line: None, threading.Lock())
+    for look in looks:
+        monkeypatch.setattr(supervise, "read_stubs", lambda server, look=look: {found.pid: found for found in look})
+        watcher.step()
+    return control
+
+
+def test_a_process_missed_twice_is_cured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert supervised(monkeypatch, [[stub(1)], []], [1]).calls == []
+    assert supervised(monkeypatch, [[stub(1)], [], []], [1]).calls == ["unload add", "load add"]
+    assert supervised(monkeypatch, [[stub(1)], [], [], [], [], []], [1]).calls == ["unload add", "load add"]
+    looks = [[stub(1), stub(2, "add_1")], [stub(2, "add_1")], [stub(2, "add_1")], [stub(3), stub(4, "add_1")]]
+    assert supervised(monkeypatch, looks, [1]).calls == ["unload add", "load add"]
+
+
+def test_an_unloaded_or_replaced_instance_is_no_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert supervised(monkeypatch, [[stub(1)], [], [], []], []).calls == []
+    assert supervised(monkeypatch, [[stub(1)], [stub(1), stub(2)], [stub(2)], [stub(2)]], [1]).calls == []
+
+
+def test_stubs_are_read_from_command_lines(tmp_path: Path) -> None:
+    words = ["/b/python/triton_python_backend_stub", "/models/add/3/model.onnx", "r", "1", "1", "9", "/b/python", "336"]
+    lines = {11: [*words, "add_0", "/b/onnxruntime"], 12: [*words, "add", "/b/onnxruntime"], 13: [""], 14: ["/bin/sh", "-c"]}
+    (tmp_path / "9" / "task" / "9").mkdir(parents=True)
+    (tmp_path / "9" / "task" / "9" / "children").write_text("11 12 13 14 15")
+    for pid, arguments in lines.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "cmdline").write_bytes("\0".join(arguments).encode())
+    assert read_stubs(9, tmp_path) == {11: Stub(pid=11, model="add", version=3, instance="add_0")}
+    assert read_stubs(10, tmp_path) == {}
+
+
+def test_changes_are_loaded_when_they_stand_still(tmp_path: Path) -> None:
+    folder = add(tmp_path)
+    control, lines = FakeControl(), list[str]()
+    watcher = Watcher(tmp_path, snapshot(tmp_path), control, lines.append, threading.Lock(), lambda model: None)
+    watcher.step()
+    assert control.calls == []
+    shutil.copytree(folder / "1", folder / "2")
+    watcher.step()
+    assert control.calls == []
+    watcher.step()
+    watcher.step()
+    assert control.calls == ["load add"]
+    add(tmp_path, "late")
+    (tmp_path / ".temporary").mkdir()
+    watcher.step()
+    watcher.step()
+    assert control.calls == ["load add", "load late"]
+    shutil.rmtree(tmp_path / "late")
+    watcher.step()
+    watcher.step()
+    assert control.calls == ["load add", "load late", "unload late"]
+
+
+def test_a_change_that_cannot_be_loaded_is_told_once(tmp_path: Path) -> None:
+    folder = add(tmp_path)
+    control, lines = FakeControl(), list[str]()
+    watcher = Watcher(tmp_path, snapshot(tmp_path), control, lines.append, threading.Lock(), lambda model: None)
+    (folder / "2").mkdir()
+    for _ in range(4):
+        watcher.step()
+    assert [line for line in lines if "2/model.onnx is missing" in line] == lines
+    assert len(lines) == 1
+    control.refuses = True
+    shutil.copy(folder / "1" / "model.onnx", folder / "2")
+    for _ in range(4):
+        watcher.step()
+    assert lines[1:] == ["model add: the change was not loaded, what was loaded before stays: damaged"]

@@ -18,6 +18,7 @@ from portinf.samples import save_npz
 
 ROOT = Path(__file__).parent.parent
 TORCH_MODELS = Path(__file__).parent / "models" / "torch_models.py"
+PYG_MODELS = Path(__file__).parent / "models" / "pyg_models.py"
 KERAS_MODELS = Path(__file__).parent / "models" / "keras_models.py"
 
 

@@ -28,8 +28,8 @@ class EngineRequest:
     """What an engine must know to start a server.
 
     ``repository`` is the folder to serve, ``models`` the names of its models, ``scratch`` a temporary folder of this
-    server, ``prefix`` that of its shared-memory regions; ``complete`` says that no configuration needs completion, ``config_name`` names an alternative
-    configuration or is empty.
+    server, ``prefix`` that of its shared-memory regions; ``complete`` says that no configuration needs completion,
+    ``config_name`` names an alternative configuration or is empty.
     """
 
     repository: Path

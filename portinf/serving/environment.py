@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portinf.errors import CannotError, UsageError
-from portinf.serving.interpreter import Interpreter, describe, find_interpreter
+from portinf.serving.interpreter import Interpreter, check_platform, describe, find_interpreter
 
 __all__ = ["REQUIREMENTS", "ServingEnvironment", "default_folder", "environment", "is_complete"]
 
@@ -71,6 +71,7 @@ def environment(folder: Path | None, report: Report, canary: Callable[[ServingEn
         CannotError: there is no fitting Python, or an installation step failed.
         UsageError: the folder holds something else.
     """
+    check_platform()
     place = (folder or default_folder(find_interpreter())).absolute()
     try:
         if not is_complete(place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 
 from portinf.errors import CannotError
 
-__all__ = ["VERSIONS", "Interpreter", "describe", "find_interpreter"]
+__all__ = ["VERSIONS", "Interpreter", "check_platform", "describe", "find_interpreter"]
 
 VERSIONS = ("3.12", "3.11", "3.10")
+_MACHINES = ("x86_64", "aarch64")
+_GLIBC = (2, 35)
 _PROBE = """
 import json, sys, sysconfig
 get = sysconfig.get_config_var
@@ -31,6 +34,22 @@ class Interpreter:
     version: str
     full_version: str
     library_folder: Path | None
+
+
+def check_platform() -> None:
+    """Make sure that the server's binary can run on this machine, before anything is downloaded.
+
+    Raises:
+        CannotError: another system, processor, or an older C library.
+    """
+    library, version = platform.libc_ver()
+    found = f"{platform.system()} on {platform.machine()} with {library or 'an unknown C library'} {version}".rstrip()
+    new = library == "glibc" and tuple(int(part) for part in version.split(".")[:2]) >= _GLIBC
+    if platform.system() != "Linux" or platform.machine() not in _MACHINES or not new:
+        wanted = f"Linux on {' or '.join(_MACHINES)} with glibc {'.'.join(str(part) for part in _GLIBC)} or later"
+        raise CannotError(
+            f"the local server needs {wanted}, found {found}; name a container with --image, or put a tritonserver on PATH"
+        )
 
 
 def find_interpreter() -> Interpreter:

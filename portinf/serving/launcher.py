@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from portinf.errors import UnreadableError
+from portinf.errors import ServingError, UnreadableError
 from portinf.serving.background import repeating
 from portinf.serving.control import Control
 from portinf.serving.engines import EngineRequest, choose_engine, plan
@@ -108,7 +108,7 @@ def serve(folder: Path, options: ServeOptions, report: Report) -> Iterator[Serve
             await_ready(session.process, control, len(models), options.load_timeout, report)
             refuse_unready(session.process, control, folder, request.repository, [model.name for model in models])
             session.grace = _GRACE_SECONDS
-            with _kept(session, control, folder, seen, request.repository, report):
+            with _kept(session, control, folder, seen, request):
                 yield Server(engine, ports, models, session.process, control)
 
 
@@ -149,14 +149,17 @@ def _running(command: ServerCommand, prefix: str, scratch: Path) -> Iterator[_Se
 
 
 @contextmanager
-def _kept(
-    session: _Session, control: Control, folder: Path, seen: dict[str, State], served: Path, report: Report
-) -> Iterator[None]:
-    lock = threading.Lock()
+def _kept(session: _Session, control: Control, folder: Path, seen: dict[str, State], request: EngineRequest) -> Iterator[None]:
+    lock, report = threading.Lock(), request.report
 
     def relink(model: ModelFolder) -> None:
-        if served != folder.resolve():
-            link_model(model, served)
+        if request.complete and not model.complete:
+            raise ServingError(
+                "its config.pbtxt is incomplete, and this server was started without completing any: name the backend, the "
+                "inputs and the outputs there, or start the server again"
+            )
+        if request.config_name:
+            link_model(model, request.repository)
 
     watcher = Watcher(folder, seen, control, report, lock, relink)
     supervisor = Supervisor(session.process.pid, control, report, lock)

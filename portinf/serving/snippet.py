@@ -67,7 +67,8 @@ def snippet(config: dict[str, Any], address: str, protocol: str = "http") -> str
             f"inputs.append(triton.InferInput({tensor.name!r}, list(values.shape), {tensor.datatype!r}))",
             "inputs[-1].set_data_from_numpy(values)",
         ]
-    lines.append(f"result = client.infer({config['name']!r}, inputs)")
+    sequence = ", sequence_id=1, sequence_start=True, sequence_end=True" if "sequence_batching" in config else ""
+    lines.append(f"result = client.infer({config['name']!r}, inputs{sequence})")
     lines += [f"print({tensor.name!r}, result.as_numpy({tensor.name!r}))" for tensor in tensors(config, "output")]
     return "\n".join(lines) + "\n"
 

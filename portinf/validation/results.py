@@ -100,14 +100,13 @@ class Hop:
         reference, candidate: how reports call the two sides.
         cases: in the order they were run.
         outputs: over all cases that were compared.
-        seconds_reference, seconds_candidate: wall time that each side took to answer; 0 for recorded outputs.
+        seconds_candidate: wall time that the candidate took to answer all cases.
     """
 
     reference: str
     candidate: str
     cases: tuple[CaseResult, ...]
     outputs: tuple[OutputResult, ...] = field(default=())
-    seconds_reference: float = 0.0
     seconds_candidate: float = 0.0
 
     def count(self, status: CaseStatus) -> int:
@@ -162,7 +161,6 @@ class Hop:
             "candidate": self.candidate,
             "verdict": self.verdict,
             "summary": self.summary(),
-            "seconds_reference": round(self.seconds_reference, 6),
             "seconds_candidate": round(self.seconds_candidate, 6),
             "outputs": [output.to_json() for output in self.outputs],
             "cases": [case.to_json() for case in self.cases],

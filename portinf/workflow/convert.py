@@ -127,7 +127,8 @@ def _opset(options: ConvertOptions) -> int:
 class _Candidate:
     path: Path
     hop: Hop
-    mended: Sequence[str]
+    notes: Sequence[str]
+    opened: OpenedSource  # as given, or with a domain that was narrowed
 
 
 def convert_opened(
@@ -149,11 +150,11 @@ def convert_opened(
                 tried.append((route["name"], first_line(error)))
                 continue
             if candidate.hop.verdict == "equal":
-                return _accepted(source, opened, candidate, route["name"], tried, out, options)
+                return _accepted(source, candidate, route["name"], tried, out, options)
             wrong.append((route["name"], candidate))
             tried.append((route["name"], candidate.hop.summary()))
         if wrong and options.force:
-            return _accepted(source, opened, wrong[0][1], wrong[0][0], tried, out, options)
+            return _accepted(source, wrong[0][1], wrong[0][0], tried, out, options)
     lines = "; ".join(f"{name}: {why}" for name, why in tried)
     if wrong:
         raise DisagreementError(
@@ -164,12 +165,32 @@ def convert_opened(
 
 def _hint(hop: Hop) -> str:
     """Name the way out where only a size that the user may never ask for is wrong."""
+    found = _small_culprit(hop)
+    return "" if found is None else f"; if the model is never asked at that size, say so: --minimum {found[0]}={found[1] + 1}"
+
+
+def _small_culprit(hop: Hop) -> tuple[str, int] | None:
+    """Return the axis, and the length 0 or 1, at which every wrong case is wrong and no other case is right."""
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    empty = {label for case in bad for label, size in case.sizes.items() if size in (0, 1)}
-    if bad and empty and all(set(case.sizes.values()) & {0, 1} for case in bad):
-        label = min(empty)
-        return f"; if the model is never asked at that size, say so: --minimum {label}={max(c.sizes[label] for c in bad) + 1}"
-    return ""
+    good = [case for case in hop.cases if case.status == "equal"]
+    if not bad or any(case.origin == "given" for case in bad):
+        return None
+    for label in bad[0].sizes:
+        lengths = {case.sizes[label] for case in bad}
+        if lengths <= {0, 1} and not any(case.sizes[label] in lengths for case in good):
+            return label, max(lengths)
+    return None
+
+
+def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, str] | None:
+    """Give up length 0 of an axis where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
+    found = _small_culprit(hop)
+    bad = [case for case in hop.cases if case.status == "disagrees"]
+    if found is None or found[1] > 0 or any(case.outputs for case in bad):
+        return None
+    label = found[0]
+    note = f"the ONNX file cannot answer at {label}=0, as the source can: the smallest length 1 is recorded ({bad[0].reason})"
+    return opened.with_minimum(label, 1), note
 
 
 def _candidate(opened: OpenedSource, number: int, folder: Path, options: ConvertOptions, progress: Progress) -> _Candidate:
@@ -187,20 +208,25 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
     path.write_bytes(model.SerializeToString())
     candidate = _checked(opened, path, mended, options, progress)
     if _wrong_only_when_empty(candidate.hop):
-        mended = [*mended, *mend_empty(model)]
+        plain = path.read_bytes()
+        more = mend_empty(model)
         path.write_bytes(model.SerializeToString())
-        return _checked(opened, path, mended, options, progress)
+        better = _checked(opened, path, [*mended, *more], options, progress)
+        if better.hop.verdict == "equal":
+            return better
+        path.write_bytes(plain)
+    narrower = _narrowed(opened, candidate.hop)
+    if narrower is not None:
+        candidate = _checked(narrower[0], path, [*mended, narrower[1]], options, progress)
     return candidate
 
 
 def _wrong_only_when_empty(hop: Hop) -> bool:
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    return bool(bad) and all(0 in case.sizes.values() for case in bad)
+    return any(case.outputs for case in bad) and all(0 in case.sizes.values() for case in bad)
 
 
-def _checked(
-    opened: OpenedSource, path: Path, mended: Sequence[str], options: ConvertOptions, progress: Progress
-) -> _Candidate:
+def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: ConvertOptions, progress: Progress) -> _Candidate:
     onnx = require("onnx", "")
     progress("checking the ONNX file")
     try:
@@ -210,7 +236,7 @@ def _checked(
     progress("comparing")
     with OnnxRuntimeRunner(path, name="onnx") as runner:
         hop = compare(opened.runner, runner, opened.cases, tolerance=options.tolerance)
-    return _Candidate(path=path, hop=hop, mended=mended)
+    return _Candidate(path=path, hop=hop, notes=notes, opened=opened)
 
 
 def _check_release(model: Any, release: str | None) -> None:
@@ -228,14 +254,14 @@ def _check_release(model: Any, release: str | None) -> None:
 
 def _accepted(
     source: str,
-    opened: OpenedSource,
     candidate: _Candidate,
     route: str,
     tried: Sequence[tuple[str, str]],
     out: Path,
     options: ConvertOptions,
 ) -> ConvertResult:
-    notes = [*opened.notes, *candidate.mended]
+    opened = candidate.opened
+    notes = [*opened.notes, *candidate.notes]
     provenance = {
         "source": source,
         "source_sha256": _source_hash(source),

@@ -73,6 +73,14 @@ class OpenedSource:
         """What the loader had to say."""
         return self.process.notes
 
+    def with_minimum(self, label: str, minimum: int) -> OpenedSource:
+        """Return the same source with a narrower domain: cases below it are dropped."""
+        signature = self.signature.with_minimum(label, minimum)
+        runner = SourceRunner(self.process, name=self.runner.name, signature=signature)
+        runner.adopt(self.runner)
+        kept = [b for b in self.cases if self.signature.sizes(shapes_of(b.inputs)).get(label, minimum) >= minimum]
+        return OpenedSource(self.process, runner, self.given, kept)
+
     def example(self) -> Arrays:
         """Return inputs to export at: every dynamic axis at least 2 long, no two of equal length where that can be."""
         base = max(self.cases, key=lambda b: min(self.signature.sizes(shapes_of(b.inputs)).values(), default=0))

@@ -93,6 +93,21 @@ def test_joined_requests_get_their_own_rows(server: Server) -> None:
     assert statistics["execution_count"] < statistics["inference_count"]
 
 
+def test_ragged_requests_of_different_lengths_are_joined(server: Server) -> None:
+    lengths = [1, 5, 2, 9, 3, 3, 7, 4] * 6
+
+    def one(length: int) -> dict[str, Any]:
+        values = np.arange(length, dtype=np.float32).reshape(1, length)
+        return ask(server, "ragged", {"values": values}, ["negated", "count"], "grpc")
+
+    with ThreadPoolExecutor(16) as pool:
+        for length, answer in zip(lengths, pool.map(one, lengths), strict=True):
+            np.testing.assert_array_equal(answer["negated"], -np.arange(length, dtype=np.float32).reshape(1, length))
+            assert answer["count"].tolist() == [[length]]
+    statistics = _statistics(server, "ragged")
+    assert statistics["execution_count"] < statistics["inference_count"]
+
+
 def test_joined_strings_get_their_own_rows(server: Server) -> None:
     def one(number: int) -> list[bytes]:
         text = np.array([[f"first {number}", "é" * number]], dtype=object)

@@ -16,9 +16,12 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from portinf.errors import ServingError
+from portinf.serving.engine_pytriton import command_for
+from portinf.serving.engines import EngineRequest
 from portinf.serving.launcher import Server
+from portinf.serving.prepare import prepare
 from portinf.serving.supervise import read_stubs
-from tests.serving.live import Traces, ask, serving, traces, until
+from tests.serving.live import FREE, Traces, ask, serving, traces, until
 from tests.serving.tiny_models import ADD_CONFIG, add
 
 __all__ = ["traces"]
@@ -122,3 +125,43 @@ def test_the_end_of_the_server_is_an_error(tmp_path: Path, traces: Traces) -> No
     with expected, serving(tmp_path / "models") as server:
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def test_an_incomplete_model_is_refused_where_completion_is_off(tmp_path: Path, traces: Traces) -> None:
+    add(tmp_path / "models")
+    lines: list[str] = []
+    with serving(tmp_path / "models", lines) as server:
+        add(tmp_path / "new", "bare", None)
+        (tmp_path / "new" / "bare").rename(tmp_path / "models" / "bare")
+        until(lambda: any("its config.pbtxt is incomplete" in line for line in lines))
+        assert answers(server)
+
+
+def test_a_server_on_path_is_used_as_it_is(tmp_path: Path, traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = tmp_path / "models"
+    add(models)
+    (tmp_path / "scratch").mkdir()
+    request = EngineRequest(
+        repository=models,
+        models=("add",),
+        scratch=tmp_path / "scratch",
+        ports=FREE,
+        prefix="portinf_unused_",
+        complete=True,
+        config_name="",
+        image=None,
+        serving_env=None,
+        report=lambda line: None,
+    )
+    made = command_for(prepare(None, request.report), request)
+    # What is on PATH is the server of the serving environment, wrapped so that it finds its libraries and backends by itself.
+    exports = [f"export {name}='{made.environment[name]}'" for name in ("LD_LIBRARY_PATH", "PATH")]
+    backends = f"--backend-directory={tmp_path / 'scratch' / 'backends'}"
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "tritonserver"
+    script.write_text("\n".join(["#!/bin/sh", *exports, f'exec {made.command[0]} "$@" {backends}']) + "\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    with serving(models) as server:
+        assert server.engine == "path"
+        assert answers(server)

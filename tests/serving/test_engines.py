@@ -76,7 +76,9 @@ def test_the_server_on_path(programs: Path, request_: EngineRequest) -> None:
     made = plan("path", request_)
     assert made.command[0] == server
     assert f"--model-repository={request_.repository}" in made.command
-    assert {"--model-control-mode=explicit", "--load-model=one", "--load-model=two", "--exit-on-error=false"} <= set(made.command)
+    assert {"--model-control-mode=explicit", "--load-model=one", "--load-model=two", "--exit-on-error=false"} <= set(
+        made.command
+    )
     assert {"--http-address=127.0.0.1", "--http-port=1001", "--grpc-port=1002", "--metrics-port=1003"} <= set(made.command)
     assert "--disable-auto-complete-config" not in made.command
     complete = plan("path", dataclasses.replace(request_, complete=True))

@@ -143,3 +143,18 @@ def test_a_python_on_path_is_taken_where_the_running_one_does_not_fit(monkeypatc
     monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
     found = find_interpreter()
     assert (found.program, found.full_version) == (good, "3.11.9")
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "library"),
+    [("Darwin", "arm64", ("", "")), ("Linux", "ppc64le", ("glibc", "2.39")), ("Linux", "x86_64", ("glibc", "2.34"))],
+)
+def test_another_platform_is_told_before_anything_is_made(
+    system: str, machine: str, library: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: list[str]
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.libc_ver", lambda: library)
+    with pytest.raises(CannotError, match=rf"glibc 2\.35 or later, found {system} on {machine} .*--image"):
+        make(tmp_path / "env")
+    assert steps == []

@@ -37,3 +37,8 @@ def test_the_script_is_valid_and_complete() -> None:
     assert "result.as_numpy('y')" in script
     assert "extra" not in script
     assert "tritonclient.grpc" in snippet(CONFIG, "127.0.0.1:8001", "grpc")
+
+
+def test_a_sequence_model_is_asked_with_a_whole_sequence() -> None:
+    script = snippet({**CONFIG, "sequence_batching": {}}, "127.0.0.1:8000")
+    assert "inputs, sequence_id=1, sequence_start=True, sequence_end=True)" in script

@@ -66,6 +66,7 @@ def repository(root: Path) -> Path:
     _length(root)
     _optional(root)
     _completed(root)
+    _ragged(root)
     return root
 
 
@@ -145,3 +146,17 @@ def _completed(root: Path) -> None:
     write(root / "completed", [helper.make_node("Neg", ["x"], ["y"])], ends[0], ends[1], 'backend: "onnxruntime"\n')
     node = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)
     write(root / "bare", [node], [tensor("x", TensorProto.FLOAT, ["n", 3])], [tensor("y", TensorProto.FLOAT, [])], None)
+
+
+def _ragged(root: Path) -> None:
+    config = 'name: "ragged"\nbackend: "onnxruntime"\nmax_batch_size: 16\n' + _ONE
+    config += "dynamic_batching { max_queue_delay_microseconds: 20000 }\n"
+    config += 'input { name: "values" data_type: TYPE_FP32 dims: [-1] allow_ragged_batch: true }\n'
+    config += 'batch_input { kind: BATCH_ELEMENT_COUNT target_name: "counts" data_type: TYPE_FP32 source_input: "values" }\n'
+    config += 'output { name: "negated" data_type: TYPE_FP32 dims: [-1] }\n'
+    config += 'output { name: "count" data_type: TYPE_FP32 dims: [1] reshape { shape: [] } }\n'
+    config += 'batch_output { target_name: "negated" kind: BATCH_SCATTER_WITH_INPUT_SHAPE source_input: "values" }\n'
+    nodes = [helper.make_node("Neg", ["values"], ["negated"]), helper.make_node("Identity", ["counts"], ["count"])]
+    inputs = [tensor("values", TensorProto.FLOAT, ["total"]), tensor("counts", TensorProto.FLOAT, ["n"])]
+    outputs = [tensor("negated", TensorProto.FLOAT, ["total"]), tensor("count", TensorProto.FLOAT, ["n"])]
+    write(root / "ragged", nodes, inputs, outputs, config)

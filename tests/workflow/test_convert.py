@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.conftest import KERAS_MODELS, TORCH_MODELS, Cli
+from tests.conftest import KERAS_MODELS, PYG_MODELS, TORCH_MODELS, Cli
 
 Npz = Callable[..., Path]
 Rng = np.random.Generator
@@ -111,6 +111,23 @@ def test_a_graph_network_finds_its_index_role_and_holds_without_edges(cli: Cli, 
     assert {"x_0": 9, "edge_index_1": 0} in sizes
     answer = run(tmp_path / "g.onnx", {"x": floats(rng, 4, 3), "edge_index": np.zeros((2, 0), np.int64)})
     assert answer["output_0"].shape == (4, 2)
+
+
+def test_several_graphs_in_one_batch_and_a_domain_narrowed_aloud(cli: Cli, npz: Npz, rng: Rng) -> None:
+    def event(n: int, e: int, graphs: int) -> dict[str, Any]:
+        batch = np.sort(np.concatenate([np.arange(graphs), rng.integers(0, graphs, n - graphs)]))
+        return {"x": floats(rng, n, 3), "edge_index": rng.integers(0, n, (2, e)), "batch": batch}
+
+    inputs = ["--inputs", npz("a.npz", event(12, 30, 2)), "--inputs", npz("b.npz", event(20, 55, 3))]
+    done = cli("convert", f"{PYG_MODELS}:pooled", *inputs, "-o", "g.onnx", "--json")
+    assert done.code == 0, done.err
+    roles = {spec["name"]: (spec["role"]["kind"], spec["role"]["of"]) for spec in done.report["signature"]["inputs"]}
+    assert roles == {"x": ("value", None), "edge_index": ("index", "x_0"), "batch": ("segment", "x_0")}
+    assert done.report["signature"]["inputs"][0]["shape"][0]["minimum"] == 1
+    assert any("the smallest length 1 is recorded" in note for note in done.report["notes"])
+    sizes = [case["sizes"] for case in done.report["validation"]["cases"] if case["status"] == "equal"]
+    assert {"x_0": 20, "edge_index_1": 0} in sizes
+    assert {"x_0": 1, "edge_index_1": 55} in sizes
 
 
 def test_a_model_right_only_at_the_export_size_is_refused(cli: Cli, npz: Npz, rng: Rng, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from portinf_onnx_checks import Tensor, check, config_shape, inputs, outputs  # type: ignore[import-not-found]
+from portinf_onnx_ragged import Batching  # type: ignore[import-not-found]
 from portinf_onnx_session import ConfigurationError, arena_shrinkage, open_session  # type: ignore[import-not-found]
 
 __all__ = ["TritonPythonModel"]
@@ -51,7 +52,7 @@ class TritonPythonModel:
         self._session = open_session(config, Path(pb_utils.get_model_dir()))
         check(config, self._session)
         self._run_options = arena_shrinkage(config)
-        self._batching = int(config.get("max_batch_size", 0)) > 0
+        self._batching = Batching(config) if int(config.get("max_batch_size", 0)) > 0 else None
         self._outputs = [entry["name"] for entry in config["output"]]
         self._scalar_inputs = {tensor.name for tensor in inputs(self._session).values() if not tensor.dims}
         self._scalar_shapes = {
@@ -60,7 +61,7 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests Triton hands over: as one batch with batching, else each by itself."""
-        if self._batching and len(requests) > 1:
+        if self._batching is not None:
             return self._respond(requests)
         return [response for request in requests for response in self._respond([request])]
 
@@ -74,13 +75,13 @@ class TritonPythonModel:
         return [_response(request, answer) for request, answer in zip(requests, answers, strict=True)]
 
     def _run(self, parts: list[Arrays]) -> list[Arrays]:
-        feeds = parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        feeds = parts[0] if self._batching is None else self._batching.join(parts)
         for name in self._scalar_inputs & feeds.keys():
             feeds[name] = feeds[name].reshape(())
         values = dict(zip(self._outputs, self._session.run(self._outputs, feeds, self._run_options), strict=True))
         for name, shape in self._scalar_shapes.items():
             values[name] = np.asarray(values[name]).reshape(shape)
-        return _split(values, parts) if self._batching else [values]
+        return [values] if self._batching is None else self._batching.part(values, parts)
 
 
 def _complete_batching(config: dict[str, Any], tensors: list[Tensor]) -> None:
@@ -121,18 +122,6 @@ def _text(name: str, value: Any) -> Any:
             f"input '{name}' holds bytes that are no UTF-8 text; this local server cannot pass them on"
         ) from error
     return np.array(flat, dtype=np.object_).reshape(value.shape)
-
-
-def _split(values: Arrays, parts: list[Arrays]) -> list[Arrays]:
-    sizes = [next(iter(part.values())).shape[0] for part in parts]
-    total = sum(sizes)
-    for name, value in values.items():
-        if value.ndim == 0 or value.shape[0] != total:
-            raise ConfigurationError(
-                f"output '{name}' has shape {list(value.shape)}, but the first axis must be the batch of {total}"
-            )
-    ends = np.cumsum(sizes)
-    return [{name: value[end - size : end] for name, value in values.items()} for size, end in zip(sizes, ends, strict=True)]
 
 
 def _response(request: Any, answer: Arrays) -> Any:

@@ -71,23 +71,26 @@ def check(config: dict[str, Any], session: Any) -> None:
     required = inputs(session)
     entries = config.get("input") or []
     controls = _controls(config)
-    expected = sum(not entry.get("optional", False) for entry in entries) + len(controls)
+    made = config.get("batch_input") or []
+    expected = sum(not entry.get("optional", False) for entry in entries) + len(controls) + len(made)
     if len(required) != expected:
         raise ConfigurationError(
             f"unable to load model '{name}', configuration expects {expected} inputs, model provides {len(required)}"
         )
     allowed = {**required, **initializers(session)}
+    _check_ragged(config, allowed, batching)
     for entry in entries:
         if entry.get("optional", False) and batching:
             raise ConfigurationError(
                 f"unable to load model '{name}', optional input '{entry['name']}' is not supported for models that support batching"
             )
-        _check_entry(name, "input", entry, allowed, batching)
+        _check_entry(name, "input", entry, allowed, batching, loose=bool(entry.get("allow_ragged_batch")))
     for control, kind in controls.items():
         _check_control(name, control, kind, allowed, batching)
     provided = outputs(session)
+    scattered = {name for entry in config.get("batch_output") or [] for name in entry["target_name"]}
     for entry in config.get("output") or []:
-        _check_entry(name, "output", entry, provided, batching)
+        _check_entry(name, "output", entry, provided, batching, loose=entry["name"] in scattered)
 
 
 def _tensors(nodes: Any) -> dict[str, Tensor]:
@@ -103,22 +106,33 @@ def _tensors(nodes: Any) -> dict[str, Tensor]:
 
 
 def _refuse_unfaithful(config: dict[str, Any]) -> None:
-    name = config.get("name", "")
-    reasons = []
     if (config.get("sequence_batching") or {}).get("state"):
-        reasons.append("implicit state (sequence_batching.state)")
-    if config.get("batch_input") or config.get("batch_output"):
-        reasons.append("batch_input or batch_output")
-    if any(entry.get("allow_ragged_batch") for entry in config.get("input") or []):
-        reasons.append("ragged batching (allow_ragged_batch)")
-    if reasons:
         raise ConfigurationError(
-            f"unable to load model '{name}': {', '.join(reasons)} cannot be served faithfully by this local server; "
-            "serve it with the stock container"
+            f"unable to load model '{config.get('name', '')}': implicit state (sequence_batching.state) cannot be served "
+            "faithfully by this local server; serve it with the stock container"
         )
 
 
-def _check_entry(model: str, role: str, entry: dict[str, Any], known: dict[str, Tensor], batching: bool) -> None:
+def _check_ragged(config: dict[str, Any], allowed: dict[str, Tensor], batching: bool) -> None:
+    model = config.get("name", "")
+    made = config.get("batch_input") or []
+    ragged = [entry["name"] for entry in config.get("input") or [] if entry.get("allow_ragged_batch")]
+    if (made or ragged or config.get("batch_output")) and not batching:
+        raise ConfigurationError(f"unable to load model '{model}', ragged batching needs a max_batch_size greater than 0")
+    for name in ragged:
+        if name in allowed and allowed[name].dims != [-1]:
+            raise ConfigurationError(
+                f"unable to load model '{model}', configuration expects model provides input with shape [-1] for ragged input "
+                f"'{name}', model provides {allowed[name].dims}"
+            )
+    for name in (name for entry in made for name in entry["target_name"]):
+        if name not in allowed:
+            raise ConfigurationError(f"unable to load model '{model}', batch input '{name}' is not provided by the model")
+
+
+def _check_entry(
+    model: str, role: str, entry: dict[str, Any], known: dict[str, Tensor], batching: bool, *, loose: bool
+) -> None:
     name, kind = entry["name"], entry["data_type"]
     tensor = known.get(name)
     if tensor is None:
@@ -130,6 +144,8 @@ def _check_entry(model: str, role: str, entry: dict[str, Any], known: dict[str, 
             f"unable to load model '{model}', configuration expects datatype {kind} for {role} '{name}', model provides {tensor.type}"
         )
     shape = config_shape(entry)
+    if loose:
+        return
     if tensor.dims:
         _check_dims(model, tensor, shape, batching, exact=role == "output")
     elif any(size != 1 for size in shape):

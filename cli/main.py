@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from portinf import __version__
-from portinf.errors import PortinfError
+from portinf.errors import PortinfError, UsageError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -72,9 +72,13 @@ def _run(arguments: list[str]) -> int:
         value: Any = cli.main(args=arguments, prog_name="portinf", standalone_mode=False)
     except click.exceptions.Abort as error:  # what click makes of Ctrl-C
         raise KeyboardInterrupt from error
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return UsageError.exit_code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "portinf"
+        raise UsageError(f"{error.format_message().rstrip('.')}; see {command} --help") from error
     return value if isinstance(value, int) else 0
 
 

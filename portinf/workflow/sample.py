@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from portinf.artifact import read_onnx
-from portinf.detect import detect
+from portinf.detect import Found, detect
 from portinf.errors import UnreadableError, UsageError
 from portinf.resampling import generate, resample
 from portinf.samples import Batch, save_npz
 from portinf.signature import Signature
+from portinf.triton.manifest import MODEL, version_folders
 from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
 
 __all__ = ["sample"]
@@ -33,8 +34,8 @@ def sample(
         UnreadableError: ``out`` cannot be written.
     """
     found = detect(source)
-    if found.format == "onnx":
-        batch = _made(read_onnx(found.path).signature, [], sizes)
+    if found.format in ("onnx", "package"):
+        batch = _made(read_onnx(_model_file(found)).signature, [], sizes)
     else:
         with open_source(source, options, progress) as opened:
             batch = _made(opened.signature, list(opened.given), sizes)
@@ -43,6 +44,16 @@ def sample(
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
     return batch
+
+
+def _model_file(found: Found) -> Path:
+    """Return the ONNX file itself, or that of a packaged model's newest version."""
+    if found.format == "onnx":
+        return found.path
+    versions = version_folders(found.path)
+    if not versions:
+        raise UnreadableError(f"{found.path}: a packaged model without a version; expected a folder such as 1/model.onnx in it")
+    return versions[max(versions)] / MODEL
 
 
 def _made(signature: Signature, given: list[Batch], sizes: Mapping[str, int]) -> Batch:

@@ -56,10 +56,16 @@ def test_errors_become_one_line_and_a_code(
 def test_unknown_commands_name_those_there_are(cli: Cli) -> None:
     done = cli("convrt")
     assert done.code == 2
-    assert "serve-local" in done.err
-    assert "Traceback" not in done.err
+    assert "serve-local" in done.message
+
+
+def test_usage_errors_are_one_line(cli: Cli) -> None:
+    assert cli("convert").message == "portinf: error: Missing argument 'SOURCE'; see portinf convert --help"
+    assert "--help" in cli("package", "--no-such-option").message
 
 
 def test_no_arguments_show_the_help(cli: Cli) -> None:
     done = cli()
-    assert "convert" in done.out + done.err
+    assert done.code == 2
+    assert len(done.out.splitlines()) > 10
+    assert done.err == ""

@@ -160,6 +160,19 @@ def test_bytes_that_are_no_text_are_refused(server: Server) -> None:
     assert ask(server, "strings", {"text": good}, ["same"])["same"].tolist() == [[b"x", b"y"]]
 
 
+def test_bad_bytes_do_not_harm_the_requests_they_are_joined_with(server: Server) -> None:
+    def one(number: int) -> bool:
+        text = np.array([[b"\xff" if number % 4 == 0 else b"good", b"x"]], dtype=object)
+        try:
+            return bool((ask(server, "strings", {"text": text}, ["same"], "grpc")["same"] == text).all())
+        except InferenceServerException as error:
+            assert "no UTF-8 text" in str(error)
+            return False
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(one, range(48))) == [number % 4 != 0 for number in range(48)]
+
+
 def test_a_wrong_shape_is_refused(server: Server) -> None:
     wrong = np.ones((1, 5), dtype=np.float32)
     with pytest.raises(InferenceServerException, match=r"\[-1,4\]"):

@@ -98,7 +98,10 @@ def _types(root: Path) -> None:
 
 
 def _strings(root: Path) -> None:
-    config = 'name: "strings"\nbackend: "onnxruntime"\nmax_batch_size: 8\ndynamic_batching {}\n' + _ONE
+    config = (
+        'name: "strings"\nbackend: "onnxruntime"\nmax_batch_size: 8\ndynamic_batching { max_queue_delay_microseconds: 5000 }\n'
+        + _ONE
+    )
     config += (
         'input { name: "text" data_type: TYPE_STRING dims: [2] }\noutput { name: "same" data_type: TYPE_STRING dims: [2] }\n'
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from portinf_onnx_checks import Tensor, check, config_shape, inputs, outputs  # type: ignore[import-not-found]
+from portinf_onnx_checks import Tensor, check, config_shape, initializers, inputs, outputs  # type: ignore[import-not-found]
 from portinf_onnx_ragged import Batching  # type: ignore[import-not-found]
 from portinf_onnx_session import ConfigurationError, arena_shrinkage, open_session  # type: ignore[import-not-found]
 
@@ -54,7 +54,8 @@ class TritonPythonModel:
         self._run_options = arena_shrinkage(config)
         self._batching = Batching(config) if int(config.get("max_batch_size", 0)) > 0 else None
         self._outputs = [entry["name"] for entry in config["output"]]
-        self._scalar_inputs = {tensor.name for tensor in inputs(self._session).values() if not tensor.dims}
+        accepted = {**inputs(self._session), **initializers(self._session)}
+        self._scalar_inputs = {tensor.name for tensor in accepted.values() if not tensor.dims}
         self._scalar_shapes = {
             entry["name"]: config_shape(entry) for entry in config["output"] if not outputs(self._session)[entry["name"]].dims
         }
@@ -66,13 +67,17 @@ class TritonPythonModel:
         return [response for request in requests for response in self._respond([request])]
 
     def _respond(self, requests: list[Any]) -> list[Any]:
+        # A request that cannot be read fails alone; when the session fails, all that were joined for it do.
+        parts = [_read(request) for request in requests]
+        good = [part for part in parts if isinstance(part, dict)]
         try:
-            parts = [_read(request) for request in requests]
-            answers = self._run(parts)
+            answers = iter(self._run(good) if good else [])
         except Exception as error:  # noqa: BLE001 - whatever fails, each of these requests gets its answer
-            failure = pb_utils.TritonError(" ".join(str(error).split()))
-            return [pb_utils.InferenceResponse(output_tensors=[], error=failure) for _ in requests]
-        return [_response(request, answer) for request, answer in zip(requests, answers, strict=True)]
+            parts = [_failure(error) if isinstance(part, dict) else part for part in parts]
+        return [
+            _response(request, next(answers)) if isinstance(part, dict) else part
+            for request, part in zip(requests, parts, strict=True)
+        ]
 
     def _run(self, parts: list[Arrays]) -> list[Arrays]:
         feeds = parts[0] if self._batching is None else self._batching.join(parts)
@@ -106,12 +111,20 @@ def _entry(tensor: Tensor, batching: bool) -> dict[str, Any]:
     return entry
 
 
-def _read(request: Any) -> Arrays:
+def _read(request: Any) -> Any:
+    """Return the request's arrays by name, or the response that says why they cannot be used."""
     feeds = {}
-    for tensor in request.inputs():
-        value = tensor.as_numpy()
-        feeds[tensor.name()] = _text(tensor.name(), value) if value.dtype == np.object_ else value
+    try:
+        for tensor in request.inputs():
+            value = tensor.as_numpy()
+            feeds[tensor.name()] = _text(tensor.name(), value) if value.dtype == np.object_ else value
+    except Exception as error:  # noqa: BLE001 - this request gets its answer, and the others theirs
+        return _failure(error)
     return feeds
+
+
+def _failure(error: Exception) -> Any:
+    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(" ".join(str(error).split())))
 
 
 def _text(name: str, value: Any) -> Any:

@@ -91,6 +91,19 @@ def source_options(function: F) -> F:
             metavar="NAME=KIND[:AXIS[:GROUPS]]",
             help="What an input's numbers mean: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Found if not given.",
         ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=1800.0,
+            metavar="SECONDS",
+            help="How long one step of the source's process may take (1800).",
+        ),
+        click.option(
+            "--memory",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="GB",
+            help="Memory that the source's process may hold; no bound if not given.",
+        ),
         click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
         permission_options,
     )(function)
@@ -172,6 +185,8 @@ def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
         signature=given.get("signature"),
         allow_pickle=bool(given.get("allow_pickle")),
         allow_code=bool(given.get("allow_code")),
+        timeout=given.get("timeout", 1800.0),
+        memory=given.get("memory"),
     )
 
 

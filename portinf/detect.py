@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
+from portinf.plugins import source_plugins
 
 __all__ = ["Factory", "Format", "Found", "detect"]
 
@@ -35,12 +36,12 @@ class Found:
     """What a name turned out to be.
 
     Attributes:
-        format: one of the known formats.
+        format: one of `Format`, or the name of an added source (`portinf.plugins`).
         path: the file or folder; for a factory its file or the current folder.
         factory: set for ``factory``.
     """
 
-    format: Format
+    format: str
     path: Path
     factory: Factory | None = None
 
@@ -54,7 +55,7 @@ def detect(source: str) -> Found:
     """
     path = Path(source)
     if path.exists():
-        return Found(format=_of_folder(path) if path.is_dir() else _of_file(path), path=path)
+        return Found(format=_of_path(path), path=path)
     head, colon, name = source.rpartition(":")
     if colon and re.fullmatch(r"[A-Za-z_][\w.]*", name):
         if head.endswith(".py"):
@@ -66,6 +67,16 @@ def detect(source: str) -> Found:
     if source.endswith(".py"):
         raise UsageError(f"{source}: name the callable that returns the model, as {source}:build")
     raise UnreadableError(f"{source}: no such file or folder; expected a model, 'file.py:factory' or 'package.module:factory'")
+
+
+def _of_path(path: Path) -> str:
+    try:
+        return _of_folder(path) if path.is_dir() else _of_file(path)
+    except UnreadableError:
+        for name, plugin in source_plugins().items():
+            if plugin.detects(path):
+                return name
+        raise
 
 
 def _of_folder(path: Path) -> Format:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from portinf.errors import CannotError
+from portinf.plugins import source_plugins
 from portinf.signature import Signature
 
 __all__ = ["CONVERTERS", "ExportOptions", "Route", "routes_of"]
@@ -21,7 +21,6 @@ CONVERTERS: dict[str, str] = {
     "pytorch": "portinf.converters.pytorch:routes",
     "onnx": "portinf.converters.onnx:routes",
 }
-ENTRY_POINTS = "portinf.converters"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +59,11 @@ def routes_of(framework: str, source: Any, options: ExportOptions) -> Iterable[R
     Raises:
         CannotError: no converter is registered for the framework.
     """
-    table = dict(CONVERTERS)
-    table.update({point.name: point.value for point in entry_points(group=ENTRY_POINTS)})
-    if framework not in table:
-        raise CannotError(f"no converter for '{framework}'; there are: {', '.join(sorted(table))}")
-    module, _, attribute = table[framework].partition(":")
+    plugins = source_plugins()
+    if framework in plugins and framework not in CONVERTERS:
+        return plugins[framework].routes(source, options)
+    if framework not in CONVERTERS:
+        raise CannotError(f"no converter for '{framework}'; there are: {', '.join(sorted([*CONVERTERS, *plugins]))}")
+    module, _, attribute = CONVERTERS[framework].partition(":")
     offer: Callable[[Any, ExportOptions], Iterable[Route]] = getattr(importlib.import_module(module), attribute)
     return offer(source, options)

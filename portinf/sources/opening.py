@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portinf.errors import CannotError
+from portinf.plugins import source_plugins
 from portinf.sources.model import Source, SourceOptions
 
 __all__ = ["open_source"]
@@ -17,9 +18,13 @@ def open_source(options: SourceOptions) -> Source:
     Raises:
         PortinfError: it cannot be loaded; the message says why and what to do.
     """
-    if options.found.format not in _LOADERS:
-        raise CannotError(f"{options.found.path}: a source of format '{options.found.format}' has no loader")
-    return _LOADERS[options.found.format](options)
+    if options.found.format in _LOADERS:
+        return _LOADERS[options.found.format](options)
+    plugins = source_plugins()
+    if options.found.format in plugins:
+        source: Source = plugins[options.found.format].load(options)
+        return source
+    raise CannotError(f"{options.found.path}: a source of format '{options.found.format}' has no loader")
 
 
 def _from_factory(options: SourceOptions) -> Source:

@@ -18,6 +18,7 @@ from portinf.errors import CannotError, PortinfError
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.signature import Signature
 from portinf.sources.model import Declared, SourceOptions
+from portinf.sources.watchdog import Watchdog
 
 __all__ = ["SourceProcess"]
 
@@ -42,9 +43,11 @@ class SourceProcess:
 
     Args:
         options: how to open the source.
+        seconds: how long one step (loading, one answer, one export) may take; None for no bound.
+        memory: resident bytes that the child may hold; None for no bound.
     """
 
-    def __init__(self, options: SourceOptions) -> None:
+    def __init__(self, options: SourceOptions, *, seconds: float | None = None, memory: int | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="portinf-source-")
         self._log = (self.folder / "stderr.txt").open("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
@@ -56,7 +59,7 @@ class SourceProcess:
             text=True,
             encoding="utf-8",
         )
-        self._calls = 0
+        self._watchdog = Watchdog(self._process, seconds=seconds, memory=memory)
         try:
             answer = self._ask({"do": "open", "options": _plain(options)})
         except BaseException:
@@ -77,7 +80,6 @@ class SourceProcess:
         Raises:
             RunnerError: the model fails on these inputs.
         """
-        self._calls += 1
         asked, answered = self.folder / "inputs.npz", self.folder / "outputs.npz"
         save_npz(asked, inputs)
         names = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered)})
@@ -108,12 +110,15 @@ class SourceProcess:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
+        self._watchdog.begin()
         try:
             process.stdin.write(json.dumps(command) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            self._watchdog.end()
         if not line:
             raise self._died(str(command["do"]))
         answer = json.loads(line)
@@ -123,6 +128,8 @@ class SourceProcess:
 
     def _died(self, step: str) -> PortinfError:
         code = self._process.wait()
+        if self._watchdog.reason:
+            return CannotError(f"the source's process was ended during '{step}': it {self._watchdog.reason}")
         self._log.seek(0)
         lines: Sequence[str] = [text.strip() for text in self._log.read().splitlines() if text.strip()]
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -137,6 +144,7 @@ class SourceProcess:
         if process.poll() is None:
             process.kill()
         process.wait()
+        self._watchdog.close()
         for stream in (process.stdin, process.stdout, self._log):
             if stream is not None:
                 try:

@@ -36,6 +36,8 @@ class SourcingOptions:
         outputs: the user's output names in order.
         signature: name of a SavedModel's signature.
         allow_pickle, allow_code: permissions.
+        timeout: seconds that one step of the source's process may take.
+        memory: gigabytes that the source's process may hold; None for no bound.
     """
 
     weights: Path | None = None
@@ -48,6 +50,8 @@ class SourcingOptions:
     signature: str | None = None
     allow_pickle: bool = False
     allow_code: bool = False
+    timeout: float | None = 1800.0
+    memory: float | None = None
 
 
 class OpenedSource:
@@ -124,7 +128,9 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
             outputs=options.outputs,
             allow_pickle=options.allow_pickle,
             allow_code=options.allow_code,
-        )
+        ),
+        seconds=options.timeout,
+        memory=None if options.memory is None else int(options.memory * 1e9),
     )
     try:
         return _described(source, process, given, options, progress)

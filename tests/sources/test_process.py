@@ -13,7 +13,7 @@ from portinf.sources.model import SourceOptions
 from portinf.sources.process import SourceProcess
 
 NOISY = """
-import os, sys, torch
+import os, sys, time, torch
 print("hello from the model")
 
 class Noisy(torch.nn.Module):
@@ -21,6 +21,10 @@ class Noisy(torch.nn.Module):
         print("computing")
         if x.shape[0] == 13:
             os.kill(os.getpid(), 9)
+        if x.shape[0] == 14:
+            time.sleep(60)
+        if x.shape[0] == 15:
+            self.hoard = [torch.ones(30_000_000) for _ in range(100)]
         if x.shape[0] == 4:
             raise ValueError("four is not supported\\nsecond line")
         return x * 2 if scale is None else x * scale
@@ -78,3 +82,18 @@ def test_the_current_folder_does_not_shadow_packages(noisy: str, tmp_path: Path,
     monkeypatch.chdir(tmp_path / "elsewhere")
     with SourceProcess(SourceOptions(found=detect(noisy))) as process:
         assert process.framework == "pytorch"
+
+
+def test_a_step_that_takes_too_long_is_ended(noisy: str) -> None:
+    with SourceProcess(SourceOptions(found=detect(noisy)), seconds=20) as process:
+        process._watchdog._seconds = 0.5
+        with pytest.raises(CannotError, match=r"longer than 0\.5 s; allow more with --timeout"):
+            process.infer({"x": np.ones((14, 2), np.float32)})
+
+
+def test_memory_is_bounded_by_what_is_resident(noisy: str) -> None:
+    with (
+        SourceProcess(SourceOptions(found=detect(noisy)), memory=1_500_000_000) as process,
+        pytest.raises(CannotError, match=r"more than 1\.5 GB of memory; allow more with --memory"),
+    ):
+        process.infer({"x": np.ones((15, 2), np.float32)})

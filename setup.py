@@ -18,7 +18,7 @@ setup(
     package_dir={"portinf": "portinf", "portinf.cli": "cli", "portinf.converters": "converters"},
     package_data={
         "portinf": ["py.typed"],
-        "portinf.serving": ["requirements.txt", "backends/onnxruntime/model.py"],
+        "portinf.serving": ["requirements.txt", "backends/onnxruntime/*.py"],
         "portinf.triton": ["releases.json"],
         "portinf.validation": ["templates/*"],
     },

@@ -113,7 +113,7 @@ class _Run:
     def _compared(self, batch: Batch, expected: Arrays, found: Arrays) -> CaseResult:
         results = []
         for name in [*expected, *(extra for extra in found if extra not in expected)]:
-            single = self._single(name, expected, found, batch.name)
+            single = self._single(name, expected, found, batch)
             if name in self.totals:
                 self.totals[name].merge(single)
             else:
@@ -125,15 +125,21 @@ class _Run:
             reason = "neither side has any output"
         return self._case(batch, "disagrees" if reason else "equal", reason + _others(bad), tuple(results))
 
-    def _single(self, name: str, expected: Arrays, found: Arrays, case: str) -> Elementwise:
+    def _single(self, name: str, expected: Arrays, found: Arrays, batch: Batch) -> Elementwise:
         array = expected[name] if name in expected else found[name]
-        single = Elementwise(name, str(array.dtype), tolerance=self.tolerance, allow_nan=self.allow_nan)
+        single = Elementwise(
+            name,
+            str(array.dtype),
+            tolerance=self.tolerance,
+            allow_nan=self.allow_nan,
+            inputs={str(given.dtype) for given in batch.inputs.values()},
+        )
         if name not in found:
             single.reject(f"the candidate has no such output; it has: {', '.join(found) or 'none'}")
         elif name not in expected:
             single.reject(f"the reference has no such output; it has: {', '.join(expected) or 'none'}")
         else:
-            single.update(*self._aligned(expected[name], found[name]), case=case)
+            single.update(*self._aligned(expected[name], found[name]), case=batch.name)
         return single
 
     def _aligned(self, expected: Array, found: Array) -> tuple[Array, Array]:

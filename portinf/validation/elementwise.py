@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from portinf.errors import UsageError
 from portinf.samples import Array
 from portinf.signature import dtype_by_numpy
@@ -21,12 +23,15 @@ class Elementwise:
         dtype: numpy type name of the reference.
         tolerance: of floats; other types are exact.
         allow_nan: NaN at the same place on both sides is right.
+        inputs: numpy type names of the model's inputs, which bound the precision of its answer.
     """
 
-    def __init__(self, name: str, dtype: str, *, tolerance: Tolerance, allow_nan: bool = False) -> None:
+    def __init__(
+        self, name: str, dtype: str, *, tolerance: Tolerance, allow_nan: bool = False, inputs: Iterable[str] = ()
+    ) -> None:
         self._name = name
         self._dtype = dtype_by_numpy(dtype).numpy
-        self._rtol, self._atol = tolerance.for_dtype(self._dtype)
+        self._rtol, self._atol = tolerance.for_dtype(self._dtype, inputs)
         self._allow_nan = allow_nan
         self._tally = Tally()
         self._mismatch = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from portinf.errors import UsageError
@@ -52,12 +53,18 @@ class Tolerance:
         """
         return Tolerance(rtol=rtol, atol=atol)
 
-    def for_dtype(self, dtype: str) -> tuple[float, float]:
-        """Return (rtol, atol) of a numpy type name; (0, 0) where values must be equal."""
+    def for_dtype(self, dtype: str, inputs: Iterable[str] = ()) -> tuple[float, float]:
+        """Return (rtol, atol) of a numpy type name; (0, 0) where values must be equal.
+
+        Args:
+            dtype: of the output.
+            inputs: types of the model's inputs. An answer is no more precise than what it was computed from: a float64
+                output of float32 inputs is judged as float32.
+        """
         name = dtype_by_numpy(dtype).numpy
         if name not in DEFAULTS:
             return 0.0, 0.0
-        rtol, atol = DEFAULTS[name]
+        rtol, atol = max(DEFAULTS[kind] for kind in (name, *map(_known, inputs)) if kind in DEFAULTS)
         return (rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol)
 
     def __str__(self) -> str:
@@ -66,3 +73,7 @@ class Tolerance:
             return f"rtol {self.rtol:g}, atol {self.atol:g} for floats; other types exact"
         parts = (f"{name} {r:g}/{a:g}" for name, (r, a) in ((n, self.for_dtype(n)) for n in DEFAULTS))
         return f"rtol/atol by type: {', '.join(parts)}; other types exact"
+
+
+def _known(dtype: str) -> str:
+    return dtype_by_numpy(dtype).numpy

@@ -40,7 +40,10 @@ def why_not_batched(signature: Signature) -> str:
     first = tensors[0]
     for spec in tensors[1:]:
         if spec.labels[0] != first.labels[0]:
-            return f"axis 0 is '{first.labels[0]}' in tensor '{first.name}' and '{spec.labels[0]}' in '{spec.name}'"
+            return (
+                f"axis 0 is '{first.labels[0]}' in tensor '{first.name}' and '{spec.labels[0]}' in '{spec.name}'; if they are the "
+                f"same, give them one label when converting: --dynamic {first.name}:0=batch,{spec.name}:0=batch"
+            )
     return _why_no_rows(signature, first.labels[0]) if signature.inputs else "the model has no inputs"
 
 

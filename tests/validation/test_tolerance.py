@@ -32,3 +32,12 @@ def test_each_option_overrides_its_own_half() -> None:
 def test_a_bound_is_finite_and_not_negative(value: float) -> None:
     with pytest.raises(UsageError, match="rtol"):
         Tolerance.of(value, None)
+
+
+def test_an_answer_is_no_more_precise_than_what_it_was_computed_from() -> None:
+    tolerance = Tolerance()
+    assert tolerance.for_dtype("float64", ["float64", "int64"]) == tolerance.for_dtype("float64")
+    assert tolerance.for_dtype("float64", ["float32", "int64"]) == tolerance.for_dtype("float32")
+    assert tolerance.for_dtype("float32", ["float64"]) == tolerance.for_dtype("float32")
+    assert tolerance.for_dtype("int64", ["float32"]) == (0.0, 0.0)
+    assert Tolerance(rtol=1e-12, atol=0.0).for_dtype("float64", ["float32"]) == (1e-12, 0.0)

@@ -5,8 +5,8 @@ Run: ``make bench``. Each round runs every command once; medians and ratios are 
 
 from __future__ import annotations
 
-import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,10 +18,10 @@ COMMANDS = ["convert", "optimize", "validate", "package", "serve-local", "inspec
 
 def cpu_seconds(arguments: list[str]) -> float:
     """Return user and system CPU seconds of one process."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:

@@ -68,6 +68,8 @@ def command(
     )
     with progress_line() as progress:
         result = package(source, options, conversion, progress)
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     if result.packaged.manifest.forced:
         click.echo(f"portinf: warning: packaged by --force although the numbers disagree: {result.hop.summary()}", err=True)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.text())

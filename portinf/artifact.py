@@ -16,7 +16,17 @@ from portinf.errors import CannotError, UnreadableError, first_line
 from portinf.lazy import require
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_onnx
 
-__all__ = ["SCHEMA", "Artifact", "external_files", "read_onnx", "sha256", "signature_of", "write_onnx"]
+__all__ = [
+    "SCHEMA",
+    "Artifact",
+    "external_files",
+    "load_proto",
+    "opset_of",
+    "read_onnx",
+    "sha256",
+    "signature_of",
+    "write_onnx",
+]
 
 METADATA_KEY = "portinf"
 SCHEMA = 1
@@ -153,6 +163,11 @@ def signature_of(model: Any) -> Signature:
     )
 
 
+def opset_of(model: Any) -> int:
+    """Return the version of the default domain that a parsed ONNX model uses, 0 for none."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
 def _metadata(model: Any, path: Path) -> Mapping[str, Any]:
     text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
     if text is None:
@@ -202,7 +217,7 @@ def read_onnx(path: Path) -> Artifact:
         format="onnx",
         signature=signature,
         provenance=data.get("provenance", {}),
-        opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
+        opset=opset_of(model),
         ir_version=model.ir_version,
         operators=_operators(model.graph, {}),
     )

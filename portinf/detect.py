@@ -54,6 +54,8 @@ def detect(source: str) -> Found:
         CannotError: a known format that needs something else as well; the message says what.
     """
     path = Path(source)
+    if path.is_file() and path.suffix == ".py":
+        raise UsageError(f"{source}: name the callable that returns the model, as {source}:build")
     if path.exists():
         return Found(format=_of_path(path), path=path)
     head, colon, name = source.rpartition(":")

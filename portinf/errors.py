@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "CannotError",
     "DisagreementError",
@@ -66,5 +68,6 @@ class RunnerError(DisagreementError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its class where it has none."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))  # exporters colour their messages
+    lines = [line for line in plain.splitlines() if line.strip()]
     return lines[0].strip()[:500] if lines else type(error).__name__

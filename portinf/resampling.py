@@ -47,7 +47,8 @@ def sizes_to_try(signature: Signature, base: Mapping[str, int], largest: Mapping
         settings.append(
             {label: _fit(axis, largest[label] + 2 + 3 * n) for n, (label, axis) in enumerate(signature.axes.items())}
         )
-    return [_emptied(signature, setting) for setting in settings]
+    kept = [_emptied(signature, setting) for setting in settings]
+    return [setting for setting in kept if all(setting[label] >= axis.minimum for label, axis in signature.axes.items())]
 
 
 def _emptied(signature: Signature, sizes: Mapping[str, int]) -> dict[str, int]:

@@ -19,7 +19,6 @@ CONVERTERS: dict[str, str] = {
     "keras": "portinf.converters.tensorflow:routes",
     "tensorflow": "portinf.converters.tensorflow:routes",
     "pytorch": "portinf.converters.pytorch:routes",
-    "onnx": "portinf.converters.onnx:routes",
 }
 
 

@@ -114,7 +114,7 @@ def _lock(folder: Path, report: Report) -> Iterator[None]:
 
 def _make(folder: Path, interpreter: Interpreter, report: Report, canary: Callable[[ServingEnvironment], None]) -> None:
     _clear(folder, report)
-    report(f"making the serving environment {folder} with Python {interpreter.full_version} (once, about 250 MB)")
+    report(f"making the serving environment {folder} with Python {interpreter.full_version} (once, about 300 MB)")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _UNFINISHED).touch()
     _step([str(interpreter.program), "-m", "venv", str(folder)], "make a virtual environment")

@@ -21,6 +21,7 @@ __all__ = ["Stub", "Supervisor", "read_stubs"]
 _STUB = "triton_python_backend_stub"
 _PROC = Path("/proc")
 _LOAD_SECONDS = 120.0
+_SILENT_LOOKS = 6  # every so many looks the processes are held against what the server calls ready
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,10 @@ class Supervisor:
         self._control = control
         self._report = report
         self._lock = lock
-        self._known: dict[int, Stub] = {}
+        self._known: dict[int, Stub] = read_stubs(server)  # now: a stub may die before the first look
         self._suspects: set[Stub] = set()
+        self._looks = 0
+        self._silent: set[tuple[str, int]] = set()
 
     def step(self) -> None:
         """Look once. A model is cured when it has missed a stub in two looks and the server still calls it ready."""
@@ -69,6 +72,19 @@ class Supervisor:
         self._known = {**{stub.pid: stub for stub in gone - confirmed}, **alive}
         if confirmed:
             self._judge(confirmed)
+        self._looks += 1
+        if self._looks % _SILENT_LOOKS == 0:
+            self._look_for_silent(running)
+
+    def _look_for_silent(self, running: set[tuple[str, int, str]]) -> None:
+        """Find versions that the server calls ready and that have no process: it died before it was ever seen."""
+        with self._lock:
+            ready = {(entry.name, int(entry.version)) for entry in self._control.index() if entry.state == "READY"}
+            silent = ready - {(model, version) for model, version, _ in running}
+            confirmed, self._silent = silent & self._silent, silent
+            for model in sorted({model for model, _ in confirmed}):
+                if self._control.config(model).get("platform") != "ensemble":
+                    self._cure(model, [])
 
     def _judge(self, dead: set[Stub]) -> None:
         # While the watcher loads a model its old stubs go: that is no death.
@@ -80,8 +96,8 @@ class Supervisor:
                     self._cure(model, lost)
 
     def _cure(self, model: str, lost: list[Stub]) -> None:
-        pids = ", ".join(str(stub.pid) for stub in lost)
-        self._report(f"model {model}: its process {pids} has died; loading the model again")
+        pids = "".join(f" {stub.pid}" for stub in lost)
+        self._report(f"model {model}: its process{pids} has died; loading the model again")
         self.cures += 1
         old = [stub for stub in read_stubs(self._server).values() if stub.model == model]
         try:

@@ -16,7 +16,7 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     "float64": (1e-9, 1e-11),
     "float32": (1e-4, 1e-5),
     "float16": (1e-2, 1e-3),
-    "bfloat16": (5e-2, 1e-2),
+    "bfloat16": (8e-2, 8e-3),
 }
 
 

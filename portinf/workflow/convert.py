@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import Artifact, load_proto, sha256, write_onnx
+from portinf.artifact import Artifact, load_proto, opset_of, sha256, write_onnx
 from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.mending import mend, mend_empty
@@ -201,6 +201,8 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
     give_names(model, opened.signature)
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), True)
     _check_release(model, options.triton_release)
+    if options.opset is not None and opset_of(model) > options.opset:
+        raise CannotError(f"asked for opset {options.opset}, the exporter wrote {opset_of(model)}")
     for data in exported.parent.iterdir():
         if data != exported:
             shutil.move(data, folder / data.name)
@@ -240,7 +242,7 @@ def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: Co
 
 
 def _check_release(model: Any, release: str | None) -> None:
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    opset = opset_of(model)
     if release is None:
         return
     bound = limits(release)
@@ -261,7 +263,7 @@ def _accepted(
     options: ConvertOptions,
 ) -> ConvertResult:
     opened = candidate.opened
-    notes = [*opened.notes, *candidate.notes]
+    notes = [*opened.notes, *candidate.notes, *_remarks(opened, candidate, options)]
     provenance = {
         "source": source,
         "source_sha256": _source_hash(source),
@@ -281,6 +283,19 @@ def _accepted(
     return ConvertResult(
         artifact=artifact, hop=candidate.hop, route=route, tried=tried, goldens=goldens(opened, candidate.hop), notes=notes
     )
+
+
+def _remarks(opened: OpenedSource, candidate: _Candidate, options: ConvertOptions) -> list[str]:
+    """Say what the user may not have expected of a right file."""
+    remarks = []
+    written = opset_of(load_proto(candidate.path))
+    if options.opset is not None and written < options.opset:
+        remarks.append(
+            f"asked for opset {options.opset}, the exporter writes {written}: whatever reads the one reads the other"
+        )
+    if opened.given and not opened.signature.axes:
+        remarks.append("every axis is fixed: give a second sample of another size, or --dynamic, if sizes vary")
+    return remarks
 
 
 def goldens(opened: OpenedSource, hop: Hop) -> list[Batch]:

@@ -56,11 +56,12 @@ class PackageOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageResult:
-    """A written version and its judgement."""
+    """A written version, its judgement, the releases that read it, and what the conversion had to say."""
 
     packaged: Packaged
     hop: Hop
     readers: str
+    notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -75,6 +76,7 @@ class PackageResult:
             "summary": self.hop.summary(),
             "forced": manifest.forced,
             "triton_releases": self.readers,
+            "notes": list(self.notes),
             "files": dict(manifest.files),
         }
 
@@ -114,7 +116,9 @@ def package(
         return package_onnx(_described(read_onnx(found.path), conversion), batches, options, progress=progress)
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         result = convert(source, Path(folder) / "model.onnx", conversion, progress)
-        return package_onnx(result.artifact, result.goldens, options, hop=result.hop, progress=progress)
+        packaged = package_onnx(result.artifact, result.goldens, options, hop=result.hop, shown=source, progress=progress)
+    tried = [f"route '{name}' failed: {why}" for name, why in result.tried]
+    return replace(packaged, notes=[*result.notes, *tried])
 
 
 def _name(source: str) -> str:
@@ -169,6 +173,7 @@ def package_onnx(
     options: PackageOptions,
     *,
     hop: Hop | None = None,
+    shown: str | None = None,
     progress: Callable[[str], None] = _quiet,
 ) -> PackageResult:
     """Prove the rows of an ONNX file independent, judge it, and write it as one version of a model.
@@ -178,6 +183,7 @@ def package_onnx(
         batches: the samples; empty for generated ones. With ``hop``, they carry the source's outputs.
         options: the user's.
         hop: the judgement of the conversion; None for a file without a source: the graph as it is judges the rewritten one.
+        shown: how messages call the model; None for the file's path.
         progress: called with one line per step.
 
     Raises:
@@ -185,11 +191,12 @@ def package_onnx(
         CannotError: the model cannot be served, or not with that batch size; the version exists.
         UsageError: a sample, the name or the version does not fit.
     """
+    shown = shown or str(artifact.path)
     for batch in batches:
         check_batch(artifact.signature, batch)
     name = check_model_name(options.name) if options.name is not None else safe_name(artifact.path.stem)
     config_of(name, artifact.signature, 0)  # types and ranks, before the costly steps
-    size, why = _batch_size(artifact, batches, options, progress)
+    size, why = _batch_size(artifact, batches, options, shown, progress)
     check_entry(options.repository, name, config=config_of(name, artifact.signature, size), version=options.version)
     goldens: Sequence[Batch] = batches
     if hop is None:
@@ -198,7 +205,7 @@ def package_onnx(
     problem = _problem(artifact, hop)
     if problem and not options.force:
         raise DisagreementError(
-            f"{artifact.path}: not packaged: {problem}; give other samples or a wider tolerance if that is right, "
+            f"{shown}: not packaged: {problem}; give other samples or a wider tolerance if that is right, "
             "or --force to package it all the same"
         )
     entry = Entry(
@@ -227,7 +234,7 @@ def _problem(artifact: Artifact, hop: Hop) -> str:
 
 
 def _batch_size(
-    artifact: Artifact, batches: Sequence[Batch], options: PackageOptions, progress: Callable[[str], None]
+    artifact: Artifact, batches: Sequence[Batch], options: PackageOptions, shown: str, progress: Callable[[str], None]
 ) -> tuple[int, str]:
     """Return max_batch_size and the reason for it.
 
@@ -243,7 +250,5 @@ def _batch_size(
     if proof.independent:
         return wanted or BATCH_SIZE, proof.reason
     if wanted is not None:
-        raise CannotError(
-            f"{artifact.path}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0"
-        )
+        raise CannotError(f"{shown}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0")
     return 0, proof.reason

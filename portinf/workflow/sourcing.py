@@ -29,6 +29,7 @@ class SourcingOptions:
     Attributes:
         weights: file of weights for a factory's model.
         inputs: npz files with samples.
+        batches: samples that are at hand already.
         dynamic: label ("" for none) by (input, axis).
         roles: role by input.
         minimums: smallest length by axis label.
@@ -42,6 +43,7 @@ class SourcingOptions:
 
     weights: Path | None = None
     inputs: Sequence[Path] = ()
+    batches: Sequence[Batch] = ()
     dynamic: Mapping[tuple[str, int], str] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     minimums: Mapping[str, int] = field(default_factory=dict)
@@ -117,7 +119,7 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
     found = detect(source)
     if found.format in ("onnx", "package"):
         raise CannotError(f"{source}: already an ONNX model; use it with inspect, optimize, validate or package")
-    given = [load_npz(Path(path)) for path in options.inputs]
+    given = [*(load_npz(Path(path)) for path in options.inputs), *options.batches]
     progress(f"loading {source}")
     process = SourceProcess(
         SourceOptions(

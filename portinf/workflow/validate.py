@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from pathlib import Path
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, sweep
 from portinf.runners import Runner
-from portinf.samples import Batch, check_batch, load_npz, save_npz, shapes_of
+from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
 from portinf.validation import Hop, Report, Tolerance, compare
 from portinf.workflow.sides import Side, open_side
@@ -89,28 +88,25 @@ class _Work:
         for number, side in enumerate(self._sides):
             if not side.is_source:
                 continue
-            with tempfile.TemporaryDirectory(prefix="portinf-samples-") as folder:
-                inputs = self._options.sourcing.inputs or list(self._stand_ins(Path(folder)))
-                source = open_source(side.name, replace(self._options.sourcing, inputs=inputs), progress)
+            batches = [] if self._files else (self._recorded() or self._made())
+            source = open_source(side.name, replace(self._options.sourcing, batches=batches), progress)
             stack.enter_context(source)
             self._opened[number] = source
             self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True)
             self.notes += source.notes
 
-    def _stand_ins(self, folder: Path) -> Iterator[Path]:
-        """Write samples for a source that comes without: goldens of another side, or two sizes made from its signature."""
-        for number, batch in enumerate(self._recorded() or self._made()):
-            path = folder / f"sample_{number}.npz"
-            save_npz(path, batch.inputs)
-            yield path
-
     def _made(self) -> list[Batch]:
-        signature = next((side.signature for side in self._sides if side.described and side.signature is not None), None)
-        if signature is None:
+        """Make samples of two sizes for a source that comes without, from what another side knows."""
+        found = next(
+            ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None), None
+        )
+        if found is None:
             return []
+        name, signature = found
         sizes = default_sizes(signature)
         larger = {label: n + signature.axes[label].multiple for label, n in sizes.items()}
-        return [generate(signature, sizes), generate(signature, larger)] if sizes else [generate(signature)]
+        made = [generate(signature, sizes), generate(signature, larger)] if sizes else [generate(signature)]
+        return [replace(batch, name=f"a sample made for {name}", origin="given") for batch in made]
 
     def _recorded(self) -> list[Batch]:
         """Return the first goldens of any side, as inputs alone."""

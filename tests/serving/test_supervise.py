@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from portinf.errors import ServingError
 from portinf.serving import supervise
-from portinf.serving.control import Control
+from portinf.serving.control import Control, IndexEntry
 from portinf.serving.supervise import Stub, Supervisor, read_stubs
 from portinf.serving.watch import Watcher, snapshot
 from tests.serving.tiny_models import add
@@ -27,6 +28,16 @@ class FakeControl(Control):
 
     def ready_versions(self, model: str) -> list[int]:
         return self.ready.get(model, [])
+
+    def index(self) -> list[IndexEntry]:
+        return [
+            IndexEntry(name=name, version=str(version), state="READY", reason="")
+            for name, versions in self.ready.items()
+            for version in versions
+        ]
+
+    def config(self, model: str) -> dict[str, Any]:
+        return {"platform": "ensemble" if model == "chain" else "onnxruntime_onnx"}
 
     def load(self, model: str, timeout: float) -> None:
         if self.refuses:
@@ -59,6 +70,35 @@ def test_a_process_missed_twice_is_cured_once(monkeypatch: pytest.MonkeyPatch) -
     assert supervised(monkeypatch, [[stub(1)], [], [], [], [], []], [1]).calls == ["unload add", "load add"]
     looks = [[stub(1), stub(2, "add_1")], [stub(2, "add_1")], [stub(2, "add_1")], [stub(3), stub(4, "add_1")]]
     assert supervised(monkeypatch, looks, [1]).calls == ["unload add", "load add"]
+
+
+def test_a_process_that_died_before_the_first_look_is_missed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "_SILENT_LOOKS", 1)
+    assert supervised(monkeypatch, [[], []], [1]).calls == ["unload add", "load add"]
+    assert supervised(monkeypatch, [[], [stub(1)]], [1]).calls == []
+    assert supervised(monkeypatch, [[], [], []], []).calls == []
+
+
+def test_an_ensemble_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "_SILENT_LOOKS", 1)
+    monkeypatch.setattr(supervise, "read_stubs", lambda server: {})
+    control = FakeControl()
+    control.ready["chain"] = [1]
+    supervisor = Supervisor(1, control, lambda line: None, threading.Lock())
+    supervisor.step()
+    supervisor.step()
+    assert control.calls == []
+
+
+def test_a_process_that_dies_right_after_the_start_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    control = FakeControl()
+    control.ready["add"] = [1]
+    monkeypatch.setattr(supervise, "read_stubs", lambda server: {1: stub(1)})
+    supervisor = Supervisor(1, control, lambda line: None, threading.Lock())
+    monkeypatch.setattr(supervise, "read_stubs", lambda server: {})
+    supervisor.step()
+    supervisor.step()
+    assert control.calls == ["unload add", "load add"]
 
 
 def test_an_unloaded_or_replaced_instance_is_no_death(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from portinf.errors import CannotError
 from portinf.lazy import require
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
 
-__all__ = ["give_names"]
+__all__ = ["give_names", "name_inputs_by_position"]
 
 
 def give_names(model: Any, signature: Signature) -> None:
@@ -38,6 +38,20 @@ def give_names(model: Any, signature: Signature) -> None:
     _describe(graph.input, signature.inputs)
     _describe(graph.output, signature.outputs)
     del graph.value_info[:]
+
+
+def name_inputs_by_position(model: Any, names: Sequence[str]) -> None:
+    """Rename the inputs of a graph to ``in_0``, ``in_1``, ... as exporters do, for `give_names` afterwards.
+
+    Args:
+        model: an ONNX model.
+        names: its inputs in the wanted order; inputs left out keep their names.
+    """
+    wanted = {name: f"in_{number}" for number, name in enumerate(names)}
+    keep = {old for old, new in wanted.items() if old == new}
+    moved = _out_of_the_way(model.graph, set(wanted.values()), keep)
+    _rename(model.graph, moved)
+    _rename(model.graph, {moved.get(old, old): new for old, new in wanted.items()})
 
 
 def _out_of_the_way(graph: Any, final: set[str], keep: set[str]) -> dict[str, str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +16,7 @@ from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 
 __all__ = ["Factory", "Format", "Found", "detect"]
 
-Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package"]
+Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package", "pickle", "xgboost", "lightgbm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +94,34 @@ def _of_file(path: Path) -> Format:
         return "keras-h5"
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(path)
-    if head.startswith(b"\x80") and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        raise CannotError(
-            f"{path}: a Python pickle: it holds weights or objects, not a model that can be read without running code; "
-            "name the factory of the model (file.py:factory) and give this file as --weights"
-        )
+    if _is_pickle(path, head):
+        return "pickle"
+    if re.match(rb'\{\s*"learner"\s*:', head.lstrip()) or (head.startswith(b"{L") and b"learner" in head):
+        return "xgboost"
+    if re.match(rb"tree\r?\nversion=v", head):
+        return "lightgbm"
     if _is_onnx(path):
         return "onnx"
     raise UnreadableError(f"{path}: of no known format; expected .keras, .h5, SavedModel folder, .onnx or file.py:factory")
+
+
+def _is_pickle(path: Path, head: bytes) -> bool:
+    """A pickle of protocol 2 or later, plain or as joblib compresses it; nothing of it is loaded."""
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"x")):
+        head = _unpacked(path, head)
+    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+
+
+def _unpacked(path: Path, head: bytes) -> bytes:
+    """Return the first two bytes of a compressed file, or nothing where it is damaged."""
+    try:
+        if head.startswith(b"x"):
+            return zlib.decompressobj().decompress(path.read_bytes(), 2)
+        opener = gzip.open if head.startswith(b"\x1f\x8b") else bz2.open if head.startswith(b"BZh") else lzma.open
+        with opener(path) as stream:
+            return bytes(stream.read(2))
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        return b""
 
 
 def _of_zip(path: Path) -> Format:

@@ -20,6 +20,9 @@ CONVERTERS: dict[str, str] = {
     "tensorflow": "portinf.converters.tensorflow:routes",
     "pytorch": "portinf.converters.pytorch:routes",
     "onnx": "portinf.converters.onnx:routes",
+    "sklearn": "portinf.converters.estimators:routes",
+    "xgboost": "portinf.converters.estimators:routes",
+    "lightgbm": "portinf.converters.estimators:routes",
 }
 ENTRY_POINTS = "portinf.converters"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -93,8 +94,17 @@ def raw_sums(parts: Parts, inputs: Sequence[str], ensemble: Ensemble, *, exact: 
         return parts.cast(_regressor(parts, x, ensemble, values, ensemble.targets), DOUBLE)
     pieces, scales = _pieces(values, len(ensemble.trees))
     whole = _regressor(parts, x, ensemble, pieces, ensemble.targets, len(scales))
-    together = np.concatenate([np.eye(ensemble.targets) * scale for scale in scales])
-    return parts.node("MatMul", parts.cast(whole, DOUBLE), parts.constant(together))
+    return _together(parts, parts.cast(whole, DOUBLE), ensemble.targets, scales)
+
+
+def _together(parts: Parts, sums: str, targets: int, scales: Sequence[float]) -> str:
+    """Add the pieces up in double. No MatMul: ONNX Runtime merges a factor behind it into a float attribute."""
+    added = ""
+    for number, scale in enumerate(scales):
+        columns = parts.constant(np.arange(targets * number, targets * (number + 1)))
+        piece = parts.node("Mul", parts.node("Gather", sums, columns, axis=1), parts.constant(np.array(scale)))
+        added = parts.node("Add", added, piece) if added else piece
+    return added
 
 
 def _prepared(parts: Parts, inputs: Sequence[str], ensemble: Ensemble) -> str:
@@ -115,8 +125,10 @@ def _prepared(parts: Parts, inputs: Sequence[str], ensemble: Ensemble) -> str:
         chosen = parts.constant(_mask(ensemble.zero_missing, ensemble.columns))
         x = parts.node("Where", parts.node("And", tiny, chosen), parts.constant(nan), x)
     if ensemble.whole:
-        negative = parts.node("Less", x, parts.constant(np.array(0, dtype)))
-        cut = parts.node("Where", negative, parts.node("Ceil", x), parts.node("Floor", x))
+        cut = parts.node("Floor", x)  # XGBoost takes what is below 0 for no category, LightGBM cuts -0.5 to category 0
+        if not ensemble.single:
+            negative = parts.node("Less", x, parts.constant(np.array(0, dtype)))
+            cut = parts.node("Where", negative, parts.node("Ceil", x), cut)
         x = parts.node("Where", parts.constant(_mask(ensemble.whole, ensemble.columns)), cut, x)
     return x
 
@@ -147,8 +159,7 @@ def _pieces(values: Array, trees: int) -> tuple[Array, list[float]]:
 
 def _regressor(parts: Parts, x: str, ensemble: Ensemble, values: Array, targets: int, pieces: int = 1) -> str:
     """Write the operator; ``values`` has one row per leaf, in the order of trees and nodes."""
-    attributes = _node_attributes(ensemble)
-    dtype = np.float32 if ensemble.single else np.float64
+    attributes: dict[str, Any] = _node_attributes(ensemble)
     attributes.update(_leaf_attributes(ensemble, values.reshape(len(values), pieces, -1), targets))
     helper = require("onnx", "").numpy_helper
     for name in ("nodes_values", "target_weights"):
@@ -156,12 +167,12 @@ def _regressor(parts: Parts, x: str, ensemble: Ensemble, values: Array, targets:
         if ensemble.single:
             attributes[name] = array.astype(np.float32)
         else:
-            attributes[f"{name}_as_tensor"] = helper.from_array(array.astype(dtype), name)
+            attributes[f"{name}_as_tensor"] = helper.from_array(array.astype(np.float64), name)
     plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in attributes.items()}
     return parts.node("TreeEnsembleRegressor", x, domain=ML, n_targets=targets * pieces, post_transform="NONE", **plain)
 
 
-def _node_attributes(ensemble: Ensemble) -> dict[str, Array | list[str]]:
+def _node_attributes(ensemble: Ensemble) -> dict[str, Any]:
     trees = ensemble.trees
     test = "BRANCH_LT" if ensemble.strict else "BRANCH_LEQ"
     modes: list[str] = []

@@ -14,7 +14,7 @@ from portinf.samples import Array
 
 __all__ = ["Answering", "Link", "Positive", "write_answers"]
 
-Link = Literal["identity", "sigmoid", "softmax", "exp", "hinge", "signed square", "log1p exp"]
+Link = Literal["identity", "sigmoid", "softmax", "exp", "hinge", "signed square", "log1p exp", "anomaly"]
 Positive = Literal["sum > 0", "sum >= 0", "probability > 0.5"]
 
 
@@ -29,6 +29,7 @@ class Answering:
         slope: factor of the sums inside the link.
         link: from sums to the answer.
         classes: class labels of each output of a classifier; empty for a regressor.
+        threshold: of an isolation forest's score, below which a row is an outlier.
         positive: when a binary classifier with one sum says the second class.
     """
 
@@ -38,6 +39,7 @@ class Answering:
     slope: float = 1.0
     link: Link = "identity"
     classes: Sequence[Array] = ()
+    threshold: float = 0.0
     positive: Positive = "sum > 0"
 
 
@@ -52,16 +54,27 @@ def write_answers(parts: Parts, inputs: Sequence[str], model: Answering, *, exac
     """
     single = model.ensemble.single
     dtype = np.float32 if single else np.float64
-    sums = raw_sums(parts, inputs, model.ensemble, exact=exact)
+    anomaly = model.link == "anomaly"  # rows on the very threshold are common: it is a quantile of the training rows
+    sums = raw_sums(parts, inputs, model.ensemble, exact=exact or anomaly)
     if model.scale != 1.0:
         sums = parts.node("Mul", sums, parts.constant(np.array(model.scale, dtype)))
     if model.base.any():
         sums = parts.node("Add", sums, parts.constant(np.broadcast_to(model.base, (1, model.ensemble.targets)).astype(dtype)))
+    if anomaly:
+        return _outliers(parts, sums, model)
     if not model.classes:
         return [_linked(parts, sums, model, dtype)]
     if len(model.classes) > 1:
         return _several(parts, sums, model.classes)
     return _classified(parts, sums, model, dtype)
+
+
+def _outliers(parts: Parts, sums: str, model: Answering) -> list[str]:
+    """Labels 1 and -1, and scores 2 ** -depth below the threshold; sums are mean depths, already divided."""
+    power = parts.node("Pow", parts.constant(np.array(2.0)), parts.node("Neg", sums))
+    scores = parts.node("Sub", parts.node("Neg", power), parts.constant(np.array(model.threshold)))
+    outlier = parts.node("Less", scores, parts.constant(np.array(0.0)))
+    return [parts.node("Where", outlier, parts.constant(np.array(-1)), parts.constant(np.array(1))), scores]
 
 
 def _linked(parts: Parts, sums: str, model: Answering, dtype: type[np.floating]) -> str:

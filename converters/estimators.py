@@ -38,12 +38,13 @@ def routes(source: Estimator, options: ExportOptions) -> Iterable[Route]:
         options: signature under the model's own names, an example batch, the opset.
     """
     try:
-        trees, reason = read_ensemble(source.model), None
+        trees = read_ensemble(source.model)
     except CannotError as error:
-        trees, reason = None, str(error)
-    if trees is not None or reason is not None:
-        yield Route(name="portinf trees", export=None if reason else lambda f: _own(trees, options, f), reason=reason)
-    if not hasattr(source.model, "library"):
+        yield Route(name="portinf trees", reason=str(error))
+        return
+    if trees is not None:
+        yield Route(name="portinf trees", export=lambda folder: _own(trees, options, folder))
+    else:
         yield Route(name="skl2onnx", export=lambda folder: _skl2onnx(source, options, folder))
 
 
@@ -118,20 +119,38 @@ def _skl2onnx(source: Estimator, options: ExportOptions, folder: Path) -> Path:
     specs = options.signature.inputs
     own = {spec.name: _skl2onnx_type(spec) for spec in specs}
     model = source.model
-    settings = {id(model): {"zipmap": False}} if source.kind == "classifier" else None
     converted = skl2onnx.convert_sklearn(
         model,
         initial_types=list(own.items()),
-        target_opset={"": _opset(options), ML: ML_OPSET},
-        options=settings,
+        target_opset=_opset(options),
+        options=_settings(model, source.kind),
     )
+    found = [value.name for value in converted.graph.input]
+    if len(found) != len(specs):
+        raise CannotError(f"skl2onnx kept the inputs {', '.join(found)} of {', '.join(own)}")
     parts = Parts()
-    for name, given in zip(own, _inputs(parts, specs), strict=True):
+    for name, given in zip(found, _inputs(parts, specs), strict=True):  # skl2onnx changes names that are no identifiers
         parts.named(given, f"{name}__given")
-    _renamed_inputs(converted.graph, {name: f"{name}__given" for name in own})
+    _renamed_inputs(converted.graph, {name: f"{name}__given" for name in found})
     parts.nodes += converted.graph.node
     parts.constants += converted.graph.initializer
-    return _write(parts, [value.name for value in converted.graph.output], options, folder)
+    names = [value.name for value in converted.graph.output]
+    scores = options.signature.outputs[-1]
+    if source.kind == "classifier" and not hasattr(model, "predict_proba") and len(scores.shape or ()) == 1 and len(names) > 1:
+        names[1] = parts.node("Gather", names[1], parts.constant(np.array([1])), axis=1)  # skl2onnx gives -score and score
+    newest = max((entry.version for entry in converted.opset_import if entry.domain == ML), default=0)
+    if newest > ML_OPSET:
+        raise CannotError(f"skl2onnx wrote operators of {ML} {newest}; ONNX Runtime 1.16 reads up to {ML_OPSET}")
+    return _write(parts, names, options, folder)
+
+
+def _settings(model: Any, kind: str) -> dict[Any, dict[str, Any]]:
+    """Ask for plain tensors, for the scores of a classifier without probabilities, and for scalers that really divide."""
+    scalers = require("sklearn.preprocessing", "trees")
+    settings: dict[Any, dict[str, Any]] = {scalers.StandardScaler: {"div": "div"}}
+    if kind == "classifier":
+        settings[id(model)] = {"zipmap": False} if hasattr(model, "predict_proba") else {"raw_scores": True}
+    return settings
 
 
 def _renamed_inputs(graph: Any, names: dict[str, str]) -> None:

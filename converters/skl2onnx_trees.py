@@ -13,9 +13,7 @@ from portinf.lazy import available, require
 
 __all__ = ["register"]
 
-SKLEARN = (
-    *("RandomForest", "ExtraTrees", "DecisionTree", "ExtraTree", "GradientBoosting", "HistGradientBoosting"),
-)
+SKLEARN = (*("RandomForest", "ExtraTrees", "DecisionTree", "ExtraTree", "GradientBoosting", "HistGradientBoosting"),)
 OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False], "raw_scores": [True, False]}
 
 
@@ -29,6 +27,7 @@ def register() -> None:
             old = pool.get(f"Sklearn{family}{kind}")
             if old is not None:
                 old._fct = _converter(old._fct)
+    pool["SklearnIsolationForest"]._fct = _converter(pool["SklearnIsolationForest"]._fct)
     _register_boosters()
 
 
@@ -58,7 +57,9 @@ def _converter(original: Callable[[Any, Any, Any], None] | None) -> Callable[[An
         model = None if special or len(operator.outputs) > 2 else read_ensemble(operator.raw_operator)
         if model is None or len(model.classes) > 1:
             if original is None:
-                raise CannotError(f"{type(operator.raw_operator).__name__} inside another model that asks for raw scores: not supported")
+                raise CannotError(
+                    f"{type(operator.raw_operator).__name__} inside another model that asks for raw scores: not supported"
+                )
             original(scope, operator, container)
             return
         _emit(scope, operator, container, model)
@@ -75,7 +76,9 @@ def _emit(scope: Any, operator: Any, container: Any, model: Any) -> None:
         if isinstance(variable.type, types.Int64TensorType):
             name = parts.cast(name, INT64)
         elif not isinstance(variable.type, types.StringTensorType):
-            name = parts.cast(name, DOUBLE if isinstance(variable.type, types.DoubleTensorType) else FLOAT)
+            # skl2onnx declares probabilities as float; nothing but the caller reads those of the last step
+            wide = isinstance(variable.type, types.DoubleTensorType) or (double and variable.is_leaf)
+            name = parts.cast(name, DOUBLE if wide else FLOAT)
         parts.named(name, variable.full_name)
     container.nodes.extend(parts.nodes)
     container.initializers.extend(parts.constants)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from portinf.converters.ensemble import Ensemble, Tree
 from portinf.converters.ensemble_answers import Answering, Link
 from portinf.errors import CannotError
+from portinf.lazy import require
 from portinf.samples import Array
 
-__all__ = ["FORESTS", "read_sklearn_trees"]
+__all__ = ["read_sklearn_trees"]
 
 FORESTS = ("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor")
 TREES = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor")
@@ -95,7 +97,9 @@ def _gradient_boosting(model: Any) -> Answering:
 
 def _histogram(model: Any) -> Answering:
     if model.is_categorical_ is not None and np.any(model.is_categorical_):
-        raise CannotError("histogram gradient boosting with categorical features: not supported; one-hot encode them in a pipeline")
+        raise CannotError(
+            "histogram gradient boosting with categorical features: not supported; one-hot encode them in a pipeline"
+        )
     stages = model._predictors
     trees = [_histogram_tree(predictor.nodes, target) for stage in stages for target, predictor in enumerate(stage)]
     targets = model.n_trees_per_iteration_
@@ -120,10 +124,26 @@ def _histogram_tree(nodes: Array, target: int) -> Tree:
     )
 
 
+def _isolation(model: Any) -> Answering:
+    """Depth of the leaf and mean depth below it, as ``IsolationForest._compute_score_samples`` adds them up."""
+    mean_depth = require("sklearn.ensemble._iforest", "trees")._average_path_length
+    trees = []
+    for number, (member, features) in enumerate(zip(model.estimators_, model.estimators_features_, strict=True)):
+        depth = model._decision_path_lengths[number] + model._average_path_length_per_tree[number] - 1.0
+        tree = cart(member.tree_, np.asarray(depth, np.float64)[:, None])
+        trees.append(replace(tree, feature=np.where(tree.leaf, 0, features[tree.feature])))
+    whole = len(trees) * float(mean_depth([model.max_samples_])[0])
+    if whole == 0:
+        raise CannotError("an isolation forest of single rows (max_samples=1) gives one score for everything: not supported")
+    ensemble = Ensemble(trees=trees, targets=1, columns=model.n_features_in_, rounded=True)
+    return Answering(ensemble=ensemble, base=np.zeros(1), scale=1.0 / whole, link="anomaly", threshold=float(model.offset_))
+
+
 _READERS: dict[str, Callable[[Any], Answering]] = {
     **dict.fromkeys((*FORESTS, *TREES), _forest),
     "GradientBoostingClassifier": _gradient_boosting,
     "GradientBoostingRegressor": _gradient_boosting,
     "HistGradientBoostingClassifier": _histogram,
     "HistGradientBoostingRegressor": _histogram,
+    "IsolationForest": _isolation,
 }

@@ -62,8 +62,7 @@ def read_xgboost(booster: Any, *, classes: Sequence[Array], missing: float) -> A
     targets = max(int(parameters["num_class"]), int(parameters.get("num_target", 1)), 1)
     factors = [1.0] * len(model["trees"]) if weights is None else weights
     trees = [
-        _tree(tree, target, factor)
-        for tree, target, factor in zip(model["trees"], model["tree_info"], factors, strict=True)
+        _tree(tree, target, factor) for tree, target, factor in zip(model["trees"], model["tree_info"], factors, strict=True)
     ]
     if not trees:
         raise CannotError("the booster has no trees")
@@ -83,19 +82,21 @@ def read_xgboost(booster: Any, *, classes: Sequence[Array], missing: float) -> A
 
 
 def _encodes(cats: Mapping[str, Any] | None) -> bool:
-    return bool(cats) and bool(cats.get("enc"))
+    return cats is not None and bool(cats.get("enc"))
 
 
 def _margin(base: Array, link: Link) -> Array:
     """Return the base score before the link."""
     if link == "sigmoid":
-        return np.log(base / (1 - base))
-    return np.log(base) if link == "exp" else base
+        return np.asarray(np.log(base / (1 - base)))
+    return np.asarray(np.log(base)) if link == "exp" else base
 
 
 def _tree(tree: Mapping[str, Any], target: int, factor: float) -> Tree:
     if int(tree["tree_param"]["size_leaf_vector"]) > 1:
-        raise CannotError("trees with vectors as leaves (multi_strategy='multi_output_tree'): not supported; use one tree per output")
+        raise CannotError(
+            "trees with vectors as leaves (multi_strategy='multi_output_tree'): not supported; use one tree per output"
+        )
     yes, no = np.array(tree["left_children"]), np.array(tree["right_children"])
     conditions = np.array(tree["split_conditions"], np.float32).astype(np.float64)
     plain = Tree(
@@ -111,9 +112,7 @@ def _tree(tree: Mapping[str, Any], target: int, factor: float) -> Tree:
     if not any(tree["split_type"]):
         return plain
     nodes, starts, sizes = tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"]
-    sets = {
-        node: tree["categories"][start : start + size] for node, start, size in zip(nodes, starts, sizes, strict=True)
-    }
+    sets = {node: tree["categories"][start : start + size] for node, start, size in zip(nodes, starts, sizes, strict=True)}
     return with_categories(plain, sets, inside_is_yes=False)
 
 
@@ -125,7 +124,9 @@ def with_categories(tree: Tree, sets: Mapping[int, Sequence[int]], *, inside_is_
         sets: categories by node.
         inside_is_yes: a member of the set goes to ``yes``.
     """
-    columns = {name: list(getattr(tree, name)) for name in ("leaf", "feature", "threshold", "yes", "no", "missing_yes", "values")}
+    columns = {
+        name: list(getattr(tree, name)) for name in ("leaf", "feature", "threshold", "yes", "no", "missing_yes", "values")
+    }
     equal = [False] * len(tree.leaf)
     for node, categories in sets.items():
         inside, outside = (tree.yes[node], tree.no[node]) if inside_is_yes else (tree.no[node], tree.yes[node])

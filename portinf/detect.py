@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import pickletools
 import re
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -106,10 +108,18 @@ def _of_file(path: Path) -> Format:
 
 
 def _is_pickle(path: Path, head: bytes) -> bool:
-    """A pickle of protocol 2 or later, plain or as joblib compresses it; nothing of it is loaded."""
-    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"x")):
+    """A pickle, plain or as joblib compresses it; its instructions are read and never followed."""
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"]\0\0", b"x")):
         head = _unpacked(path, head)
-    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if head[:1] == b"\x80":
+        return head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if head[:1] not in (b"c", b"("):
+        return False
+    try:  # protocols 0 and 1 have no mark at the front
+        with path.open("rb") as stream:
+            return len(list(islice(pickletools.genops(stream), 50))) > 1
+    except (ValueError, UnicodeDecodeError, EOFError):
+        return False
 
 
 def _unpacked(path: Path, head: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ class BoosterModel:
         classes: number of classes, 0 for a regression.
     """
 
-    def __init__(self, booster: Any, *, library: str, objective: str, features: int, names: Sequence[str], classes: int) -> None:
+    def __init__(
+        self, booster: Any, *, library: str, objective: str, features: int, names: Sequence[str], classes: int
+    ) -> None:
         self.booster, self.library, self.objective = booster, library, objective
         self.n_features_in_ = features
         self._estimator_type = "classifier" if classes else "regressor"
@@ -90,7 +93,9 @@ def booster_source(booster: Any, options: SourceOptions) -> EstimatorSource:
     model = _of_xgboost(booster) if library == "xgboost" else _of_lightgbm(booster)
     notes = []
     if model._estimator_type == "classifier":
-        notes.append(f"the booster's objective is {model.objective}: its answers are label and probabilities of classes 0, 1, ...")
+        notes.append(
+            f"the booster's objective is {model.objective}: its answers are label and probabilities of classes 0, 1, ..."
+        )
     best = getattr(booster, "best_iteration", None) if library == "xgboost" and booster.attr("best_iteration") else None
     if best is not None and best + 1 < booster.num_boosted_rounds():
         notes.append(
@@ -127,7 +132,9 @@ def _of_lightgbm(booster: Any) -> BoosterModel:
         objective=objective,
         features=booster.num_feature(),
         names=() if plain else names,
-        classes={"binary": 2, "multiclass": int(fields["num_class"]), "multiclassova": int(fields["num_class"])}.get(objective, 0),
+        classes={"binary": 2, "multiclass": int(fields["num_class"]), "multiclassova": int(fields["num_class"])}.get(
+            objective, 0
+        ),
     )
 
 
@@ -178,6 +185,4 @@ def _named(path: Path) -> Any:
 
 def _said(error: Exception) -> str:
     """Return what XGBoost's own check says, without place and stack of its sources."""
-    line = first_line(error)
-    return line.rpartition("] ")[2].partition(".cc:")[2].partition(": ")[2] or line
-
+    return re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", first_line(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,6 +49,8 @@ class EstimatorSource:
         self.inputs: Sequence[Declared] = self._declared(options)
         self.by_column = len(self.inputs) > 1 or (len(self.columns) > 1 and self.inputs[0].name in self.columns)
         self.kind = kind_of(self.model)
+        if not any(declared.dtype == "float64" for declared in self.inputs):
+            self.notes += _notes_on_float(self.model, framework)
 
     def _declared(self, options: SourceOptions) -> list[Declared]:
         own = {given: name for name, given in options.input_names.items()}
@@ -87,6 +90,8 @@ class EstimatorSource:
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Ask the estimator; numbers are given in float32 unless an input is float64."""
+        if any(len(array) == 0 for array in inputs.values()):
+            raise ValueError("no rows: estimators take at least one")  # XGBoost alone answers, in shapes of its own
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answers = _answers(self.model, self.kind, self._data(inputs))
@@ -103,6 +108,22 @@ class EstimatorSource:
         return pandas.DataFrame({declared.name: inputs[declared.name].reshape(-1) for declared in self.inputs})
 
 
+EXACT = ("StandardScaler", "SimpleImputer", "FunctionTransformer", "str")  # steps that ONNX repeats to the last digit
+
+
+def _notes_on_float(model: Any, framework: str) -> list[str]:
+    """Say what float32 inputs mean for answers that the estimator itself gives in float64."""
+    notes = [] if framework == "xgboost" else ["answers are given in float32, as the inputs; float64 samples keep float64"]
+    steps = [type(step).__name__ for _, step in getattr(model, "steps", ())]
+    inexact = [step for step in steps[:-1] if step not in EXACT]
+    if inexact and re.search(r"Forest|Tree|Boosting|^XGB|^LGBM", steps[-1]):
+        notes.append(
+            f"{inexact[-1]} before the trees may differ in the last float32 digit: a row that close to a threshold takes the other "
+            "branch; float64 samples make this a million times rarer"
+        )
+    return notes
+
+
 def _plain(array: Any, double: bool) -> Array:
     dense = np.asarray(array.toarray() if hasattr(array, "toarray") else array)
     if dense.dtype.kind in "US":
@@ -111,6 +132,8 @@ def _plain(array: Any, double: bool) -> Array:
 
 
 def _check_fitted(model: Any) -> None:
+    if not hasattr(model, "fit"):
+        return
     sklearn = require("sklearn.utils.validation", "trees")
     exceptions = require("sklearn.exceptions", "trees")
     try:
@@ -158,9 +181,9 @@ def _answers(model: Any, kind: str, data: Any) -> dict[str, Any]:
 
 
 def _probabilities(model: Any, data: Any) -> dict[str, Any]:
-    """Return the probabilities in class order; of several outputs one array each; nothing of a model without them."""
+    """Return the probabilities in class order, of several outputs one array each; scores of a model without them."""
     if not hasattr(model, "predict_proba"):
-        return {}
+        return {"scores": model.decision_function(data)} if hasattr(model, "decision_function") else {}
     found = model.predict_proba(data)
     if isinstance(found, list):
         return {f"probabilities_{number}": array for number, array in enumerate(found)}

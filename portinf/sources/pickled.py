@@ -36,7 +36,9 @@ def unpickle(options: SourceOptions) -> tuple[Any, list[str]]:
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
         target = f"'portinf[{EXTRAS[name]}]'" if name in EXTRAS else name
-        raise MissingPackageError(f"{path}: needs the package '{name}', which is not installed: pip install {target}") from error
+        raise MissingPackageError(
+            f"{path}: needs the package '{name}', which is not installed: pip install {target}"
+        ) from error
     except AttributeError as error:
         raise CannotError(
             f"{path}: a class or function that it needs is not there ({first_line(error)}); "

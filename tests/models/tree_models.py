@@ -296,7 +296,7 @@ def columns() -> Any:
 def isolation() -> Any:
     from sklearn.ensemble import IsolationForest
 
-    return IsolationForest(20, random_state=0).fit(data()[0])
+    return IsolationForest(n_estimators=20, random_state=0).fit(data()[0])
 
 
 def kmeans() -> Any:

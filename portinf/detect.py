@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import pickletools
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +19,7 @@ from portinf.plugins import source_plugins
 
 __all__ = ["Factory", "Format", "Found", "detect"]
 
-Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package"]
+Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package", "pickle", "xgboost", "lightgbm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +109,42 @@ def _of_file(path: Path) -> Format:
         return "keras-h5"
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(path)
-    if head.startswith(b"\x80") and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        raise CannotError(
-            f"{path}: a Python pickle: it holds weights or objects, not a model that can be read without running code; "
-            "name the factory of the model (file.py:factory) and give this file as --weights"
-        )
+    if _is_pickle(path, head):
+        return "pickle"
+    if re.match(rb'\{\s*"learner"\s*:', head.lstrip()) or (head.startswith(b"{L") and b"learner" in head):
+        return "xgboost"
+    if re.match(rb"tree\r?\nversion=v", head):
+        return "lightgbm"
     if _is_onnx(path):
         return "onnx"
     raise UnreadableError(f"{path}: of no known format; expected .keras, .h5, SavedModel folder, .onnx or file.py:factory")
+
+
+def _is_pickle(path: Path, head: bytes) -> bool:
+    """A pickle, plain or as joblib compresses it; its instructions are read and never followed."""
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"]\0\0", b"x")):
+        head = _unpacked(path, head)
+    if head[:1] == b"\x80":
+        return head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if head[:1] not in (b"c", b"("):
+        return False
+    try:  # protocols 0 and 1 have no mark at the front
+        with path.open("rb") as stream:
+            return len(list(islice(pickletools.genops(stream), 50))) > 1
+    except (ValueError, UnicodeDecodeError, EOFError):
+        return False
+
+
+def _unpacked(path: Path, head: bytes) -> bytes:
+    """Return the first two bytes of a compressed file, or nothing where it is damaged."""
+    try:
+        if head.startswith(b"x"):
+            return zlib.decompressobj().decompress(path.read_bytes(), 2)
+        opener = gzip.open if head.startswith(b"\x1f\x8b") else bz2.open if head.startswith(b"BZh") else lzma.open
+        with opener(path) as stream:
+            return bytes(stream.read(2))
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        return b""
 
 
 def _of_zip(path: Path) -> Format:

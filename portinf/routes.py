@@ -19,6 +19,10 @@ CONVERTERS: dict[str, str] = {
     "keras": "portinf.converters.tensorflow:routes",
     "tensorflow": "portinf.converters.tensorflow:routes",
     "pytorch": "portinf.converters.pytorch:routes",
+    "onnx": "portinf.converters.onnx:routes",
+    "sklearn": "portinf.converters.estimators:routes",
+    "xgboost": "portinf.converters.estimators:routes",
+    "lightgbm": "portinf.converters.estimators:routes",
 }
 
 

@@ -12,8 +12,10 @@ from portinf.cli.main import COMMANDS
 HEAVY = [
     *("numpy", "onnx", "onnxruntime", "onnxscript", "tensorflow", "keras", "tf2onnx", "torch", "torch_geometric"),
     *("tritonclient", "grpc", "jinja2", "rich", "google.protobuf"),
+    *("sklearn", "skl2onnx", "xgboost", "lightgbm", "pandas", "joblib", "scipy"),
 ]
 FRAMEWORKS = ["tensorflow", "keras", "tf2onnx", "torch", "torch_geometric", "onnxscript", "h5py"]
+FRAMEWORKS += ["sklearn", "skl2onnx", "xgboost", "lightgbm", "pandas", "joblib", "scipy"]
 
 
 def _modules_after(arguments: list[str]) -> set[str]:

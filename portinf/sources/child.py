@@ -18,7 +18,7 @@ from portinf.errors import PortinfError, RunnerError, UsageError, first_line
 from portinf.routes import ExportOptions, Route, routes_of
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.signature import Signature
-from portinf.sources.model import Source, SourceOptions, renamed
+from portinf.sources.model import Declared, Source, SourceOptions, renamed
 from portinf.sources.opening import open_source
 
 __all__ = ["main"]
@@ -115,6 +115,7 @@ def source_options(data: Mapping[str, Any]) -> SourceOptions:
         outputs=data["outputs"],
         allow_pickle=data["allow_pickle"],
         allow_code=data["allow_code"],
+        samples=[Declared(name=s["name"], dtype=s["dtype"], shape=tuple(s["shape"])) for s in data["samples"]],
     )
 
 

@@ -15,6 +15,7 @@ __all__ = ["build"]
 
 # packages that an extra of portinf installs
 EXTRAS = {"keras": "tensorflow", "tensorflow": "tensorflow", "torch": "torch", "torch_geometric": "pyg"}
+EXTRAS.update(dict.fromkeys(("sklearn", "xgboost", "lightgbm", "skl2onnx", "joblib", "pandas"), "trees"))
 
 
 def _place(error: BaseException, near: Path | None) -> str:

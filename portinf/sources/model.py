@@ -41,6 +41,7 @@ class SourceOptions:
         outputs: the user's names of the outputs, in order; empty for the model's own.
         allow_pickle: unpickling is permitted.
         allow_code: running code from the model file is permitted.
+        samples: names, types and shapes of the user's first sample, for models that do not name their inputs.
     """
 
     found: Found
@@ -50,6 +51,7 @@ class SourceOptions:
     outputs: Sequence[str] = ()
     allow_pickle: bool = False
     allow_code: bool = False
+    samples: Sequence[Declared] = ()
 
 
 class Source(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from portinf.errors import CannotError
@@ -31,7 +31,10 @@ def _from_factory(options: SourceOptions) -> Source:
     from portinf.sources.factory import build
 
     assert options.found.factory is not None
-    model = build(options.found.factory)
+    return _of_object(build(options.found.factory), options, options.found.factory.name + " returned")
+
+
+def _of_object(model: Any, options: SourceOptions, origin: str, notes: Sequence[str] = ()) -> Source:
     bases = {f"{base.__module__.split('.')[0]}.{base.__name__}" for base in type(model).__mro__}
     if "torch.Module" in bases:
         from portinf.sources.pytorch import PyTorchSource
@@ -41,8 +44,17 @@ def _from_factory(options: SourceOptions) -> Source:
         from portinf.sources.tensorflow import KerasSource
 
         return KerasSource(model, options)
+    if bases & {"xgboost.Booster", "lightgbm.Booster"}:
+        from portinf.sources.boosters import booster_source
+
+        return booster_source(model, options)
+    if hasattr(model, "get_params") and (hasattr(model, "predict") or hasattr(model, "transform")):
+        from portinf.sources.estimator import EstimatorSource
+
+        return EstimatorSource(model, options, notes=notes)
     raise CannotError(
-        f"{options.found.factory.name} returned {_describe(model)}; expected a torch.nn.Module or a Keras 3 model"
+        f"{origin} {_describe(model)}; expected a torch.nn.Module, a Keras 3 model, a fitted scikit-learn estimator, "
+        "or a booster of XGBoost or LightGBM"
     )
 
 
@@ -63,9 +75,31 @@ def _from_savedmodel(options: SourceOptions) -> Source:
     return SavedModelSource(options.found.path, options.signature)
 
 
+def _from_pickle(options: SourceOptions) -> Source:
+    from portinf.sources.pickled import unpickle
+
+    model, notes = unpickle(options)
+    return _of_object(model, options, f"{options.found.path}: holds", notes)
+
+
+def _from_xgboost(options: SourceOptions) -> Source:
+    from portinf.sources.boosters import load_xgboost
+
+    return load_xgboost(options)
+
+
+def _from_lightgbm(options: SourceOptions) -> Source:
+    from portinf.sources.boosters import load_lightgbm
+
+    return load_lightgbm(options)
+
+
 _LOADERS: dict[str, Callable[[SourceOptions], Source]] = {
     "factory": _from_factory,
     "keras": _from_keras,
     "keras-h5": _from_keras,
     "savedmodel": _from_savedmodel,
+    "pickle": _from_pickle,
+    "xgboost": _from_xgboost,
+    "lightgbm": _from_lightgbm,
 }

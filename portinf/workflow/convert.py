@@ -325,6 +325,9 @@ def _versions(framework: str) -> dict[str, str]:
         "pytorch": ["torch", "onnxscript", "torch_geometric"],
         "keras": ["keras", "tensorflow-cpu", "tensorflow", "tf2onnx"],
         "tensorflow": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "sklearn": ["scikit-learn", "skl2onnx", "xgboost", "xgboost-cpu", "lightgbm"],
+        "xgboost": ["xgboost", "xgboost-cpu"],
+        "lightgbm": ["lightgbm"],
     }.get(framework, [])
     found = {"python": platform.python_version()}
     for package in ["portinf", "onnx", "onnxruntime", "numpy", *packages]:

@@ -13,7 +13,7 @@ from portinf.errors import CannotError, RunnerError, UsageError
 from portinf.resampling import default_sizes, generate, resample, sweep
 from portinf.runners.source import SourceRunner
 from portinf.samples import Arrays, Batch, load_npz, shapes_of
-from portinf.signature import Axis, Role, Signature, TensorSpec
+from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.process import SourceProcess
 
@@ -130,6 +130,10 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
             outputs=options.outputs,
             allow_pickle=options.allow_pickle,
             allow_code=options.allow_code,
+            samples=[
+                Declared(name=name, dtype=dtype_by_numpy(str(array.dtype)).numpy, shape=array.shape)
+                for name, array in (given[0].inputs if given else {}).items()
+            ],
         ),
         seconds=options.timeout,
         memory=None if options.memory is None else int(options.memory * 1e9),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from portinf.converters.pytorch_graphs import checked_self_loops
 from portinf.converters.pytorch_operators import translations
 from portinf.converters.pytorch_reasons import reason_of, refuse_guesses
 from portinf.errors import CannotError, PortinfError
@@ -71,7 +72,7 @@ def export_dynamo(model: Any, arguments: tuple[Any, ...], options: ExportOptions
     _quiet()
     path = folder / "model.onnx"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), checked_self_loops():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,
@@ -89,7 +90,7 @@ def export_dynamo(model: Any, arguments: tuple[Any, ...], options: ExportOptions
         raise
     except Exception as error:
         raise CannotError(reason_of(error)) from error
-    one_data_file(path)
+    one_data_file(path, large=_bytes(model) > SMALL)
     return path
 
 
@@ -124,7 +125,7 @@ def export_torchscript(model: Any, arguments: tuple[Any, ...], options: ExportOp
     except Exception as error:
         raise CannotError(reason_of(error)) from error
     refuse_guesses(caught)
-    one_data_file(path)
+    one_data_file(path, large=_bytes(model) > SMALL)
     return path
 
 
@@ -133,12 +134,17 @@ def _bytes(model: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 
-def one_data_file(path: Path) -> None:
-    """Put all external tensors of an ONNX file into one data file beside it, and remove the loose ones."""
+def one_data_file(path: Path, *, large: bool = False) -> None:
+    """Put all external tensors of an ONNX file into one data file beside it, and remove the loose ones.
+
+    Args:
+        path: the ONNX file.
+        large: do so with the tensors inside the file as well.
+    """
     onnx = require("onnx", "")
     model = onnx.load(str(path), load_external_data=False)
     names = _locations(model)
-    if names in ([], [DATA]):
+    if names == [DATA] or not (names or large):
         return
     onnx.load_external_data_for_model(model, str(path.parent))
     for name in names:

@@ -20,6 +20,7 @@ def translations() -> dict[Any, Callable[..., Any]]:
         require("torch", "torch").ops.prims.prod.default: _prod,
         aten._cdist_forward.default: _cdist,
         aten.scatter_reduce.two: _scatter_reduce,
+        aten.scaled_dot_product_attention.default: _attention,
     }
 
 
@@ -76,3 +77,34 @@ def _scatter_reduce(self: Any, dim: int, index: Any, src: Any, reduce: str, incl
     count = op.ScatterElements(begin, index, ones, axis=dim, reduction="add")
     mean = op.Div(total, op.Max(count, one))
     return mean if include_self else op.Where(op.Greater(count, nothing), mean, self)
+
+
+def _attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Write attention with a mask so that a row without any permitted key gives zeros, as torch's own does, and not NaN."""
+    if attn_mask is None or is_causal or enable_gqa:
+        nn = require("onnxscript.function_libs.torch_lib.ops.nn", "torch")
+        return nn.aten_scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, scale, enable_gqa)
+    op = _op()
+    rank = len(key.shape)
+    swapped = op.Transpose(key, perm=[*range(rank - 2), rank - 1, rank - 2])
+    factor = op.CastLike(op.Constant(value_float=float(scale or int(query.shape[-1]) ** -0.5)), query)
+    never = op.CastLike(op.Constant(value_float=float("-inf")), query)
+    none = op.CastLike(op.Constant(value_float=0.0), query)
+    added = op.Where(attn_mask, none, never) if attn_mask.dtype == _boolean() else attn_mask
+    scores = op.Add(op.Mul(op.MatMul(query, swapped), factor), added)
+    nowhere = op.Equal(op.ReduceMax(scores, op.Constant(value_ints=[-1]), keepdims=1), never)
+    return op.MatMul(op.Where(nowhere, none, op.Softmax(scores, axis=-1)), value)
+
+
+def _boolean() -> Any:
+    return require("onnx_ir", "torch").DataType.BOOL

@@ -88,7 +88,7 @@ def main() -> None:
     from portinf.runners.onnxruntime import OnnxRuntimeRunner
 
     level: Any = sys.argv[2]
-    runner = OnnxRuntimeRunner(Path(sys.argv[1]), level=level, name="", apart=False)
+    runner = OnnxRuntimeRunner(Path(sys.argv[1]), level=level, name="apart", apart=False)
     for line in sys.stdin:
         command = json.loads(line)
         try:
@@ -96,5 +96,5 @@ def main() -> None:
             save_npz(Path(command["outputs"]), outputs)
             answer: dict[str, Any] = {"names": list(outputs)}
         except RunnerError as error:
-            answer = {"error": str(error).removeprefix(": ")}
+            answer = {"error": str(error).removeprefix("apart: ")}
         print(json.dumps(answer), flush=True)

@@ -227,10 +227,11 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
         plain = path.read_bytes()
         more = mend_empty(model)
         path.write_bytes(model.SerializeToString())
-        better = _narrowest(_checked(opened, path, [*mended, *more], options, progress), options, progress)
-        if better.hop.verdict == "equal":
-            return better
-        path.write_bytes(plain)
+        better = _checked(opened, path, [*mended, *more], options, progress)
+        if better.hop.count("disagrees") < candidate.hop.count("disagrees"):
+            candidate = better
+        else:
+            path.write_bytes(plain)
     return _narrowest(candidate, options, progress)
 
 
@@ -244,7 +245,7 @@ def _narrowest(candidate: _Candidate, options: ConvertOptions, progress: Progres
 
 def _wrong_only_when_empty(hop: Hop) -> bool:
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    return any(case.outputs for case in bad) and all(0 in case.sizes.values() for case in bad)
+    return bool(bad) and all(0 in case.sizes.values() for case in bad)
 
 
 def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: ConvertOptions, progress: Progress) -> _Candidate:

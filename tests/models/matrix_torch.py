@@ -204,6 +204,17 @@ class Knn(nn.Module):
         return self.edge(torch.cat([centre, others - centre], -1)).amax(2)
 
 
+class Huge(nn.Module):
+    """A table of 2.2 GB."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding.from_pretrained(torch.arange(8_600_000 * 64, dtype=torch.float32).view(-1, 64))
+
+    def forward(self, index: Tensor) -> Tensor:
+        return self.table(index)
+
+
 class Function(nn.Module):
     """One function of tensors, as a module whose inputs bear the function's names."""
 
@@ -306,6 +317,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "scripted_if": ScriptedIf,
     "deep_set": DeepSet,
     "knn": Knn,
+    "huge": Huge,
 }
 
 

@@ -22,10 +22,11 @@ __all__ = ["command"]
 def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
     """Convert SOURCE to ONNX and prove that it computes the same.
 
-    SOURCE is a path (.keras, .h5, a SavedModel folder) or a callable that returns
-    a model: file.py:factory or package.module:factory. The result is compared
-    with the source on the samples and at other sizes; if it disagrees, nothing is
-    written and the exit code is 5.
+    SOURCE is a path (.keras, .h5, a SavedModel folder, TorchScript, .pt2, a
+    pickled PyTorch model with --allow-pickle) or a callable that returns a model:
+    file.py:factory or package.module:factory. The result is compared with the
+    source on the samples and at other sizes; if it disagrees, nothing is written
+    and the exit code is 5.
 
     \b
     Examples:

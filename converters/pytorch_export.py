@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portinf.converters.pytorch_graphs import checked_self_loops
+from portinf.converters.pytorch_graphs import exportable_layers
 from portinf.converters.pytorch_operators import translations
 from portinf.converters.pytorch_reasons import reason_of, refuse_guesses
 from portinf.errors import CannotError, PortinfError
@@ -72,7 +72,7 @@ def export_dynamo(model: Any, arguments: tuple[Any, ...], options: ExportOptions
     _quiet()
     path = folder / "model.onnx"
     try:
-        with warnings.catch_warnings(), checked_self_loops():
+        with warnings.catch_warnings(), exportable_layers():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,

@@ -15,6 +15,7 @@ __all__ = ["find_role"]
 
 SEGMENT_NAMES = re.compile(r"(^|_)(batch|batch_index|batch_idx|segment|segment_ids?|graph_ids?|event_ids?)$", re.IGNORECASE)
 INDEX_NAMES = re.compile(r"index|idx|indices|edge|adj|src|dst|sender|receiver|neighbou?r", re.IGNORECASE)
+KIND_NAMES = re.compile(r"type|kind|class|attr|weight|label|charge|feature", re.IGNORECASE)  # of an edge, not an end of it
 MASK_NAMES = re.compile(r"mask|valid|padding", re.IGNORECASE)
 
 
@@ -94,7 +95,7 @@ def _indexed(
     if refused:
         return refused[0]
     others = [label for label in fitting if label not in spec.labels]
-    if INDEX_NAMES.search(spec.name) and others:
+    if INDEX_NAMES.search(spec.name) and not KIND_NAMES.search(spec.name) and others:
         return min(others, key=lambda label: _length(signature, batches[0], label))
     return None
 

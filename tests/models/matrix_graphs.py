@@ -141,7 +141,8 @@ class Hetero(nn.Module):
             ("hit", "in", "module"): in_index,
             ("module", "has", "hit"): in_index.flip(0),
         }
-        return self.layer({"hit": hit, "module": module}, edges)
+        found = self.layer({"hit": hit, "module": module}, edges)
+        return {"hits": found["hit"], "modules": found["module"]}
 
 
 HISTOGRAM = torch.tensor([1, 4, 6, 3, 1])

@@ -19,7 +19,12 @@ from portinf.plugins import source_plugins
 
 __all__ = ["Factory", "Format", "Found", "detect"]
 
-Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package", "pickle", "xgboost", "lightgbm"]
+Format = Literal[
+    *("factory", "keras", "keras-h5", "savedmodel", "torchscript", "pt2", "torch-pickle"),
+    *("pickle", "xgboost", "lightgbm", "onnx", "package"),
+]
+
+TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: pickle of its magic number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,12 @@ def _of_file(path: Path) -> Format:
         return "keras-h5"
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(path)
+    if head.startswith(TORCH_MAGIC):
+        return "torch-pickle"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
+        raise CannotError(
+            f"{path}: weights (safetensors); name the factory of the model (file.py:factory) and give this file as --weights"
+        )
     if _is_pickle(path, head):
         return "pickle"
     if re.match(rb'\{\s*"learner"\s*:', head.lstrip()) or (head.startswith(b"{L") and b"learner" in head):
@@ -117,7 +128,9 @@ def _of_file(path: Path) -> Format:
         return "lightgbm"
     if _is_onnx(path):
         return "onnx"
-    raise UnreadableError(f"{path}: of no known format; expected .keras, .h5, SavedModel folder, .onnx or file.py:factory")
+    raise UnreadableError(
+        f"{path}: of no known format; expected .keras, .h5, SavedModel folder, TorchScript, .pt2, .onnx or file.py:factory"
+    )
 
 
 def _is_pickle(path: Path, head: bytes) -> bool:
@@ -157,14 +170,14 @@ def _of_zip(path: Path) -> Format:
         return "keras"
     inner = {name.split("/", 1)[1] for name in names if "/" in name}
     if any(name.startswith("models/") or name == "archive_format" for name in inner):
-        raise CannotError(f"{path}: a torch.export archive (.pt2): not supported yet; name the factory of the model instead")
+        return "pt2"
+    if "serialized_exported_program.json" in names:
+        return "pt2"
     if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
-        raise CannotError(f"{path}: a TorchScript archive: not supported yet; name the factory of the model instead")
+        return "torchscript"
     if "data.pkl" in inner:
-        raise CannotError(
-            f"{path}: weights saved by torch.save; name the factory of the model (file.py:factory) and give this file as --weights"
-        )
-    raise UnreadableError(f"{path}: an archive of no known kind; expected a .keras file")
+        return "torch-pickle"
+    raise UnreadableError(f"{path}: an archive of no known kind; expected a .keras file, TorchScript, .pt2 or torch.save")
 
 
 def _is_onnx(path: Path) -> bool:

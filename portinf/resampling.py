@@ -58,8 +58,8 @@ def _emptied(signature: Signature, sizes: Mapping[str, int]) -> dict[str, int]:
     while emptied != before:
         before = dict(emptied)
         for spec in signature.inputs:
-            target = spec.role.of if spec.role.kind == "index" else spec.role.into
-            if target is not None and emptied[target] == 0:
+            targets = (spec.role.of, spec.role.into) if spec.role.kind == "index" else (spec.role.into,)
+            if any(target is not None and emptied[target] == 0 for target in targets):
                 emptied.update({label: 0 for label in spec.labels})
     return emptied
 
@@ -141,6 +141,8 @@ def _resampled(
         if axis.label is not None:
             taken = np.take(taken, rows[axis.label], axis=number)
     if spec.role.kind == "index" and spec.role.of is not None:
+        if spec.role.into is not None:
+            return _between(array, taken, spec, old, sizes, rng)
         return _reindexed(array, taken, old[spec.role.of], sizes[spec.role.of], rng)
     if spec.role.kind == "mask" or not dtype_by_numpy(spec.dtype).is_float:
         return taken.copy()
@@ -165,6 +167,15 @@ def _reindexed(array: Array, taken: Array, old: int, new: int, rng: np.random.Ge
     mixed = np.where(rng.random(taken.shape) < 0.5, scaled, rng.integers(0, new, taken.shape))
     result = np.where(taken < 0, taken, mixed).astype(array.dtype)
     return _sorted_like(array, result)
+
+
+def _between(
+    array: Array, taken: Array, spec: TensorSpec, old: Mapping[str, int], sizes: Mapping[str, int], rng: np.random.Generator
+) -> Array:
+    """Map indices whose row 0 points into one axis and whose other rows point into another."""
+    rows = [_reindexed(array[:1], taken[:1], old[spec.role.of or ""], sizes[spec.role.of or ""], rng)]
+    rows.append(_reindexed(array[1:], taken[1:], old[spec.role.into or ""], sizes[spec.role.into or ""], rng))
+    return np.concatenate(rows)
 
 
 def _sorted_like(array: Array, result: Array) -> Array:
@@ -213,7 +224,10 @@ def _generated(spec: TensorSpec, sizes: Mapping[str, int], rng: np.random.Genera
     if spec.role.kind in ("segment", "row_splits"):
         return _structured(spec, sizes, 3, rng)
     if spec.role.kind == "index":
-        return rng.integers(0, max(1, sizes[spec.role.of or ""]), shape).astype(spec.dtype)
+        first = rng.integers(0, max(1, sizes[spec.role.of or ""]), shape)
+        if spec.role.into is not None:
+            first[1:] = rng.integers(0, max(1, sizes[spec.role.into]), first[1:].shape)
+        return first.astype(spec.dtype)
     if spec.role.kind == "mask":
         return _prefix_mask(spec, shape, rng)
     if dtype.numpy == "object":

@@ -15,6 +15,7 @@ __all__ = ["find_role"]
 
 SEGMENT_NAMES = re.compile(r"(^|_)(batch|batch_index|batch_idx|segment|segment_ids?|graph_ids?|event_ids?)$", re.IGNORECASE)
 INDEX_NAMES = re.compile(r"index|idx|indices|edge|adj|src|dst|sender|receiver|neighbou?r", re.IGNORECASE)
+KIND_NAMES = re.compile(r"type|kind|class|attr|weight|label|charge|feature", re.IGNORECASE)  # of an edge, not an end of it
 MASK_NAMES = re.compile(r"mask|valid|padding", re.IGNORECASE)
 
 
@@ -41,6 +42,9 @@ def find_role(
     splits = [lab for lab in labels if lab not in spec.labels and _are_splits(arrays, batches, signature, lab)]
     if splits and arrays[0].ndim == 1:
         return Role(kind="row_splits", of=splits[0])
+    between = _between(spec, signature, batches, labels, infer)
+    if between is not None:
+        return between
     indexed = _indexed(spec, signature, batches, labels, infer)
     if arrays[0].ndim == 1 and _are_segments(spec, arrays):
         return Role(kind="segment", of=spec.labels[0], into=indexed if indexed not in spec.labels else None)
@@ -91,9 +95,44 @@ def _indexed(
     if refused:
         return refused[0]
     others = [label for label in fitting if label not in spec.labels]
-    if INDEX_NAMES.search(spec.name) and others:
+    if INDEX_NAMES.search(spec.name) and not KIND_NAMES.search(spec.name) and others:
         return min(others, key=lambda label: _length(signature, batches[0], label))
     return None
+
+
+def _between(
+    spec: TensorSpec,
+    signature: Signature,
+    batches: Sequence[Batch],
+    labels: Sequence[str],
+    infer: Callable[[Mapping[str, Array]], Arrays],
+) -> Role | None:
+    """Recognise pairs of two kinds: two rows, of which each is refused at the length of another axis."""
+    if len(spec.shape or ()) != 2 or spec.shape is None or spec.shape[0].size != 2:
+        return None
+    found = []
+    for row in (0, 1):
+        inside = [n for n in labels if all(int(b.inputs[spec.name][row].max()) < _length(signature, b, n) for b in batches)]
+        refused = [n for n in inside if all(_refuses_in(spec.name, row, b, _length(signature, b, n), infer) for b in batches)]
+        found.append(refused)
+    if not found[0] or not found[1] or set(found[0]) & set(found[1]):
+        return None
+    return Role(kind="index", of=found[0][0], into=found[1][0])
+
+
+def _refuses_in(name: str, row: int, batch: Batch, length: int, infer: Callable[[Mapping[str, Array]], Arrays]) -> bool:
+    """Whether ``length - 1`` is accepted in a row and ``length`` is not.""" ""
+    answers = []
+    for value in (length - 1, length):
+        changed = batch.inputs[name].copy()
+        changed[row, -1] = value
+        try:
+            infer({**batch.inputs, name: changed})
+        except RunnerError:
+            answers.append(False)
+        else:
+            answers.append(True)
+    return answers == [True, False]
 
 
 def _refuses(name: str, batch: Batch, length: int, infer: Callable[[Mapping[str, Array]], Arrays]) -> bool:

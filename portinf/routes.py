@@ -19,6 +19,8 @@ CONVERTERS: dict[str, str] = {
     "keras": "portinf.converters.tensorflow:routes",
     "tensorflow": "portinf.converters.tensorflow:routes",
     "pytorch": "portinf.converters.pytorch:routes",
+    "torchscript": "portinf.converters.torchscript:routes",
+    "pt2": "portinf.converters.pt2:routes",
     "onnx": "portinf.converters.onnx:routes",
     "sklearn": "portinf.converters.estimators:routes",
     "xgboost": "portinf.converters.estimators:routes",

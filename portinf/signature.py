@@ -137,10 +137,11 @@ class Role:
     """What the numbers of an input mean.
 
     Attributes:
-        kind: ``value``; ``index`` into axis ``of``; ``segment``: sorted group numbers of the rows of axis ``of``; ``mask``
-            of axis ``of``; ``row_splits``: offsets 0 ... length of axis ``of``.
+        kind: ``value``; ``index`` into axis ``of`` (its row 0 only, where ``into`` is given); ``segment``: sorted group numbers
+            of the rows of axis ``of``; ``mask`` of axis ``of``; ``row_splits``: offsets 0 ... length of axis ``of``.
         of: label of the axis meant.
-        into: label of the axis that counts the groups (``segment``), where an input has it.
+        into: label of the axis that counts the groups (``segment``), or into which the rows after the first point (``index``
+            between two kinds of nodes); None where there is none.
     """
 
     kind: RoleKind = "value"

@@ -12,6 +12,7 @@ import numpy as np
 from portinf.artifact import read_onnx
 from portinf.errors import RunnerError, UnreadableError, first_line
 from portinf.lazy import require
+from portinf.runners.onnxruntime_apart import ApartRunner
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
 
@@ -27,9 +28,13 @@ class OnnxRuntimeRunner:
         path: the ONNX file, its external data beside it.
         level: how far ONNX Runtime may rewrite the graph.
         threads: intra-op threads; 0 lets ONNX Runtime choose.
+        name: how reports call this side; the path where none is given.
+        apart: requests with empty tensors are answered in a process of their own.
     """
 
-    def __init__(self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None, apart: bool = True
+    ) -> None:
         ort = require("onnxruntime", "")
         self._ort = ort
         self._name = name or str(path)
@@ -45,6 +50,7 @@ class OnnxRuntimeRunner:
         except Exception as error:
             raise UnreadableError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._apart = ApartRunner(path, level=level, name=self._name) if apart else None
 
     @property
     def name(self) -> str:
@@ -58,6 +64,8 @@ class OnnxRuntimeRunner:
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
+        if self._apart is not None and any(array.size == 0 for array in inputs.values()):
+            return self._apart.infer(inputs)
         try:
             values = self._session.run(self._outputs, dict(inputs))
         except Exception as error:
@@ -69,3 +77,5 @@ class OnnxRuntimeRunner:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._session = None
+        if self._apart is not None:
+            self._apart.close()

@@ -22,11 +22,15 @@ class Declared:
         name: the model's own name.
         dtype: numpy type name, None where the model does not say.
         shape: lengths, None for a dynamic axis; None as a whole where the model does not say.
+        labels: symbol of each axis, None for a fixed one; equal symbols are tied; empty where the model names none.
+        minimums: least length of each axis; empty where the model does not say.
     """
 
     name: str
     dtype: str | None = None
     shape: tuple[int | None, ...] | None = None
+    labels: tuple[str | None, ...] = ()
+    minimums: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,6 +94,25 @@ def _from_lightgbm(options: SourceOptions) -> Source:
     return load_lightgbm(options)
 
 
+def _from_torchscript(options: SourceOptions) -> Source:
+    from portinf.sources.torchscript import TorchScriptSource
+
+    return TorchScriptSource(options)
+
+
+def _from_pt2(options: SourceOptions) -> Source:
+    from portinf.sources.pt2 import ExportedSource
+
+    return ExportedSource(options)
+
+
+def _from_torch_pickle(options: SourceOptions) -> Source:
+    from portinf.sources.pytorch import PyTorchSource
+    from portinf.sources.pytorch_files import load_module
+
+    return PyTorchSource(load_module(options.found.path, options.allow_pickle), options)
+
+
 _LOADERS: dict[str, Callable[[SourceOptions], Source]] = {
     "factory": _from_factory,
     "keras": _from_keras,
@@ -102,4 +121,7 @@ _LOADERS: dict[str, Callable[[SourceOptions], Source]] = {
     "pickle": _from_pickle,
     "xgboost": _from_xgboost,
     "lightgbm": _from_lightgbm,
+    "torchscript": _from_torchscript,
+    "pt2": _from_pt2,
+    "torch-pickle": _from_torch_pickle,
 }

@@ -167,7 +167,13 @@ def _plain(options: SourceOptions) -> dict[str, Any]:
 
 def _declared(item: Mapping[str, Any]) -> Declared:
     shape = item["shape"]
-    return Declared(name=item["name"], dtype=item["dtype"], shape=None if shape is None else tuple(shape))
+    return Declared(
+        name=item["name"],
+        dtype=item["dtype"],
+        shape=None if shape is None else tuple(shape),
+        labels=tuple(item["labels"]),
+        minimums=tuple(item["minimums"]),
+    )
 
 
 def _rebuilt(error: Mapping[str, str]) -> PortinfError:

@@ -155,12 +155,20 @@ def convert_opened(
             tried.append((route["name"], candidate.hop.summary()))
         if wrong and options.force:
             return _accepted(source, wrong[0][1], wrong[0][0], tried, out, options)
-    lines = "; ".join(f"{name}: {why}" for name, why in tried)
+    lines = "; ".join(f"{name}: {why}" for why, name in _alike(tried).items())
     if wrong:
         raise DisagreementError(
             f"{source}: no route gave a file that computes the same, nothing was written: {lines}{_hint(wrong[0][1].hop)}"
         )
     raise CannotError(f"{source}: no route to ONNX: {lines}")
+
+
+def _alike(tried: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the names of the routes by their reason."""
+    names: dict[str, list[str]] = {}
+    for name, why in tried:
+        names.setdefault(why, []).append(name)
+    return {why: " and ".join(same) for why, same in names.items()}
 
 
 def _hint(hop: Hop) -> str:
@@ -182,15 +190,23 @@ def _small_culprit(hop: Hop) -> tuple[str, int] | None:
     return None
 
 
-def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, str] | None:
-    """Give up length 0 of an axis where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
-    found = _small_culprit(hop)
+def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, list[str]] | None:
+    """Give up length 0 of axes where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    if found is None or found[1] > 0 or any(case.outputs for case in bad):
+    if not bad or any(case.outputs or case.origin == "given" for case in bad):
         return None
-    label = found[0]
-    note = f"the ONNX file cannot answer at {label}=0, as the source can: the smallest length 1 is recorded ({bad[0].reason})"
-    return opened.with_minimum(label, 1), note
+    right = {label for case in hop.cases if case.status == "equal" for label, n in case.sizes.items() if n == 0}
+    notes: list[str] = []
+    for label in opened.signature.axes:
+        mine = [case for case in bad if case.sizes.get(label) == 0]
+        if label in right or not mine:
+            continue
+        opened = opened.with_minimum(label, max(1, opened.signature.axes[label].minimum))
+        notes.append(
+            f"the ONNX file cannot answer at {label}=0, as the source can: the smallest length 1 is recorded ({mine[0].reason})"
+        )
+        bad = [case for case in bad if case not in mine]
+    return None if bad else (opened, notes)
 
 
 def _candidate(opened: OpenedSource, number: int, folder: Path, options: ConvertOptions, progress: Progress) -> _Candidate:
@@ -214,18 +230,24 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
         more = mend_empty(model)
         path.write_bytes(model.SerializeToString())
         better = _checked(opened, path, [*mended, *more], options, progress)
-        if better.hop.verdict == "equal":
-            return better
-        path.write_bytes(plain)
-    narrower = _narrowed(opened, candidate.hop)
-    if narrower is not None:
-        candidate = _checked(narrower[0], path, [*mended, narrower[1]], options, progress)
-    return candidate
+        if better.hop.count("disagrees") < candidate.hop.count("disagrees"):
+            candidate = better
+        else:
+            path.write_bytes(plain)
+    return _narrowest(candidate, options, progress)
+
+
+def _narrowest(candidate: _Candidate, options: ConvertOptions, progress: Progress) -> _Candidate:
+    """Return the candidate, checked again on a narrower domain where that is needed and honest."""
+    narrower = _narrowed(candidate.opened, candidate.hop)
+    if narrower is None:
+        return candidate
+    return _checked(narrower[0], candidate.path, [*candidate.notes, *narrower[1]], options, progress)
 
 
 def _wrong_only_when_empty(hop: Hop) -> bool:
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    return any(case.outputs for case in bad) and all(0 in case.sizes.values() for case in bad)
+    return bool(bad) and all(0 in case.sizes.values() for case in bad)
 
 
 def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: ConvertOptions, progress: Progress) -> _Candidate:
@@ -323,6 +345,8 @@ def _source_hash(source: str) -> str | None:
 def _versions(framework: str) -> dict[str, str]:
     packages = {
         "pytorch": ["torch", "onnxscript", "torch_geometric"],
+        "torchscript": ["torch", "onnxscript"],
+        "pt2": ["torch", "onnxscript"],
         "keras": ["keras", "tensorflow-cpu", "tensorflow", "tf2onnx"],
         "tensorflow": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
         "sklearn": ["scikit-learn", "skl2onnx", "xgboost", "xgboost-cpu", "lightgbm"],

@@ -151,7 +151,7 @@ def _described(
     declared = [_declared(item) for item in process.inputs]
     _check_samples(process, given)
     progress("finding axes and roles")
-    told = Given(dynamic=options.dynamic, roles=options.roles, minimums=options.minimums)
+    told = _told(process.inputs, options)
     inputs = find_minimums(find_inputs(declared, given, told, process.infer), given, process.infer)
     signature = Signature(inputs=inputs, outputs=())
     cases = [*given, *([] if given else [_usual(signature)]), *sweep(signature, given)]
@@ -171,6 +171,23 @@ def _described(
     described = SourceRunner(process, name=source, signature=complete)
     described.adopt(runner)
     return OpenedSource(process, described, given, cases)
+
+
+def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
+    """Join what the model declares of its axes with what the user says; the user's word comes first."""
+    dynamic: dict[tuple[str, int], str] = {}
+    minimums: dict[str, int] = {}
+    for item in inputs:
+        for number, label in enumerate(item.labels):
+            if label is None:
+                if (item.name, number) in options.dynamic:
+                    raise UsageError(f"--dynamic {item.name}:{number}: the model declares this axis with a fixed length")
+                continue
+            name = options.dynamic.get((item.name, number)) or label
+            dynamic[item.name, number] = name
+            minimums[name] = max(minimums.get(name, 0), item.minimums[number] if item.minimums else 0)
+    least = {label: n for label, n in minimums.items() if n > 0}
+    return Given(dynamic={**options.dynamic, **dynamic}, roles=options.roles, minimums={**least, **options.minimums})
 
 
 def _usual(signature: Signature) -> Batch:

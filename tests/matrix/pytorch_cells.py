@@ -1,0 +1,225 @@
+"""The PyTorch cells of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.matrix.cell import Cell, Rng
+
+MODELS = Path(__file__).parent.parent / "models" / "matrix_torch.py"
+
+
+def _model(name: str) -> str:
+    return f"{MODELS}:{name}"
+
+
+def _floats(rng: Rng, *shape: int, dtype: Any = np.float32) -> Any:
+    return rng.normal(size=shape).astype(dtype)
+
+
+def _x(*shapes: tuple[int, ...], name: str = "x", dtype: Any = np.float32) -> Callable[[Rng, int], dict[str, Any]]:
+    return lambda rng, k: {name: _floats(rng, *shapes[k], dtype=dtype)}
+
+
+def _pair(first: tuple[tuple[int, ...], ...], second: tuple[tuple[int, ...], ...], a: str = "a", b: str = "b") -> Any:
+    return lambda rng, k: {a: _floats(rng, *first[k]), b: _floats(rng, *second[k])}
+
+
+def _padded(rng: Rng, k: int) -> dict[str, Any]:
+    n, length = ((4, 6), (5, 9))[k]
+    lengths = rng.integers(1, length + 1, n)
+    lengths[0] = length
+    mask = np.arange(length)[None, :] < lengths[:, None]
+    return {"tracks": _floats(rng, n, length, 3) * mask[..., None].astype(np.float32), "mask": mask}
+
+
+def _packed(rng: Rng, k: int) -> dict[str, Any]:
+    n, length = ((3, 6), (4, 8))[k]
+    lengths = rng.integers(1, length + 1, n)
+    lengths[-1] = length
+    return {"x": _floats(rng, n, length, 3), "lengths": lengths}
+
+
+def _indexed(rng: Rng, k: int) -> dict[str, Any]:
+    n = (6, 9)[k]
+    return {"x": _floats(rng, n, 4), "index": rng.integers(0, n, n)}
+
+
+def _torch() -> tuple[Any, Any]:
+    import torch
+
+    from tests.models import matrix_torch
+
+    return torch, matrix_torch
+
+
+def _script(name: str) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        torch, models = _torch()
+        torch.jit.script(getattr(models, name)().eval()).save(folder / "model.pt")
+        return "model.pt"
+
+    return write
+
+
+def _traced(folder: Path) -> str:
+    torch, models = _torch()
+    torch.jit.trace(models.cnn().eval(), (torch.randn(3, 1, 12, 10),)).save(folder / "model.pt")
+    return "model.pt"
+
+
+def _program(folder: Path) -> str:
+    torch, models = _torch()
+    dims = {"tracks": {0: torch.export.Dim("jets"), 1: torch.export.Dim("length", min=1)}}
+    dims["mask"] = dict(dims["tracks"])
+    example = (torch.randn(3, 5, 3), torch.ones(3, 5, dtype=torch.bool))
+    torch.export.save(torch.export.export(models.encoder().eval(), example, dynamic_shapes=dims), folder / "model.pt2")
+    return "model.pt2"
+
+
+def _pickled(folder: Path) -> str:
+    torch, _ = _torch()
+    (folder / "their_net.py").write_text(MODELS.read_text())
+    import importlib.util
+    import sys
+
+    spec = importlib.util.spec_from_file_location("their_net", folder / "their_net.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["their_net"] = module
+    try:
+        spec.loader.exec_module(module)
+        torch.save(module.residual(), folder / "model.pt")
+    finally:
+        del sys.modules["their_net"]
+    return "model.pt"
+
+
+def _lightning(folder: Path) -> str:
+    torch, models = _torch()
+    state = {f"model.{name}": value for name, value in models.cnn().state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state, "hyper_parameters": {"lr": 0.1}}, folder / "last.ckpt")
+    return _model("cnn")
+
+
+def _safetensors(folder: Path) -> str:
+    from safetensors.torch import save_file
+
+    _, models = _torch()
+    save_file(models.encoder().state_dict(), folder / "model.safetensors")
+    return _model("encoder")
+
+
+IMAGES = _x((3, 1, 12, 10), (5, 1, 14, 12), name="image")
+SEQUENCES = _x((3, 6, 3), (4, 9, 3))
+ROWS = _x((5, 4), (8, 4))
+
+CELLS = (
+    Cell(name="CNN left in training mode", source=_model("cnn"), inputs=IMAGES, everyday=True),
+    Cell(name="residual block", source=_model("residual"), inputs=_x((2, 3, 16, 16), (3, 3, 20, 24))),
+    Cell(name="Conv1d, ConvTranspose1d, GroupNorm", source=_model("upsample"), inputs=_x((2, 2, 16), (3, 2, 24), name="wave")),
+    Cell(name="LSTM, dynamic length", source=_model("lstm"), inputs=SEQUENCES),
+    Cell(name="GRU, dynamic length", source=_model("gru"), inputs=SEQUENCES),
+    Cell(name="bidirectional LSTM, 2 layers", source=_model("bidirectional"), inputs=SEQUENCES),
+    Cell(name="TransformerEncoder, padding mask", source=_model("encoder"), inputs=_padded, everyday=True),
+    Cell(
+        name="MultiheadAttention, two lengths",
+        source=_model("attention"),
+        inputs=_pair(((3, 4, 8), (4, 7, 8)), ((3, 6, 8), (4, 5, 8)), "query", "memory"),
+    ),
+    Cell(name="EmbeddingBag", source=_model("bag"), inputs=lambda rng, k: {"words": rng.integers(0, 11, ((3, 5), (4, 8))[k])}),
+    Cell(name="topk", source=_model("topk"), inputs=_x((4, 6), (5, 9))),
+    Cell(name="nonzero", source=_model("nonzero"), inputs=ROWS),
+    Cell(name="unique", source=_model("unique"), inputs=lambda rng, k: {"kind": rng.integers(-3, 4, (7, 12)[k])}),
+    Cell(
+        name="grid_sample",
+        source=_model("grid_sample"),
+        inputs=_pair(((2, 1, 6, 6), (3, 1, 8, 8)), ((2, 4, 5, 2), (3, 4, 7, 2)), "image", "grid"),
+    ),
+    Cell(name="einsum", source=_model("einsum"), inputs=_pair(((2, 3, 4), (3, 5, 4)), ((2, 6, 4), (3, 4, 4)))),
+    Cell(name="fp64", source=_model("double"), inputs=_x((5, 4), (8, 4), dtype=np.float64)),
+    Cell(
+        name="int64 in and out",
+        source=_model("integers"),
+        inputs=lambda rng, k: {name: rng.integers(-(2**40), 2**40, (4, 7)[k]) for name in "ab"},
+    ),
+    Cell(name="fp16", source=_model("half"), inputs=_x((5, 4), (8, 4), dtype=np.float16)),
+    Cell(
+        name="bool in and out",
+        source=_model("booleans"),
+        inputs=lambda rng, k: {"x": _floats(rng, (4, 6)[k]), "keep": rng.random((4, 6)[k]) < 0.5},
+    ),
+    Cell(name="scalar outputs", source=_model("scalars"), inputs=ROWS),
+    Cell(name="torch.cond", source=_model("cond"), inputs=lambda rng, k: {"x": _floats(rng, 4 + k, 3) + 1 - 2 * k}),
+    Cell(name="rfft", source=_model("rfft"), inputs=_x((3, 16), (5, 16), name="wave")),
+    Cell(name="stft", source=_model("stft"), inputs=_x((3, 64), (5, 64), name="wave")),
+    Cell(name="index_add, dynamic", source=_model("index_add"), inputs=_indexed),
+    Cell(name="scatter_reduce", source=_model("scatter"), inputs=_indexed),
+    Cell(name="pack_padded_sequence", source=_model("packed"), inputs=_packed),
+    Cell(name="cdist", source=_model("cdist"), inputs=_pair(((5, 3), (8, 3)), ((4, 3), (6, 3)))),
+    Cell(
+        name="linalg.inv",
+        source=_model("inverse"),
+        inputs=_x((2, 3, 3), (4, 3, 3), name="matrix"),
+        expect="refused",
+        cure="linalg",
+    ),
+    Cell(name="cumprod", source=_model("cumprod"), inputs=ROWS),
+    Cell(
+        name="Python if on data",
+        source=_model("branch"),
+        inputs=ROWS,
+        expect="refused",
+        cure="write it with torch.where (both sides computed) or torch.cond",
+        everyday=True,
+    ),
+    Cell(
+        name="Python loop on data",
+        source=_model("loop"),
+        inputs=lambda rng, k: {"x": _floats(rng, 4 + k, 3), "steps": np.array(2)},
+        expect="refused",
+        cure="torch.while_loop",
+    ),
+    Cell(name="dict of named tuples and lists", source=_model("fields"), inputs=ROWS),
+    Cell(
+        name="two axes, untied",
+        source=_model("untied"),
+        inputs=_pair(((5, 2), (9, 2)), ((5, 2), (9, 2))),
+        labels=("a_0", "b_0"),
+    ),
+    Cell(name="two axes, tied", source=_model("tied"), inputs=_pair(((5, 2), (9, 2)), ((5, 2), (9, 2))), labels=("batch",)),
+    Cell(name="two axes, outer difference", source=_model("outer"), inputs=_pair(((5, 2), (9, 2)), ((4, 2), (3, 2)))),
+    Cell(name="argsort, gather, cumsum", source=_model("sorting"), inputs=_x((4, 6), (5, 9))),
+    Cell(name="bilinear interpolate", source=_model("interpolate"), inputs=IMAGES),
+    Cell(
+        name="masked softmax",
+        source=_model("masked_softmax"),
+        inputs=lambda rng, k: {"x": _floats(rng, 4, 6 + k), "mask": rng.random((4, 6 + k)) < 0.7},
+    ),
+    Cell(name="logsumexp, normalize", source=_model("logsumexp"), inputs=ROWS),
+    Cell(name="deep set", source=_model("deep_set"), inputs=ROWS),
+    Cell(name="kNN graph from topk", source=_model("knn"), inputs=_x((2, 6, 3), (3, 9, 3), name="points")),
+    Cell(name="TorchScript, scripted, with an if on data", source=_script("scripted_if"), inputs=ROWS, everyday=True),
+    Cell(name="TorchScript, scripted LSTM", source=_script("lstm_script"), inputs=SEQUENCES),
+    Cell(name="TorchScript, traced CNN", source=_traced, inputs=_x((3, 1, 12, 10), (5, 1, 12, 10), name="image")),
+    Cell(name=".pt2 with two dynamic axes", source=_program, inputs=_padded, labels=("tracks_0", "tracks_1"), everyday=True),
+    Cell(
+        name="pickled module, without permission",
+        source=_pickled,
+        inputs=_x((2, 3, 16, 16), (3, 3, 16, 16)),
+        expect="refused",
+        cure="--allow-pickle",
+    ),
+    Cell(
+        name="pickled module, with permission",
+        source=_pickled,
+        inputs=_x((2, 3, 16, 16), (3, 3, 16, 16)),
+        options=("--allow-pickle",),
+    ),
+    Cell(name="checkpoint of Lightning", source=_lightning, inputs=IMAGES, options=("--weights", "last.ckpt")),
+    Cell(name="safetensors", source=_safetensors, inputs=_padded, options=("--weights", "model.safetensors")),
+)

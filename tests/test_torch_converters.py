@@ -1,0 +1,123 @@
+"""The torch exporters' helpers: one data file, reasons with the user's line, translated operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from portinf.converters import pytorch, pytorch_export
+from portinf.converters.pytorch_export import DATA, one_data_file
+from portinf.converters.pytorch_operators import translations
+from portinf.routes import ExportOptions
+from portinf.samples import save_npz
+from portinf.signature import Axis, Signature, TensorSpec
+
+
+class _Held:
+    framework = "pytorch"
+    inputs = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+
+def _wide() -> torch.nn.Module:
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(4, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.Linear(64, 2)).eval()
+
+
+def _options(folder: Path) -> ExportOptions:
+    save_npz(folder / "example.npz", {"input": np.ones((3, 4), np.float32)})
+    spec = TensorSpec(name="input", dtype="float32", shape=(Axis(label="n"), Axis(size=4)))
+    return ExportOptions(signature=Signature(inputs=(spec,), outputs=()), example=folder / "example.npz", opset=18)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_large_models_lie_in_one_data_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(pytorch_export, "SMALL", 1000)
+    model = _wide()
+    route = list(pytorch.routes(_Held(model), _options(tmp_path)))[number]  # type: ignore[arg-type]
+    (tmp_path / "out").mkdir()
+    assert route.export is not None
+    path = route.export(tmp_path / "out")
+    assert sorted(p.name for p in path.parent.iterdir()) == ["model.onnx", DATA]
+    assert path.stat().st_size < 20_000 < (path.parent / DATA).stat().st_size
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    found = onnxruntime.InferenceSession(str(path)).run(None, {"in_0": x})[0]
+    np.testing.assert_allclose(found, model(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_loose_files_become_one(tmp_path: Path) -> None:
+    values = {name: np.random.default_rng(3).normal(size=(40, 40)).astype(np.float32) for name in ("a", "b")}
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["h"]), helper.make_node("MatMul", ["h", "b"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 40]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(v, n) for n, v in values.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, str(path), save_as_external_data=True, all_tensors_to_one_file=False, size_threshold=0)
+    assert len(list(tmp_path.iterdir())) == 3
+    one_data_file(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", DATA]
+    loaded = onnx.load(str(path))
+    for tensor in loaded.graph.initializer:
+        np.testing.assert_array_equal(numpy_helper.to_array(tensor), values[tensor.name])
+
+
+def _attention(q: Any, k: Any, mask: Any) -> Any:
+    return torch.nn.functional.scaled_dot_product_attention(q, k, k, attn_mask=mask)
+
+
+def _mean(x: Any, index: Any) -> Any:
+    return torch.zeros_like(x).scatter_reduce(0, index, x, "mean", include_self=False)
+
+
+CASES = {
+    "sort": (
+        lambda x: torch.sort(x, dim=-1, descending=True, stable=True),
+        [torch.tensor([[1.0, 3.0, 1.0, 3.0], [2.0, 2.0, 0.0, 5.0]])],
+    ),
+    "argsort": (lambda x: torch.argsort(x, dim=0, stable=True), [torch.tensor([[1.0, 3.0], [1.0, 3.0], [0.0, 4.0]])]),
+    "cumprod": (lambda x: torch.cumprod(x, 1), [torch.randn(3, 5)]),
+    "cdist": (
+        lambda a, b: (torch.cdist(a, b), torch.cdist(a, b, p=1.0), torch.cdist(a, b, p=3.0)),
+        [torch.randn(4, 3), torch.randn(5, 3)],
+    ),
+    "mean": (_mean, [torch.randn(4, 2), torch.tensor([[0, 0], [0, 3], [1, 3], [3, 3]])]),
+    "masked": (
+        _attention,
+        [torch.randn(1, 2, 3, 4), torch.randn(1, 2, 5, 4), torch.tensor([[True] * 5, [False] * 5, [True, False] * 2 + [True]])],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_translated_operators_compute_what_torch_does(name: str, tmp_path: Path) -> None:
+    function, arguments = CASES[name]
+
+    class Module(torch.nn.Module):
+        def forward(self, *tensors: Any) -> Any:
+            return function(*tensors)
+
+    path = tmp_path / "m.onnx"
+    torch.onnx.export(
+        Module(),
+        tuple(arguments),
+        str(path),
+        dynamo=True,
+        custom_translation_table=translations(),
+        verbose=False,
+        opset_version=18,
+    )
+    session = onnxruntime.InferenceSession(str(path))
+    inputs = {spec.name: value.numpy() for spec, value in zip(session.get_inputs(), arguments, strict=True)}
+    expected = function(*arguments)
+    for found, wanted in zip(session.run(None, inputs), expected if isinstance(expected, tuple) else [expected], strict=True):
+        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 
 __all__ = ["Factory", "Format", "Found", "detect"]
 
-Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package"]
+Format = Literal["factory", "keras", "keras-h5", "savedmodel", "onnx", "package", "graphdef", "tflite"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,8 @@ def _of_file(path: Path) -> Format:
         return "keras-h5"
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(path)
+    if head[4:8] == b"TFL3":
+        return "tflite"
     if head.startswith(b"\x80") and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         raise CannotError(
             f"{path}: a Python pickle: it holds weights or objects, not a model that can be read without running code; "
@@ -97,7 +99,11 @@ def _of_file(path: Path) -> Format:
         )
     if _is_onnx(path):
         return "onnx"
-    raise UnreadableError(f"{path}: of no known format; expected .keras, .h5, SavedModel folder, .onnx or file.py:factory")
+    if _is_tensorflow(path):
+        return "graphdef"
+    raise UnreadableError(
+        f"{path}: of no known format; expected .keras, .h5, SavedModel folder, frozen .pb, .tflite, .onnx or file.py:factory"
+    )
 
 
 def _of_zip(path: Path) -> Format:
@@ -129,3 +135,13 @@ def _is_onnx(path: Path) -> bool:
     except UnreadableError:
         return False
     return True
+
+
+def _is_tensorflow(path: Path) -> bool:
+    """Say whether this is a GraphDef; the protobuf inside a SavedModel is refused with the name of its folder."""
+    from portinf.wire import is_graphdef, is_savedmodel
+
+    with path.open("rb") as stream:
+        if is_savedmodel(stream, path.stat().st_size):
+            raise UnreadableError(f"{path}: the protobuf of a SavedModel, without its variables: name its folder instead")
+        return is_graphdef(stream, path.stat().st_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "CannotError",
     "DisagreementError",
@@ -66,5 +68,8 @@ class RunnerError(DisagreementError):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its class where it has none."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):  # Keras' frame around the cause
+        lines = lines[1:]
     return lines[0].strip()[:500] if lines else type(error).__name__

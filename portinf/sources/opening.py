@@ -32,12 +32,17 @@ def _from_factory(options: SourceOptions) -> Source:
         from portinf.sources.pytorch import PyTorchSource
 
         return PyTorchSource(model, options)
-    if any(base.startswith("keras.") for base in bases):
-        from portinf.sources.tensorflow import KerasSource
+    if any(base.startswith(("keras.", "tf_keras.")) for base in bases):
+        from portinf.sources.keras import KerasSource
 
         return KerasSource(model, options)
+    if any(base.startswith("tensorflow.") for base in bases):
+        from portinf.sources.tensorflow import FunctionSource
+
+        return FunctionSource(model, options)
     raise CannotError(
-        f"{options.found.factory.name} returned {_describe(model)}; expected a torch.nn.Module or a Keras 3 model"
+        f"{options.found.factory.name} returned {_describe(model)}; "
+        "expected a torch.nn.Module, a Keras model, a tf.function or a tf.Module"
     )
 
 
@@ -47,9 +52,17 @@ def _describe(model: Any) -> str:
 
 
 def _from_keras(options: SourceOptions) -> Source:
-    from portinf.sources.tensorflow import KerasSource, load_keras
+    from portinf.sources.keras import KerasSource, load_keras
 
     return KerasSource(load_keras(options.found.path, allow_code=options.allow_code), options)
+
+
+def _from_keras_h5(options: SourceOptions) -> Source:
+    from portinf.sources.keras import KerasSource
+    from portinf.sources.keras_h5 import load_h5
+
+    model, notes = load_h5(options.found.path, allow_code=options.allow_code)
+    return KerasSource(model, options, notes)
 
 
 def _from_savedmodel(options: SourceOptions) -> Source:
@@ -58,9 +71,23 @@ def _from_savedmodel(options: SourceOptions) -> Source:
     return SavedModelSource(options.found.path, options.signature)
 
 
+def _from_graphdef(options: SourceOptions) -> Source:
+    from portinf.sources.graphdef import GraphDefSource
+
+    return GraphDefSource(options.found.path, options.outputs)
+
+
+def _from_tflite(options: SourceOptions) -> Source:
+    from portinf.sources.tflite import TfliteSource
+
+    return TfliteSource(options.found.path, options.signature)
+
+
 _LOADERS: dict[str, Callable[[SourceOptions], Source]] = {
     "factory": _from_factory,
     "keras": _from_keras,
-    "keras-h5": _from_keras,
+    "keras-h5": _from_keras_h5,
     "savedmodel": _from_savedmodel,
+    "graphdef": _from_graphdef,
+    "tflite": _from_tflite,
 }

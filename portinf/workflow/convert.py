@@ -18,6 +18,7 @@ from portinf.errors import CannotError, DisagreementError, RunnerError, Unreadab
 from portinf.lazy import require
 from portinf.mending import mend, mend_empty
 from portinf.naming import give_names
+from portinf.operators import check_operators
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch
 from portinf.triton.releases import limits, oldest_reader, pick
@@ -198,6 +199,7 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
     exported = opened.process.export(number)
     model = load_proto(exported)
     mended = mend(model)
+    check_operators(model)
     give_names(model, opened.signature)
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), True)
     _check_release(model, options.triton_release)

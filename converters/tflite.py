@@ -29,7 +29,23 @@ def routes(source: FileSource, options: ExportOptions) -> Iterable[Route]:
         source: holds the interpreter and the path.
         options: the opset; the signature's inputs are in the file's order.
     """
-    yield Route(name="tf2onnx from_tflite", export=lambda folder: _from_tflite(source, options, folder))
+    name = "tf2onnx from_tflite"
+    loops = _loops(source.path)
+    if loops:
+        yield Route(
+            name=name,
+            reason=f"tf2onnx does not convert {', '.join(loops)} (recurrent layers) of TensorFlow Lite; "
+            "give the Keras model or SavedModel that the file was made from",
+        )
+    else:
+        yield Route(name=name, export=lambda folder: _from_tflite(source, options, folder))
+
+
+def _loops(path: Path) -> list[str]:
+    """Name the operators of loops and recurrent layers in the file."""
+    reader = require("tf2onnx.tflite_utils", "tensorflow")
+    _, operators, _, _ = reader.read_tflite_model(str(path))
+    return sorted({name for name in operators.values() if name in ("WHILE", "IF") or "SEQUENCE" in name or "LSTM" in name})
 
 
 def _from_tflite(source: FileSource, options: ExportOptions, folder: Path) -> Path:

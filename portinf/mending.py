@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ __all__ = ["mend", "mend_empty"]
 
 def mend(model: Any) -> list[str]:
     """Mend a parsed ONNX model in place and return what was done, one line each."""
-    done = [*_erfc(model.graph)]
+    done = [*_erfc(model.graph), *_tfl_gelu(model.graph)]
     used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used or (entry.domain == "ai.onnx" and "" in used)]
     del model.opset_import[:]
@@ -57,6 +58,49 @@ def _erfc(graph: Any) -> list[str]:
     del graph.node[:]
     graph.node.extend(copies)
     return [f"Erfc written as 1 - Erf ({len(found)} times)"]
+
+
+def _tfl_gelu(graph: Any) -> list[str]:
+    """tf2onnx leaves TensorFlow Lite's GELU, which knows fp32 only, as it is: x / 2 (1 + erf(x / sqrt 2)), or its tanh form."""
+    onnx = require("onnx", "")
+    nodes: list[Any] = []
+    count = 0
+    for node in [type(node).FromString(node.SerializeToString()) for node in graph.node]:
+        if node.op_type != "TFL_GELU":
+            nodes.append(node)
+            continue
+        approximate = next((a.i for a in node.attribute if a.name == "approximate"), 0)
+        nodes.extend(_written_out(onnx.parser.parse_function(GELU_TANH if approximate else GELU_ERF).node, node))
+        count += 1
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return [f"TensorFlow Lite's GELU written out ({count} times)"] if count else []
+
+
+GELU_ERF = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
+    half = Constant <value_float: float = 0.5> () one = Constant <value_float: float = 1.0> ()
+    root = Constant <value_float: float = 0.70710678118654752> ()
+    scaled = Mul (x, root) erf = Erf (scaled) more = Add (erf, one) halved = Mul (x, half) y = Mul (halved, more)
+}"""
+GELU_TANH = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
+    half = Constant <value_float: float = 0.5> () one = Constant <value_float: float = 1.0> ()
+    cubic = Constant <value_float: float = 0.044715> () root = Constant <value_float: float = 0.79788456080286541> ()
+    square = Mul (x, x) cube = Mul (square, x) small = Mul (cube, cubic) inner = Add (x, small) scaled = Mul (inner, root)
+    tanh = Tanh (scaled) more = Add (tanh, one) halved = Mul (x, half) y = Mul (halved, more)
+}"""
+
+
+def _written_out(body: Iterable[Any], node: Any) -> list[Any]:
+    """Return the nodes of a function of one input in place of a node that calls it."""
+    names = {"x": node.input[0], "y": node.output[0]}
+    nodes = []
+    for inner in body:
+        copy = type(inner).FromString(inner.SerializeToString())
+        for field in (copy.input, copy.output):
+            for number, name in enumerate(field):
+                field[number] = names.get(name, f"{node.output[0]}__{name}")
+        nodes.append(copy)
+    return nodes
 
 
 SUMS = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")

@@ -11,7 +11,19 @@ from portinf.sources.tensorflow import TensorSource, declared_spec
 
 __all__ = ["GraphDefSource"]
 
-SILENT = ("Const", "Placeholder", "PlaceholderWithDefault", "NoOp", "Assert")  # never an output that someone asks for
+# Never an output that someone asks for: constants, inputs, and the control flow of TensorFlow 1.
+SILENT = (
+    "Const",
+    "Placeholder",
+    "PlaceholderWithDefault",
+    "NoOp",
+    "Assert",
+    "Enter",
+    "Exit",
+    "Merge",
+    "Switch",
+    "NextIteration",
+)
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp", "TemporaryVariable", "AutoReloadVariable")
 
 
@@ -92,10 +104,12 @@ def _tensor(graph: Any, name: str) -> Any:
 
 
 def _unconsumed(graph: Any) -> dict[str, Any]:
-    """Return the tensors of the nodes from which no other node takes anything, in the graph's order."""
+    """Return the tensors of the nodes from which no other node takes anything and that depend on an input, in the graph's order."""
     found: dict[str, Any] = {}
     for op in graph.get_operations():
         if op.type in SILENT or not op.outputs or any(tensor.consumers() for tensor in op.outputs):
+            continue
+        if not any(other.type == "Placeholder" for other in _ancestors(op.outputs)):
             continue
         for number, tensor in enumerate(op.outputs):
             found[op.name if number == 0 else f"{op.name}:{number}"] = tensor

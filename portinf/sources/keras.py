@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,12 @@ def load_keras(path: Path, *, allow_code: bool) -> Any:
         text = str(error)
         if "safe_mode" in text or "unsafe deserialization" in text.lower() or "lambda" in text.lower():
             raise lambda_refused(path) from error
-        if "custom" in text.lower() and "register" in text.lower():
+        unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", text)
+        if unknown or ("custom" in text.lower() and "register" in text.lower()):
+            named = f"'{unknown[1]}'" if unknown else "a custom layer"
             raise CannotError(
-                f"{path}: uses a custom layer that is not known here ({first_line(error)}); "
-                "write a factory that defines it and loads the file, and name it as file.py:factory"
+                f"{path}: uses {named}, which is not known here; write a factory that defines it "
+                "(under @keras.saving.register_keras_serializable) and loads the file, and name it as file.py:factory"
             ) from error
         raise UnreadableError(f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}") from error
 

@@ -145,6 +145,7 @@ def _described(
     cases = [*given, *([] if given else [_usual(signature)]), *sweep(signature, given)]
     runner = SourceRunner(process, name=source, signature=signature)
     answers = []
+    failure: RunnerError | None = None
     for number, batch in enumerate(cases):
         progress(f"reference answers {number + 1}/{len(cases)}")
         try:
@@ -152,8 +153,11 @@ def _described(
         except RunnerError as error:
             if batch.origin == "given":
                 raise CannotError(f"{batch.name}: {error}") from error
+            failure = error
     if not answers:
-        raise CannotError(f"{source}: the model fails on every input made from its signature: give samples with --inputs")
+        raise CannotError(
+            f"{source}: the model fails on every input made from its signature: give samples with --inputs ({failure})"
+        ) from failure
     complete = replace(signature, outputs=find_outputs(signature, answers))
     _check_names(complete)
     described = SourceRunner(process, name=source, signature=complete)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from portinf.lazy import require
+from portinf.reshaping import mend_reshapes
 
 __all__ = ["mend", "mend_empty"]
 
 
 def mend(model: Any) -> list[str]:
     """Mend a parsed ONNX model in place and return what was done, one line each."""
-    done = [*_erfc(model.graph), *_tfl_gelu(model.graph)]
+    done = [*_erfc(model.graph), *_tfl_gelu(model.graph), *_sorted_nodes(model.graph)]
     used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used or (entry.domain == "ai.onnx" and "" in used)]
     del model.opset_import[:]
@@ -77,6 +78,38 @@ def _tfl_gelu(graph: Any) -> list[str]:
     return [f"TensorFlow Lite's GELU written out ({count} times)"] if count else []
 
 
+def _sorted_nodes(graph: Any) -> list[str]:
+    """tf2onnx sometimes writes a node before one that it needs, which the standard forbids."""
+    producer = {name: number for number, node in enumerate(graph.node) for name in node.output if name}
+    needs = [sorted({producer[name] for name in _taken(node) if name in producer}) for node in graph.node]
+    if all(before < number for number, found in enumerate(needs) for before in found):
+        return []
+    order: dict[int, None] = {}
+    waiting = list(range(len(needs)))[::-1]
+    while waiting:
+        number = waiting[-1]
+        missing = [before for before in needs[number] if before not in order]
+        if number in order or not missing:
+            order[waiting.pop()] = None
+        else:
+            if len(waiting) > 2 * len(needs) + 2 * sum(map(len, needs)):
+                return []  # a loop: the checker says so
+            waiting.extend(missing)
+    nodes = [type(graph.node[number]).FromString(graph.node[number].SerializeToString()) for number in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return ["nodes put in the order that the standard asks for"]
+
+
+def _taken(node: Any) -> set[str]:
+    """Return the values that a node needs, those of the graphs inside it too."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            names = names.union(*[_taken(other) for other in inner.node], {value.name for value in inner.output})
+    return names
+
+
 GELU_ERF = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
     half = Constant <value_float: float = 0.5> () one = Constant <value_float: float = 1.0> ()
     root = Constant <value_float: float = 0.70710678118654752> ()
@@ -137,7 +170,8 @@ def mend_empty(model: Any) -> list[str]:
         count += 1
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    return [f"reductions made right on empty tensors ({count} times)"] if count else []
+    done = [f"reductions made right on empty tensors ({count} times)"] if count else []
+    return [*done, *mend_reshapes(model)]
 
 
 def _ranks(graph: Any) -> dict[str, int]:

@@ -19,6 +19,7 @@ CONVERTERS: dict[str, str] = {
     "keras": "portinf.converters.tensorflow:routes",
     "tensorflow": "portinf.converters.tensorflow:routes",
     "pytorch": "portinf.converters.pytorch:routes",
+    "graphdef": "portinf.converters.graphdef:routes",
     "tflite": "portinf.converters.tflite:routes",
     "onnx": "portinf.converters.onnx:routes",
 }

@@ -35,9 +35,12 @@ class GraphDefSource(TensorSource):
         wanted: ``--outputs``: names of nodes or tensors (``node:1``) select them; names that are none rename the outputs.
     """
 
+    framework = "graphdef"
+
     def __init__(self, path: Path, wanted: Sequence[str]) -> None:
         super().__init__()
-        graph = _imported(self._tf, path)
+        self.definition = _read(self._tf, path)
+        graph = _imported(self._tf, path, self.definition)
         chosen = _chosen(path, graph.graph, wanted)
         needed = _ancestors(chosen.values())
         _check_frozen(path, needed)
@@ -49,23 +52,27 @@ class GraphDefSource(TensorSource):
         if unused:
             self.notes.append(f"left out: the outputs do not depend on the placeholders {', '.join(unused)}")
         self._feeds = [op.name for op in used]
-        self._fetches = list(chosen)
+        self.fetches = list(chosen)
         self.model = graph.prune([op.outputs[0] for op in used], list(chosen.values()))
         self.inputs = [declared_spec(op.name, op.outputs[0]) for op in used]
 
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Run the graph on TensorFlow tensors by name."""
         answer = self.model(*[tensors[name] for name in self._feeds])
-        return dict(zip(self._fetches, answer, strict=True))
+        return dict(zip(self.fetches, answer, strict=True))
 
 
-def _imported(tf: Any, path: Path) -> Any:
-    """Parse the file and import it as a function without arguments, from which parts can be cut."""
+def _read(tf: Any, path: Path) -> Any:
     definition = tf.compat.v1.GraphDef()
     try:
         definition.ParseFromString(path.read_bytes())
     except Exception as error:
         raise UnreadableError(f"{path}: a damaged or truncated GraphDef: {first_line(error)}") from error
+    return definition
+
+
+def _imported(tf: Any, path: Path, definition: Any) -> Any:
+    """Import the graph as a function without arguments, from which parts can be cut."""
     try:
         return tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
     except Exception as error:

@@ -19,6 +19,7 @@ from portinf.lazy import require
 from portinf.mending import mend, mend_empty
 from portinf.naming import give_names
 from portinf.operators import check_operators
+from portinf.reshaping import mend_reshapes
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch
 from portinf.triton.releases import limits, oldest_reader, pick
@@ -184,14 +185,22 @@ def _small_culprit(hop: Hop) -> tuple[str, int] | None:
 
 
 def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, str] | None:
-    """Give up length 0 of an axis where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
-    found = _small_culprit(hop)
+    """Give up length 0 of axes where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    if found is None or found[1] > 0 or any(case.outputs for case in bad):
+    good = [case for case in hop.cases if case.status == "equal"]
+    if not bad or any(case.outputs or case.origin == "given" for case in bad):
         return None
-    label = found[0]
-    note = f"the ONNX file cannot answer at {label}=0, as the source can: the smallest length 1 is recorded ({bad[0].reason})"
-    return opened.with_minimum(label, 1), note
+    labels = [label for label in bad[0].sizes if not any(case.sizes[label] == 0 for case in good)]
+    culprits = [label for label in labels if any(case.sizes[label] == 0 for case in bad)]
+    if not all(any(case.sizes[label] == 0 for label in culprits) for case in bad):
+        return None
+    narrower = opened
+    for label in culprits:
+        narrower = narrower.with_minimum(label, 1)
+    return narrower, (
+        f"the ONNX file cannot answer at {', '.join(f'{label}=0' for label in culprits)}, as the source can: "
+        f"the smallest length 1 is recorded ({bad[0].reason})"
+    )
 
 
 def _candidate(opened: OpenedSource, number: int, folder: Path, options: ConvertOptions, progress: Progress) -> _Candidate:
@@ -211,9 +220,10 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
     candidate = _checked(opened, path, mended, options, progress)
     if _wrong_only_when_empty(candidate.hop):
         plain = path.read_bytes()
-        more = mend_empty(model)
+        aloud = not any(case.outputs for case in candidate.hop.cases if case.status == "disagrees")
+        more = mend_reshapes(model, free=True) if aloud else mend_empty(model)
         path.write_bytes(model.SerializeToString())
-        better = _checked(opened, path, [*mended, *more], options, progress)
+        better = _checked(opened, path, [*mended, *more], options, progress) if more else candidate
         if better.hop.verdict == "equal":
             return better
         path.write_bytes(plain)
@@ -225,7 +235,7 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
 
 def _wrong_only_when_empty(hop: Hop) -> bool:
     bad = [case for case in hop.cases if case.status == "disagrees"]
-    return any(case.outputs for case in bad) and all(0 in case.sizes.values() for case in bad)
+    return bool(bad) and all(0 in case.sizes.values() for case in bad)
 
 
 def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: ConvertOptions, progress: Progress) -> _Candidate:
@@ -312,6 +322,8 @@ def _versions(framework: str) -> dict[str, str]:
         "pytorch": ["torch", "onnxscript", "torch_geometric"],
         "keras": ["keras", "tensorflow-cpu", "tensorflow", "tf2onnx"],
         "tensorflow": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "graphdef": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "tflite": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
     }.get(framework, [])
     found = {"python": platform.python_version()}
     for package in ["portinf", "onnx", "onnxruntime", "numpy", *packages]:

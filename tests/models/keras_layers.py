@@ -27,7 +27,7 @@ def residual_network() -> Any:
         y = L.Conv2D(8, 3, strides=strides, padding="same")(y)
         x = L.Add()([L.Conv2D(8, 1, strides=strides)(x), y])
     x = L.Dropout(0.5)(L.GlobalAveragePooling2D()(L.MaxPooling2D()(x)))
-    return seeded(keras.Model(image, L.Dense(3, "softmax", name="classes")(x)))
+    return seeded(keras.Model(image, L.Dense(3, name="classes")(x)))
 
 
 def fully_convolutional() -> Any:
@@ -36,7 +36,13 @@ def fully_convolutional() -> Any:
     x = L.SeparableConv2D(4, 3, padding="same", activation="relu")(image)
     x = L.DepthwiseConv2D(3, padding="same", activation="elu")(x)
     x = L.Conv2DTranspose(2, 3, strides=2, padding="same")(x)
-    return seeded(keras.Model(image, L.UpSampling2D(2, interpolation="bilinear", name="map")(x)))
+    return seeded(keras.Model(image, L.UpSampling2D(2, name="map")(x)))
+
+
+def bilinear() -> Any:
+    """Keras itself looks at a length that is not known before the model runs."""
+    image = keras.Input((None, None, 2), name="image")
+    return keras.Model(image, L.UpSampling2D(2, interpolation="bilinear", name="map")(image))
 
 
 def lstm() -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from portinf.converters.tensorflow_operators import handlers
+from portinf.errors import CannotError
 from portinf.lazy import require
 from portinf.routes import ExportOptions, Route
 from portinf.sources.model import Source
@@ -52,11 +55,41 @@ def _from_function(source: CallableSource, options: ExportOptions, folder: Path)
         )
         for number, spec in enumerate(specs)
     ]
+    opset = min(options.opset, LARGEST_OPSET)
+    require("keras", "tensorflow").config.disable_traceback_filtering()
+    function = tf.function(flat, autograph=False)
+    try:
+        concrete = function.get_concrete_function(*described)
+        model, _ = tf2onnx.convert.from_function(
+            function, input_signature=described, opset=opset, custom_op_handlers=handlers(opset)
+        )
+    except tf.errors.OperatorNotAllowedInGraphError as error:
+        raise CannotError(
+            f"a Python if or loop over the values of a tensor{_place(error)} cannot be part of a graph: "
+            "write it with tf.cond, tf.where or tf.while_loop (keras.ops.cond, keras.ops.where)"
+        ) from error
+    _keep_captured(model.graph, concrete)
     path = folder / "model.onnx"
-    tf2onnx.convert.from_function(
-        tf.function(flat, autograph=False),
-        input_signature=described,
-        opset=min(options.opset, LARGEST_OPSET),
-        output_path=str(path),
-    )
+    path.write_bytes(model.SerializeToString())
     return path
+
+
+def _keep_captured(graph: Any, concrete: Any) -> None:
+    """Give the tensors that a function captured (no variables) their values: tf2onnx makes inputs of them."""
+    onnx = require("onnx", "")
+    values = {inner.name: outer for outer, inner in concrete.graph.captures if inner.dtype.name != "resource"}
+    for value in [value for value in graph.input if value.name in values]:
+        graph.initializer.append(onnx.numpy_helper.from_array(values[value.name].numpy(), value.name))
+        graph.input.remove(value)
+
+
+def _place(error: BaseException) -> str:
+    """Return `` (file.py, line N)`` of the innermost frame of the user's own code, else that of the package it is in."""
+    own = packaged = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and "portinf" not in path.parts[-3:] and path != Path(__file__):
+            own = f" ({path}, line {frame.lineno})"
+        elif "keras" in path.parts and path.name not in ("traceback_utils.py", "layer.py", "operation.py"):
+            packaged = f" (in {'.'.join(path.with_suffix('').parts[path.parts.index('keras') :])}, line {frame.lineno})"
+    return own or packaged

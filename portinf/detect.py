@@ -12,17 +12,11 @@ import zlib
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.plugins import source_plugins
 
-__all__ = ["Factory", "Format", "Found", "detect"]
-
-Format = Literal[
-    *("factory", "keras", "keras-h5", "savedmodel", "torchscript", "pt2", "torch-pickle"),
-    *("pickle", "xgboost", "lightgbm", "onnx", "package"),
-]
+__all__ = ["Factory", "Found", "detect"]
 
 TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6: pickle of its magic number
 
@@ -47,7 +41,7 @@ class Found:
     """What a name turned out to be.
 
     Attributes:
-        format: one of `Format`, or the name of an added source (`portinf.plugins`).
+        format: ``factory``, ``package``, a key of the loaders' table (`portinf.sources.opening`), or an added source's name.
         path: the file or folder; for a factory its file or the current folder.
         factory: set for ``factory``.
     """
@@ -92,7 +86,7 @@ def _of_path(path: Path) -> str:
         raise
 
 
-def _of_folder(path: Path) -> Format:
+def _of_folder(path: Path) -> str:
     if (path / "saved_model.pb").is_file():
         return "savedmodel"
     if (path / "config.pbtxt").is_file():
@@ -102,7 +96,7 @@ def _of_folder(path: Path) -> Format:
     )
 
 
-def _of_file(path: Path) -> Format:
+def _of_file(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             head = stream.read(64)
@@ -114,6 +108,8 @@ def _of_file(path: Path) -> Format:
         return "keras-h5"
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(path)
+    if head[4:8] == b"TFL3":
+        return "tflite"
     if head.startswith(TORCH_MAGIC):
         return "torch-pickle"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
@@ -128,8 +124,11 @@ def _of_file(path: Path) -> Format:
         return "lightgbm"
     if _is_onnx(path):
         return "onnx"
+    if _is_tensorflow(path):
+        return "graphdef"
     raise UnreadableError(
-        f"{path}: of no known format; expected .keras, .h5, SavedModel folder, TorchScript, .pt2, .onnx or file.py:factory"
+        f"{path}: of no known format; expected .keras, .h5, a SavedModel folder, a frozen .pb, .tflite, TorchScript, .pt2, a file of "
+        "XGBoost or LightGBM, .onnx or file.py:factory"
     )
 
 
@@ -160,7 +159,7 @@ def _unpacked(path: Path, head: bytes) -> bytes:
         return b""
 
 
-def _of_zip(path: Path) -> Format:
+def _of_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -189,3 +188,13 @@ def _is_onnx(path: Path) -> bool:
     except UnreadableError:
         return False
     return True
+
+
+def _is_tensorflow(path: Path) -> bool:
+    """Say whether this is a GraphDef; the protobuf inside a SavedModel is refused with the name of its folder."""
+    from portinf.wire import is_graphdef, is_savedmodel
+
+    with path.open("rb") as stream:
+        if is_savedmodel(stream, path.stat().st_size):
+            raise UnreadableError(f"{path}: the protobuf of a SavedModel, without its variables: name its folder instead")
+        return is_graphdef(stream, path.stat().st_size)

@@ -70,4 +70,6 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its class where it has none."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error))  # exporters colour their messages
     lines = [line for line in plain.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):  # Keras' frame around the cause
+        lines = lines[1:]
     return lines[0].strip()[:500] if lines else type(error).__name__

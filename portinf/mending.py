@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from portinf.lazy import require
+from portinf.reshaping import mend_reshapes
 
 __all__ = ["mend", "mend_empty"]
 
 
 def mend(model: Any) -> list[str]:
     """Mend a parsed ONNX model in place and return what was done, one line each."""
-    done = [*_erfc(model.graph)]
+    done = [*_erfc(model.graph), *_tfl_gelu(model.graph), *_sorted_nodes(model.graph)]
     used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used or (entry.domain == "ai.onnx" and "" in used)]
     del model.opset_import[:]
@@ -59,6 +61,81 @@ def _erfc(graph: Any) -> list[str]:
     return [f"Erfc written as 1 - Erf ({len(found)} times)"]
 
 
+def _tfl_gelu(graph: Any) -> list[str]:
+    """tf2onnx leaves TensorFlow Lite's GELU, which knows fp32 only, as it is: x / 2 (1 + erf(x / sqrt 2)), or its tanh form."""
+    onnx = require("onnx", "")
+    nodes: list[Any] = []
+    count = 0
+    for node in [type(node).FromString(node.SerializeToString()) for node in graph.node]:
+        if node.op_type != "TFL_GELU":
+            nodes.append(node)
+            continue
+        approximate = next((a.i for a in node.attribute if a.name == "approximate"), 0)
+        nodes.extend(_written_out(onnx.parser.parse_function(GELU_TANH if approximate else GELU_ERF).node, node))
+        count += 1
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return [f"TensorFlow Lite's GELU written out ({count} times)"] if count else []
+
+
+def _sorted_nodes(graph: Any) -> list[str]:
+    """tf2onnx sometimes writes a node before one that it needs, which the standard forbids."""
+    producer = {name: number for number, node in enumerate(graph.node) for name in node.output if name}
+    needs = [sorted({producer[name] for name in _taken(node) if name in producer}) for node in graph.node]
+    if all(before < number for number, found in enumerate(needs) for before in found):
+        return []
+    order: dict[int, None] = {}
+    waiting = list(range(len(needs)))[::-1]
+    while waiting:
+        number = waiting[-1]
+        missing = [before for before in needs[number] if before not in order]
+        if number in order or not missing:
+            order[waiting.pop()] = None
+        else:
+            if len(waiting) > 2 * len(needs) + 2 * sum(map(len, needs)):
+                return []  # a loop: the checker says so
+            waiting.extend(missing)
+    nodes = [type(graph.node[number]).FromString(graph.node[number].SerializeToString()) for number in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return ["nodes put in the order that the standard asks for"]
+
+
+def _taken(node: Any) -> set[str]:
+    """Return the values that a node needs, those of the graphs inside it too."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            names = names.union(*[_taken(other) for other in inner.node], {value.name for value in inner.output})
+    return names
+
+
+GELU_ERF = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
+    half = Constant <value_float: float = 0.5> () one = Constant <value_float: float = 1.0> ()
+    root = Constant <value_float: float = 0.70710678118654752> ()
+    scaled = Mul (x, root) erf = Erf (scaled) more = Add (erf, one) halved = Mul (x, half) y = Mul (halved, more)
+}"""
+GELU_TANH = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
+    half = Constant <value_float: float = 0.5> () one = Constant <value_float: float = 1.0> ()
+    cubic = Constant <value_float: float = 0.044715> () root = Constant <value_float: float = 0.79788456080286541> ()
+    square = Mul (x, x) cube = Mul (square, x) small = Mul (cube, cubic) inner = Add (x, small) scaled = Mul (inner, root)
+    tanh = Tanh (scaled) more = Add (tanh, one) halved = Mul (x, half) y = Mul (halved, more)
+}"""
+
+
+def _written_out(body: Iterable[Any], node: Any) -> list[Any]:
+    """Return the nodes of a function of one input in place of a node that calls it."""
+    names = {"x": node.input[0], "y": node.output[0]}
+    nodes = []
+    for inner in body:
+        copy = type(inner).FromString(inner.SerializeToString())
+        for field in (copy.input, copy.output):
+            for number, name in enumerate(field):
+                field[number] = names.get(name, f"{node.output[0]}__{name}")
+        nodes.append(copy)
+    return nodes
+
+
 SUMS = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 REDUCTIONS = (
     *SUMS,
@@ -93,7 +170,8 @@ def mend_empty(model: Any) -> list[str]:
         count += 1
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    return [f"reductions made right on empty tensors ({count} times)"] if count else []
+    done = [f"reductions made right on empty tensors ({count} times)"] if count else []
+    return [*done, *mend_reshapes(model)]
 
 
 def _ranks(graph: Any) -> dict[str, int]:

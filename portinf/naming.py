@@ -9,7 +9,7 @@ from portinf.errors import CannotError
 from portinf.lazy import require
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
 
-__all__ = ["give_names", "name_inputs_by_position"]
+__all__ = ["give_names", "name_inputs_by_position", "rename_values"]
 
 
 def give_names(model: Any, signature: Signature) -> None:
@@ -32,8 +32,8 @@ def give_names(model: Any, signature: Signature) -> None:
             wanted[current[f"in_{number}"]] = spec.name
     final = {spec.name for spec in (*signature.inputs, *signature.outputs)}
     moved = _out_of_the_way(graph, final, keep={old for old, new in wanted.items() if old == new})
-    _rename(graph, moved)
-    _rename(graph, {moved.get(old, old): new for old, new in wanted.items()})
+    rename_values(graph, moved)
+    rename_values(graph, {moved.get(old, old): new for old, new in wanted.items()})
     _name_outputs(graph, signature)
     _describe(graph.input, signature.inputs)
     _describe(graph.output, signature.outputs)
@@ -50,8 +50,8 @@ def name_inputs_by_position(model: Any, names: Sequence[str]) -> None:
     wanted = {name: f"in_{number}" for number, name in enumerate(names)}
     keep = {old for old, new in wanted.items() if old == new}
     moved = _out_of_the_way(model.graph, set(wanted.values()), keep)
-    _rename(model.graph, moved)
-    _rename(model.graph, {moved.get(old, old): new for old, new in wanted.items()})
+    rename_values(model.graph, moved)
+    rename_values(model.graph, {moved.get(old, old): new for old, new in wanted.items()})
 
 
 def _out_of_the_way(graph: Any, final: set[str], keep: set[str]) -> dict[str, str]:
@@ -94,8 +94,8 @@ def _names(graph: Any) -> set[str]:
     return names
 
 
-def _rename(graph: Any, mapping: Mapping[str, str]) -> None:
-    """Rename values everywhere, in sub-graphs too."""
+def rename_values(graph: Any, mapping: Mapping[str, str]) -> None:
+    """Rename values of a graph everywhere, in its sub-graphs too."""
     if not mapping:
         return
     for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
@@ -107,7 +107,7 @@ def _rename(graph: Any, mapping: Mapping[str, str]) -> None:
             for number, name in enumerate(field):
                 field[number] = mapping.get(name, name)
         for inner in _subgraphs(node):
-            _rename(inner, mapping)
+            rename_values(inner, mapping)
 
 
 def _name_outputs(graph: Any, signature: Signature) -> None:
@@ -124,7 +124,7 @@ def _name_outputs(graph: Any, signature: Signature) -> None:
             graph.node.append(helper.make_node("Identity", [old], [spec.name], name=f"output {spec.name}"))
             value.name = spec.name
         seen.add(old)
-    _rename(graph, mapping)
+    rename_values(graph, mapping)
 
 
 def _describe(values: Any, specs: tuple[TensorSpec, ...]) -> None:

@@ -21,6 +21,8 @@ CONVERTERS: dict[str, str] = {
     "pytorch": "portinf.converters.pytorch:routes",
     "torchscript": "portinf.converters.torchscript:routes",
     "pt2": "portinf.converters.pt2:routes",
+    "graphdef": "portinf.converters.graphdef:routes",
+    "tflite": "portinf.converters.tflite:routes",
     "onnx": "portinf.converters.onnx:routes",
     "sklearn": "portinf.converters.estimators:routes",
     "xgboost": "portinf.converters.estimators:routes",

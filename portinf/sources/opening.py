@@ -40,10 +40,14 @@ def _of_object(model: Any, options: SourceOptions, origin: str, notes: Sequence[
         from portinf.sources.pytorch import PyTorchSource
 
         return PyTorchSource(model, options)
-    if any(base.startswith("keras.") for base in bases):
-        from portinf.sources.tensorflow import KerasSource
+    if any(base.startswith(("keras.", "tf_keras.")) for base in bases):
+        from portinf.sources.keras import KerasSource
 
         return KerasSource(model, options)
+    if any(base.startswith("tensorflow.") for base in bases):
+        from portinf.sources.tensorflow import FunctionSource
+
+        return FunctionSource(model, options)
     if bases & {"xgboost.Booster", "lightgbm.Booster"}:
         from portinf.sources.boosters import booster_source
 
@@ -53,8 +57,8 @@ def _of_object(model: Any, options: SourceOptions, origin: str, notes: Sequence[
 
         return EstimatorSource(model, options, notes=notes)
     raise CannotError(
-        f"{origin} {_describe(model)}; expected a torch.nn.Module, a Keras 3 model, a fitted scikit-learn estimator, "
-        "or a booster of XGBoost or LightGBM"
+        f"{origin} {_describe(model)}; expected a torch.nn.Module, a Keras model, a tf.function or tf.Module, "
+        "a fitted scikit-learn estimator, or a booster of XGBoost or LightGBM"
     )
 
 
@@ -64,9 +68,17 @@ def _describe(model: Any) -> str:
 
 
 def _from_keras(options: SourceOptions) -> Source:
-    from portinf.sources.tensorflow import KerasSource, load_keras
+    from portinf.sources.keras import KerasSource, load_keras
 
     return KerasSource(load_keras(options.found.path, allow_code=options.allow_code), options)
+
+
+def _from_keras_h5(options: SourceOptions) -> Source:
+    from portinf.sources.keras import KerasSource
+    from portinf.sources.keras_h5 import load_h5
+
+    model, notes = load_h5(options.found.path, allow_code=options.allow_code)
+    return KerasSource(model, options, notes)
 
 
 def _from_savedmodel(options: SourceOptions) -> Source:
@@ -113,10 +125,28 @@ def _from_torch_pickle(options: SourceOptions) -> Source:
     return PyTorchSource(load_module(options.found.path, options.allow_pickle), options)
 
 
+def _from_graphdef(options: SourceOptions) -> Source:
+    from portinf.sources.graphdef import GraphDefSource
+
+    return GraphDefSource(options.found.path, options.outputs)
+
+
+def _from_tflite(options: SourceOptions) -> Source:
+    from portinf.sources.tflite import TfliteSource
+
+    return TfliteSource(options.found.path, options.signature)
+
+
+def _from_onnx(options: SourceOptions) -> Source:
+    from portinf.sources.onnx import OnnxSource
+
+    return OnnxSource(options.found.path)
+
+
 _LOADERS: dict[str, Callable[[SourceOptions], Source]] = {
     "factory": _from_factory,
     "keras": _from_keras,
-    "keras-h5": _from_keras,
+    "keras-h5": _from_keras_h5,
     "savedmodel": _from_savedmodel,
     "pickle": _from_pickle,
     "xgboost": _from_xgboost,
@@ -124,4 +154,7 @@ _LOADERS: dict[str, Callable[[SourceOptions], Source]] = {
     "torchscript": _from_torchscript,
     "pt2": _from_pt2,
     "torch-pickle": _from_torch_pickle,
+    "onnx": _from_onnx,
+    "graphdef": _from_graphdef,
+    "tflite": _from_tflite,
 }

@@ -1,117 +1,42 @@
-"""TensorFlow and Keras: a ``.keras`` or ``.h5`` file, a Keras model from a factory, a SavedModel's signature."""
+"""TensorFlow: a SavedModel's signature, a tf.function or tf.Module from a factory."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, UsageError, first_line
+from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 
-__all__ = ["KerasSource", "SavedModelSource", "load_keras"]
+__all__ = ["FunctionSource", "SavedModelSource", "TensorSource", "declared_spec", "parameters"]
 
 
-def _tensorflow() -> Any:
-    return require("tensorflow", "tensorflow")
+class TensorSource:
+    """A source that runs on TensorFlow tensors by name; the base of those of this framework."""
 
+    framework = "tensorflow"
 
-def load_keras(path: Path, *, allow_code: bool) -> Any:
-    """Load a Keras file without compiling it.
-
-    Raises:
-        PermissionNeededError: it holds Lambda layers, and ``allow_code`` is false.
-        UnreadableError: damaged, or written by something else.
-    """
-    keras = require("keras", "tensorflow")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not allow_code)
-    except Exception as error:
-        text = str(error)
-        if "safe_mode" in text or "unsafe deserialization" in text.lower() or "lambda" in text.lower():
-            raise PermissionNeededError(
-                f"{path}: holds a Lambda layer; loading it runs code from the file: allow it with --allow-code if you trust it"
-            ) from error
-        if "custom" in text.lower() and "register" in text.lower():
-            raise CannotError(
-                f"{path}: uses a custom layer that is not known here ({first_line(error)}); "
-                "write a factory that defines it and loads the file, and name it as file.py:factory"
-            ) from error
-        raise UnreadableError(f"{path}: Keras {keras.__version__} cannot load it: {first_line(error)}") from error
-
-
-class KerasSource:
-    """One Keras model.
-
-    Args:
-        model: the model.
-        options: weights.
-    """
-
-    framework = "keras"
-
-    def __init__(self, model: Any, options: SourceOptions) -> None:
-        self._tf = _tensorflow()
-        keras = require("keras", "tensorflow")
-        if keras.backend.backend() != "tensorflow":
-            raise MissingPackageError("Keras runs on another backend: set KERAS_BACKEND=tensorflow")
-        self.model = model
+    def __init__(self) -> None:
+        self._tf = require("tensorflow", "tensorflow")
+        self.model: Any = None
         self.notes: list[str] = []
-        if options.weights is not None:
-            _load_weights(model, options.weights)
-        if not model.built and not model.inputs:
-            self.notes.append("the model is not built: its inputs are those of the samples")
-        self._keras = keras
-        self.inputs: Sequence[Declared] = [_declared(tensor) for tensor in model.inputs or ()]
-        self._output_names = _output_names(model)
+        self.inputs: Sequence[Declared] = ()
 
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the model on TensorFlow tensors by name, in evaluation mode; outputs by name in its order."""
-        model = self.model
-        if model.inputs and hasattr(model, "_inputs_struct"):
-            ordered = [tensors[tensor.name] for tensor in model.inputs]
-            answer = model(self._keras.tree.pack_sequence_as(model._inputs_struct, ordered), training=False)
-        elif len(tensors) == 1:
-            answer = model(next(iter(tensors.values())), training=False)
-        else:
-            answer = model(dict(tensors), training=False)
-        leaves = flatten_outputs(answer, is_leaf=self._tf.Tensor)
-        if all(name == f"output_{k}" for k, name in enumerate(leaves)) and len(self._output_names) == len(leaves):
-            return dict(zip(self._output_names, leaves.values(), strict=True))
-        return leaves
+        """Run on TensorFlow tensors by name; outputs by name in the model's order."""
+        raise NotImplementedError
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Run the model eagerly."""
+        """Run eagerly on arrays."""
         tensors = {name: self._tf.convert_to_tensor(array) for name, array in inputs.items()}
         return {name: value.numpy() for name, value in self.call(tensors).items()}
 
 
-def _declared(tensor: Any) -> Declared:
-    shape = None if tensor.shape is None else tuple(None if n is None else int(n) for n in tensor.shape)
-    dtype = tensor.dtype if isinstance(tensor.dtype, str) else tensor.dtype.name
-    return Declared(name=tensor.name, dtype=dtype, shape=shape)
-
-
-def _output_names(model: Any) -> list[str]:
-    """Keras' own names of the outputs: the last layers'; empty where there are none or two are equal."""
-    names = [str(name) for name in getattr(model, "output_names", None) or ()]
-    if not names and getattr(model, "layers", None) and type(model).__name__ == "Sequential":
-        names = [str(model.layers[-1].name)]
-    return names if len(set(names)) == len(names) else []
-
-
-def _load_weights(model: Any, path: Path) -> None:
-    if not path.is_file():
-        raise UnreadableError(f"{path}: no such file; expected Keras weights (.weights.h5)")
-    try:
-        model.load_weights(path)
-    except Exception as error:
-        raise CannotError(f"{path}: the weights do not fit the model: {first_line(error)}") from error
-
-
-class SavedModelSource:
+class SavedModelSource(TensorSource):
     """One signature of a SavedModel.
 
     Args:
@@ -119,32 +44,107 @@ class SavedModelSource:
         signature: name; None for ``serving_default`` or the only one.
     """
 
-    framework = "tensorflow"
-
     def __init__(self, path: Path, signature: str | None) -> None:
-        self._tf = _tensorflow()
+        super().__init__()
         try:
             loaded = self._tf.saved_model.load(str(path))
         except Exception as error:
             raise UnreadableError(f"{path}: TensorFlow {self._tf.__version__} cannot load it: {first_line(error)}") from error
         self._loaded = loaded  # keeps the variables alive
         self.model = _choose(path, loaded.signatures, signature)
-        self.notes: list[str] = []
         keywords: Mapping[str, Any] = self.model.structured_input_signature[1]
-        self.inputs: Sequence[Declared] = [_declared_spec(name, spec) for name, spec in keywords.items()]
+        self.inputs = [declared_spec(name, spec) for name, spec in keywords.items()]
 
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Run the signature on TensorFlow tensors by name."""
         function: Callable[..., Mapping[str, Any]] = self.model
         return dict(function(**tensors))
 
-    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Run the signature."""
-        tensors = {name: self._tf.convert_to_tensor(array) for name, array in inputs.items()}
-        return {name: value.numpy() for name, value in self.call(tensors).items()}
+
+class FunctionSource(TensorSource):
+    """A tf.function, a ConcreteFunction, or a tf.Module that can be called, as a factory returned it.
+
+    With an input signature its names, types and shapes are declared; without one the names are those of the parameters,
+    and samples say the rest.
+
+    Args:
+        model: what the factory returned.
+        options: weights, which do not apply here.
+    """
+
+    def __init__(self, model: Any, options: SourceOptions) -> None:
+        super().__init__()
+        if options.weights is not None:
+            raise UsageError("--weights: for a tf.function or tf.Module the factory itself must load them")
+        self._owner = model  # keeps the variables alive
+        self.model = _function(self._tf, model)
+        self._signature: Any = None
+        concrete = _concrete(self.model)
+        if concrete is None:
+            self.inputs = [Declared(name=name) for name in parameters(self.model.python_function)]
+            return
+        self._concrete = concrete
+        self._signature = concrete.structured_input_signature
+        leaves = self._tf.nest.flatten(self._signature)
+        self.inputs = [_declared_leaf(self._tf, leaf) for leaf in leaves if isinstance(leaf, self._tf.TypeSpec)]
+        _check_unique([declared.name for declared in self.inputs])
+
+    def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the function on TensorFlow tensors by name."""
+        if self._signature is None:
+            answer = self.model(**tensors)
+        else:
+            leaves = self._tf.nest.flatten(self._signature)
+            values = [tensors[leaf.name] if isinstance(leaf, self._tf.TypeSpec) else leaf for leaf in leaves]
+            arguments, keywords = self._tf.nest.pack_sequence_as(self._signature, values)
+            answer = self._concrete(*arguments, **keywords)
+        return flatten_outputs(answer, is_leaf=self._tf.Tensor)
 
 
-def _declared_spec(name: str, spec: Any) -> Declared:
+def _function(tf: Any, model: Any) -> Any:
+    """Return what is to be called: of a module its ``__call__``, compiled if it is plain Python."""
+    target = model.__call__ if isinstance(model, tf.Module) and callable(model) else model
+    if hasattr(target, "structured_input_signature") or hasattr(target, "python_function"):
+        return target
+    if inspect.isroutine(target):
+        return tf.function(target)
+    raise CannotError(
+        f"the factory returned a {type(model).__name__} that cannot be called; "
+        "expected a tf.function, or a tf.Module with a __call__ under @tf.function(input_signature=...)"
+    )
+
+
+def _concrete(function: Any) -> Any:
+    """Return the concrete function where types and shapes are declared, else None."""
+    if hasattr(function, "structured_input_signature"):
+        return function
+    return None if function.input_signature is None else function.get_concrete_function()
+
+
+def parameters(function: Any) -> list[str]:
+    """Return the names of a function's parameters that tensors can be given for."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    found = [p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds]
+    return [name for name in found if name not in ("self", "training", "mask")]
+
+
+def _declared_leaf(tf: Any, spec: Any) -> Declared:
+    if not isinstance(spec, tf.TensorSpec):
+        raise CannotError(
+            f"an input of the function is a {type(spec).__name__}; expected plain tensors: "
+            "take values and row_splits as two inputs and build the ragged or sparse tensor inside"
+        )
+    return declared_spec(spec.name, spec)
+
+
+def _check_unique(names: Sequence[str]) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"two inputs of the function are named '{twice[0]}': name them apart in their TensorSpec(name=...)")
+
+
+def declared_spec(name: str, spec: Any) -> Declared:
+    """Describe an input by a TensorSpec, or by anything else with a shape and a dtype of TensorFlow."""
     shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
     dtype = "object" if spec.dtype.name == "string" else spec.dtype.name
     return Declared(name=name, dtype=dtype, shape=shape)

@@ -18,6 +18,8 @@ from portinf.errors import CannotError, DisagreementError, RunnerError, Unreadab
 from portinf.lazy import require
 from portinf.mending import mend, mend_empty
 from portinf.naming import give_names
+from portinf.operators import check_operators
+from portinf.reshaping import mend_reshapes
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch
 from portinf.triton.releases import limits, oldest_reader, pick
@@ -214,6 +216,7 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
     exported = opened.process.export(number)
     model = load_proto(exported)
     mended = mend(model)
+    check_operators(model)
     give_names(model, opened.signature)
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), True)
     _check_release(model, options.triton_release)
@@ -227,9 +230,10 @@ def _candidate(opened: OpenedSource, number: int, folder: Path, options: Convert
     candidate = _checked(opened, path, mended, options, progress)
     if _wrong_only_when_empty(candidate.hop):
         plain = path.read_bytes()
-        more = mend_empty(model)
+        aloud = not any(case.outputs for case in candidate.hop.cases if case.status == "disagrees")
+        more = mend_reshapes(model, free=True) if aloud else mend_empty(model)
         path.write_bytes(model.SerializeToString())
-        better = _checked(opened, path, [*mended, *more], options, progress)
+        better = _checked(opened, path, [*mended, *more], options, progress) if more else candidate
         if better.hop.count("disagrees") < candidate.hop.count("disagrees"):
             candidate = better
         else:
@@ -352,6 +356,8 @@ def _versions(framework: str) -> dict[str, str]:
         "sklearn": ["scikit-learn", "skl2onnx", "xgboost", "xgboost-cpu", "lightgbm"],
         "xgboost": ["xgboost", "xgboost-cpu"],
         "lightgbm": ["lightgbm"],
+        "graphdef": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "tflite": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
     }.get(framework, [])
     found = {"python": platform.python_version()}
     for package in ["portinf", "onnx", "onnxruntime", "numpy", *packages]:

@@ -117,8 +117,10 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
         PortinfError: it cannot be loaded or described; the message says why and what to do.
     """
     found = detect(source)
-    if found.format in ("onnx", "package"):
-        raise CannotError(f"{source}: already an ONNX model; use it with inspect, optimize, validate or package")
+    if found.format == "package":
+        raise CannotError(
+            f"{source}: a packaged model; use it with inspect, sample or validate, or give the model.onnx of a version"
+        )
     given = [*(load_npz(Path(path)) for path in options.inputs), *options.batches]
     progress(f"loading {source}")
     process = SourceProcess(
@@ -157,6 +159,7 @@ def _described(
     cases = [*given, *([] if given else [_usual(signature)]), *sweep(signature, given)]
     runner = SourceRunner(process, name=source, signature=signature)
     answers = []
+    failure: RunnerError | None = None
     for number, batch in enumerate(cases):
         progress(f"reference answers {number + 1}/{len(cases)}")
         try:
@@ -164,8 +167,11 @@ def _described(
         except RunnerError as error:
             if batch.origin == "given":
                 raise CannotError(f"{batch.name}: {error}") from error
+            failure = error
     if not answers:
-        raise CannotError(f"{source}: the model fails on every input made from its signature: give samples with --inputs")
+        raise CannotError(
+            f"{source}: the model fails on every input made from its signature: give samples with --inputs ({failure})"
+        ) from failure
     complete = replace(signature, outputs=find_outputs(signature, answers))
     _check_names(complete)
     described = SourceRunner(process, name=source, signature=complete)

@@ -1,0 +1,54 @@
+"""Offers the routes from a frozen TensorFlow graph to ONNX: tf2onnx from a function, then from the graph as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from portinf.converters.tensorflow import LARGEST_OPSET, CallableSource
+from portinf.converters.tensorflow import routes as from_function
+from portinf.converters.tensorflow_operators import handlers
+from portinf.lazy import require
+from portinf.naming import rename_values
+from portinf.routes import ExportOptions, Route
+
+__all__ = ["routes"]
+
+
+class GraphSource(CallableSource, Protocol):
+    """A source that holds a graph."""
+
+    definition: Any  # the GraphDef
+    fetches: Sequence[str]  # names of the outputs: ``node`` or ``node:1``
+
+
+def routes(source: GraphSource, options: ExportOptions) -> Iterable[Route]:
+    """Yield the routes, in order of trust; only the second one takes the loops of TensorFlow 1.
+
+    Args:
+        source: holds the graph.
+        options: signature under the graph's own names, the opset.
+    """
+    yield from from_function(source, options)
+    yield Route(name="tf2onnx from_graph_def", export=lambda folder: _from_graph_def(source, options, folder))
+
+
+def _from_graph_def(source: GraphSource, options: ExportOptions, folder: Path) -> Path:
+    onnx = require("onnx", "")
+    tf2onnx = require("tf2onnx", "tensorflow")
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    opset = min(options.opset, LARGEST_OPSET)
+    names = [f"{spec.name}:0" for spec in options.signature.inputs]
+    model, _ = tf2onnx.convert.from_graph_def(
+        source.definition,
+        input_names=names,
+        output_names=[name if ":" in name else f"{name}:0" for name in source.fetches],
+        opset=opset,
+        custom_op_handlers=handlers(opset),
+    )
+    rename_values(model.graph, {name: f"in_{number}" for number, name in enumerate(names)})
+    path = folder / "model.onnx"
+    onnx.save(model, str(path))
+    return path

@@ -1,0 +1,265 @@
+"""The table of TensorFlow and Keras: sources x architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.matrix.cells import Cell, Samples
+
+__all__ = ["CELLS"]
+
+KERAS = "keras_layers.py:"
+FUNCTIONS = "tensorflow_models.py:"
+
+
+def _of(*sizes: Mapping[str, tuple[int, ...]]) -> Samples:
+    """Return samples of normal numbers, one event for each mapping from input to shape."""
+    return lambda rng: [{name: rng.normal(size=shape).astype("float32") for name, shape in size.items()} for size in sizes]
+
+
+def _padded_sets(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    events = []
+    for n, length in ((3, 6), (5, 9)):
+        mask = np.arange(length)[None, :] < rng.integers(1, length + 1, (n, 1))
+        events.append({"tracks": rng.normal(size=(n, length, 3)).astype("float32") * mask[..., None], "mask_of_tracks": mask})
+    return events
+
+
+def _padded_tracks(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    return [{"tracks": event["tracks"]} for event in _padded_sets(rng)]
+
+
+def _graphs(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    return [
+        {"x": rng.normal(size=(n, 3)).astype("float32"), "edge_index": rng.integers(0, n, (2, e))}
+        for n, e in ((6, 14), (9, 25))
+    ]
+
+
+def _rows(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    events = []
+    for n, rows in ((11, 4), (17, 6)):
+        ends = np.sort(rng.integers(0, n + 1, rows - 1))
+        splits = np.concatenate([[0], ends, [n]]).astype("int32")
+        events.append({"values": rng.normal(size=(n, 3)).astype("float32"), "row_splits": splits})
+    return events
+
+
+def _hits(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    return [{"hits": rng.normal(size=(n, k, 5)).astype("float32")} for n, k in ((2, 9), (3, 14))]
+
+
+def _kinds(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    return [{"kinds": rng.integers(0, 20, (n, k)).astype("int32")} for n, k in ((2, 9), (3, 14))]
+
+
+def _preprocessed(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
+    return [
+        {"x": rng.normal(size=(n, 3)).astype("float32"), "kind": rng.integers(0, 5, (n, 1)).astype("int32")} for n in (3, 5)
+    ]
+
+
+MODELS = (
+    Cell(name="Keras factory, sequential", source="keras_models.py:sequential", outputs=["score"]),
+    Cell(name="Keras factory, two inputs and outputs", source="keras_models.py:two_and_two", outputs=["flavour", "pt"]),
+    Cell(
+        name="Keras functional, residual CNN with batch normalisation", source=f"{KERAS}residual_network", outputs=["classes"]
+    ),
+    Cell(name="Keras functional, fully convolutional", source=f"{KERAS}fully_convolutional", outputs=["map"]),
+    Cell(
+        name="Keras functional, bilinear upsampling of a dynamic image",
+        source=f"{KERAS}bilinear",
+        expect="keras.src.ops.image",
+        code=4,
+        cure="fix the size of the image, or interpolation='nearest'",
+    ),
+    Cell(name="Keras functional, LSTM of fixed length", source=f"{KERAS}lstm", outputs=["flavour"]),
+    Cell(name="Keras functional, GRU of dynamic length", source=f"{KERAS}gru_dynamic", outputs=["flavour"]),
+    Cell(name="Keras functional, masked bidirectional LSTM", source=f"{KERAS}bidirectional_masked", inputs=_padded_tracks),
+    Cell(name="Keras functional, embedding with mask", source=f"{KERAS}embedding_masked", inputs=_kinds, outputs=["score"]),
+    Cell(name="Keras functional, transformer", source=f"{KERAS}transformer", outputs=["tag"]),
+    Cell(name="Keras functional, causal convolution", source=f"{KERAS}causal_convolution", outputs=["trigger"]),
+    Cell(name="Keras functional, dicts in and out", source=f"{KERAS}named_by_dicts", outputs=["pt", "flavour"]),
+    Cell(
+        name="Keras functional, mixed_float16",
+        source=f"{KERAS}mixed_precision",
+        outputs=["score"],
+        options=["--rtol", "0.01", "--atol", "0.001"],
+    ),
+    Cell(name="Keras functional, float64", source=f"{KERAS}double_precision", outputs=["score"]),
+    Cell(name="Keras functional, nested model used twice", source=f"{KERAS}nested_models", outputs=["same"]),
+    Cell(name="Keras functional, registered custom layer", source=f"{KERAS}custom_layer", outputs=["y"]),
+    Cell(name="Keras functional, nearest neighbours", source=f"{KERAS}gravnet_like", inputs=_hits, outputs=["beta"]),
+    Cell(name="Keras functional, normalisation and categories", source=f"{KERAS}preprocessing", inputs=_preprocessed),
+    Cell(name="Keras functional, group normalisation", source=f"{KERAS}group_normalisation", outputs=["y"]),
+    Cell(name="Keras functional, convolutional LSTM", source=f"{KERAS}convolutional_lstm", outputs=["y"]),
+    Cell(
+        name="Keras subclassed, two inputs by name",
+        source=f"{FUNCTIONS}deep_sets",
+        inputs=_padded_sets,
+        outputs=["flavour", "count"],
+    ),
+    Cell(name="Keras subclassed, loop", source=f"{FUNCTIONS}subclassed_loop", inputs=_of({"x": (3, 4)}, {"x": (5, 4)})),
+    Cell(
+        name="Keras subclassed, a dict as input",
+        source=f"{FUNCTIONS}keyed_input",
+        inputs=_of({"pt": (3, 2), "eta": (3, 2)}, {"pt": (5, 2), "eta": (5, 2)}),
+    ),
+    Cell(
+        name="Keras subclassed, Python if on data",
+        source=f"{FUNCTIONS}branching",
+        inputs=_of({"x": (3, 4)}, {"x": (5, 4)}),
+        expect="keras_layers.py, line",
+        code=4,
+        cure="write the branch with keras.ops.cond or keras.ops.where",
+    ),
+    Cell(
+        name="Keras functional, TextVectorization",
+        source=f"{KERAS}text_vectorization",
+        expect="could not convert",
+        code=4,
+        cure="vectorise before the model: ONNX has no such operator",
+    ),
+)
+
+FUNCTION_CELLS = (
+    Cell(name="tf.function, ConcreteFunction", source=f"{FUNCTIONS}concrete", outputs=["score", "best"]),
+    Cell(name="tf.function, a dict in its signature", source=f"{FUNCTIONS}nested_signature"),
+    Cell(name="tf.function, while loop", source=f"{FUNCTIONS}while_loop"),
+    Cell(name="tf.function, rfft", source=f"{FUNCTIONS}spectrum", outputs=["power", "phase_free"]),
+    Cell(name="tf.function, values and row_splits", source=f"{FUNCTIONS}ragged", inputs=_rows),
+    Cell(name="tf.function, graph network", source=f"{FUNCTIONS}message_passing", inputs=_graphs),
+    Cell(
+        name="tf.function, einsum, trace, cumsum, sort",
+        source=f"{FUNCTIONS}linear_algebra",
+        outputs=["gram", "trace", "cumulated", "sorted"],
+    ),
+    Cell(name="tf.function, integers and bools", source=f"{FUNCTIONS}whole_numbers_and_bools"),
+    Cell(name="tf.Module with a signature", source=f"{FUNCTIONS}module"),
+    Cell(
+        name="tf.Module without a signature, if on data",
+        source=f"{FUNCTIONS}plain_module",
+        inputs=_of({"x": (3, 4), "scale": (3, 1)}, {"x": (5, 4), "scale": (5, 1)}),
+    ),
+    Cell(
+        name="tf.function, matrix inverse",
+        source=f"{FUNCTIONS}matrix_inverse",
+        expect="could not convert MatrixInverse",
+        code=4,
+        cure="write the inverse of a small matrix out (adjugate), or solve it before the model",
+    ),
+    Cell(
+        name="tf.function, py_function",
+        source=f"{FUNCTIONS}python_inside",
+        expect="could not convert EagerPyFunc",
+        code=4,
+        cure="write the Python function with operations of TensorFlow",
+    ),
+    Cell(
+        name="tf.function, RaggedTensorSpec",
+        source=f"{FUNCTIONS}ragged_signature",
+        expect="row_splits as two inputs",
+        code=4,
+        cure="take values and row_splits as two inputs",
+    ),
+)
+
+FILES = (
+    Cell(name=".keras, sequential", source="sequential.keras", outputs=["score"]),
+    Cell(name=".keras, dicts in and out", source="dicts.keras", outputs=["pt", "flavour"]),
+    Cell(name=".keras, Lambda, permitted", source="with_lambda.keras", options=["--allow-code"]),
+    Cell(
+        name=".keras, Lambda",
+        source="with_lambda.keras",
+        expect="--allow-code",
+        code=4,
+        cure="--allow-code, if the file is trusted",
+    ),
+    Cell(
+        name=".keras, custom layer",
+        source="custom_layer.keras",
+        expect="factory",
+        code=4,
+        cure="a factory that defines the layer and loads the file",
+    ),
+    Cell(name="SavedModel, Keras export of a transformer", source="exported"),
+    Cell(name="SavedModel, tf.Module", source="saved_module"),
+    Cell(name="SavedModel, float64 and int64", source="saved", outputs=["a_positive", "z_sum"]),
+    Cell(name=".h5 of Keras 3, embedding with mask (NotEqual)", source="keras3.h5", inputs=_kinds, outputs=["score"]),
+    Cell(name=".hdf5 of Keras 3, CNN with optimizer", source="keras3_trained.hdf5", outputs=["classes"]),
+    Cell(
+        name=".h5 of Keras 3, several axes",
+        source="keras3_axes.h5",
+        expect="save the model as .keras",
+        code=4,
+        cure="save the model as .keras",
+    ),
+    Cell(
+        name=".h5 of weights only",
+        source="only.weights.h5",
+        expect="--weights",
+        code=2,
+        cure="a factory of the model, and the file as --weights",
+    ),
+    Cell(
+        name="Keras factory with weights from .h5",
+        source=f"{KERAS}nested_models",
+        options=["--weights", "only.weights.h5"],
+        outputs=["same"],
+    ),
+    *(
+        Cell(name=f".h5 of Keras 2, {title}", source=f"keras2/{stem}.h5", golden=f"keras2/{stem}.npz")
+        for title, stem in (
+            ("recurrent with hard_sigmoid", "hard_sigmoid"),
+            ("twenty kinds of layers", "many_layers"),
+            ("embedding with mask", "masked"),
+            ("operations of TensorFlow", "operations"),
+            ("attention", "attention"),
+            ("nested model used twice", "nested"),
+            ("initial states", "states"),
+            ("optimizer of old Keras", "trained"),
+        )
+    ),
+    Cell(
+        name="frozen .pb, two outputs",
+        source="frozen.pb",
+        outputs=["output/BiasAdd", "em_trk_none_netout/Softmax"],
+    ),
+    Cell(
+        name="frozen .pb, outputs chosen by --outputs",
+        source="frozen.pb",
+        options=["--outputs", "em_trk_none_netout/Softmax,hidden/Relu"],
+        outputs=["em_trk_none_netout/Softmax", "hidden/Relu"],
+    ),
+    Cell(
+        name="frozen .pb, no shapes",
+        source="frozen_unranked.pb",
+        inputs=_of({"x": (3, 6)}, {"x": (5, 8)}),
+        outputs=["best", "best:1"],
+    ),
+    Cell(name="frozen .pb, GRU", source="frozen_gru.pb", outputs=["Identity"]),
+    Cell(name="frozen .pb, GRU, lowered control flow", source="frozen_gru_lowered.pb", outputs=["Identity"]),
+    Cell(
+        name=".pb that is not frozen",
+        source="not_frozen.pb",
+        expect="not frozen",
+        code=4,
+        cure="freeze it, or give the SavedModel",
+    ),
+    Cell(name=".tflite, residual CNN", source="cnn.tflite"),
+    Cell(name=".tflite, transformer", source="attention.tflite"),
+    Cell(name=".tflite, two inputs", source="two_inputs.tflite"),
+    Cell(name=".tflite, quantised CNN", source="quantised.tflite", options=["--rtol", "0.05", "--atol", "0.05"]),
+    Cell(
+        name=".tflite, LSTM",
+        source="recurrent.tflite",
+        expect="give the Keras model or SavedModel",
+        code=4,
+        cure="the Keras model or SavedModel that the file was made from",
+    ),
+)
+
+CELLS: Sequence[Cell] = (*MODELS, *FUNCTION_CELLS, *FILES)

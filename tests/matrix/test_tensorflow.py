@@ -1,0 +1,53 @@
+"""TensorFlow and Keras: every source and architecture of the table is converted and equal, or refused with its reason."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Cli
+from tests.matrix.cells import Cell
+from tests.matrix.running import convert_cell, keep
+from tests.matrix.tensorflow_cells import CELLS
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory, keras_files: Path) -> Path:
+    """The model files of `tests/models/tensorflow_files.py` and of `tests/models/keras_models.py`."""
+    subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "models" / "tensorflow_files.py"), str(keras_files)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT)},
+    )
+    return keras_files
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name.replace(" ", "_"))
+def test_cell(
+    cell: Cell,
+    cli: Cli,
+    files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    row = convert_cell(cell, cli, tmp_path, files)
+    record_property("cell", row)
+    keep(row)
+
+
+def test_at_most_one_cell_in_five_is_refused_and_each_has_a_cure() -> None:
+    refused = [cell for cell in CELLS if cell.code]
+    assert len(CELLS) - len(refused) >= 20
+    assert len(refused) * 5 <= len(CELLS)
+    assert all(cell.cure for cell in refused)
+    assert len({cell.name for cell in CELLS}) == len(CELLS)

@@ -41,7 +41,7 @@ def _xgboost(model: Any) -> Answering:
         booster = booster[: best + 1]
     classes = [model.classes_] if hasattr(model, "classes_") else []
     read = read_xgboost(booster, classes=classes, missing=float(model.missing))
-    if classes and read.ensemble.targets not in (1, len(classes[0])):
+    if classes and read.ensemble.targets > 1 and read.link != "softmax":
         raise CannotError("a classifier of several labels at once: not supported; train one classifier per label")
     return read
 

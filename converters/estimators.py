@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,7 +119,9 @@ def _skl2onnx(source: Estimator, options: ExportOptions, folder: Path) -> Path:
     register()
     specs = options.signature.inputs
     own = {spec.name: _skl2onnx_type(spec) for spec in specs}
-    model = source.model
+    model = copy(source.model)
+    if hasattr(model, "flatten_transform"):
+        model.flatten_transform = False  # of VotingClassifier.transform alone, and skl2onnx refuses the default
     converted = skl2onnx.convert_sklearn(
         model,
         initial_types=list(own.items()),

@@ -27,6 +27,7 @@ QUIET = {
     "TF_ENABLE_ONEDNN_OPTS": "0",  # its fused kernels change the last digits of the fp32 reference
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin make scikit-learn four times slower on a busy machine
     "PYTHONUNBUFFERED": "1",
 }
 

@@ -66,6 +66,13 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
     ),
     "torch": (ONNXSCRIPT, TORCH),
     "pyg": (ONNXSCRIPT, TORCH, _need("torch_geometric", "2.6")),
+    "trees": (
+        _need("lightgbm", "4"),
+        _need("pandas", "2.2"),
+        _need("scikit-learn", "1.6", module="sklearn"),
+        _need("skl2onnx", "1.18"),
+        _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
+    ),
 }
 # route or target -> (extra whose packages it needs, what it does)
 ROUTES: dict[str, tuple[str, str]] = {
@@ -73,6 +80,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "tensorflow": ("tensorflow", "SavedModel to ONNX"),
     "pytorch": ("torch", "module factories to ONNX"),
     "pyg": ("pyg", "graph networks of PyTorch Geometric to ONNX"),
+    "trees": ("trees", "scikit-learn, XGBoost and LightGBM to ONNX"),
     "onnx": ("", "ONNX files, checked and packaged"),
 }
 FOREIGN_TARGETS: dict[str, Need] = {"tensorrt": _need("tensorrt"), "hls4ml": _need("hls4ml")}

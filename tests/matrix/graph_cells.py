@@ -71,7 +71,7 @@ def _cell(name: str, model: str, inputs: Callable[[Rng, int], dict[str, Any]] = 
 
 
 CELLS = (
-    _cell("GCN", "gcn", everyday=True),
+    _cell("GCN", "gcn"),
     _cell("GCN, edge weights", "gcn_weighted", _weighted),
     _cell("SAGE mean", "sage_mean"),
     _cell("SAGE max", "sage_max"),
@@ -121,7 +121,7 @@ CELLS = (
     _cell("PDNConv", "pdn", _attributed),
     _cell("global mean pool", "mean_pool", _batched),
     _cell("global add pool", "add_pool", _batched),
-    _cell("global max pool", "max_pool", _batched, everyday=True),
+    _cell("global max pool", "max_pool", _batched),
     _cell("attentional pool", "attention_pool", _grouped),
     _cell("softmax aggregation", "softmax_pool", _grouped),
     _cell("standard deviation aggregation", "std_pool", _grouped),

@@ -119,13 +119,13 @@ SEQUENCES = _x((3, 6, 3), (4, 9, 3))
 ROWS = _x((5, 4), (8, 4))
 
 CELLS = (
-    Cell(name="CNN left in training mode", source=_model("cnn"), inputs=IMAGES, everyday=True),
+    Cell(name="CNN left in training mode", source=_model("cnn"), inputs=IMAGES),
     Cell(name="residual block", source=_model("residual"), inputs=_x((2, 3, 16, 16), (3, 3, 20, 24))),
     Cell(name="Conv1d, ConvTranspose1d, GroupNorm", source=_model("upsample"), inputs=_x((2, 2, 16), (3, 2, 24), name="wave")),
     Cell(name="LSTM, dynamic length", source=_model("lstm"), inputs=SEQUENCES),
     Cell(name="GRU, dynamic length", source=_model("gru"), inputs=SEQUENCES),
     Cell(name="bidirectional LSTM, 2 layers", source=_model("bidirectional"), inputs=SEQUENCES),
-    Cell(name="TransformerEncoder, padding mask", source=_model("encoder"), inputs=_padded, everyday=True),
+    Cell(name="TransformerEncoder, padding mask", source=_model("encoder"), inputs=_padded),
     Cell(
         name="MultiheadAttention, two lengths",
         source=_model("attention"),

@@ -1,0 +1,49 @@
+"""A kernel that ends its process on empty tensors is a refusal, and the next request is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, save
+
+from portinf.errors import RunnerError
+from portinf.runners.onnxruntime import OnnxRuntimeRunner
+
+
+def _einsum(path: Path) -> Path:
+    ends = {"a": ["b", "n", 4], "c": ["b", "m", 4], "y": ["b", "n", "m"]}
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in ends.items()}
+    node = helper.make_node("Einsum", ["a", "c"], ["y"], equation="bic,bjc->bij")
+    graph = helper.make_graph([node], "g", [values["a"], values["c"]], [values["y"]])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), str(path))
+    return path
+
+
+def _ask(runner: OnnxRuntimeRunner, batch: int, n: int, m: int) -> tuple[int, ...]:
+    inputs = {"a": np.ones((batch, n, 4), np.float32), "c": np.ones((batch, m, 4), np.float32)}
+    return runner.infer(inputs)["y"].shape
+
+
+def test_an_empty_batch_does_not_end_this_process(tmp_path: Path) -> None:
+    with OnnxRuntimeRunner(_einsum(tmp_path / "m.onnx"), name="onnx") as runner:
+        try:
+            assert _ask(runner, 0, 3, 2) == (0, 3, 2)
+        except RunnerError as error:
+            assert str(error).startswith("onnx: ")
+        assert _ask(runner, 2, 3, 2) == (2, 3, 2)
+
+
+def test_a_child_that_dies_is_one_line_and_starts_again(tmp_path: Path) -> None:
+    with OnnxRuntimeRunner(_einsum(tmp_path / "m.onnx"), name="onnx") as runner:
+        apart = runner._apart
+        assert apart is not None
+        empty = {"a": np.ones((1, 0, 4), np.float32), "c": np.ones((1, 2, 4), np.float32)}
+        assert apart.infer(empty)["y"].shape == (1, 0, 2)
+        assert apart._process is not None
+        apart._process.kill()
+        apart._process.wait()
+        with pytest.raises(RunnerError, match=r"^onnx: ONNX Runtime ends its process \(signal 9\)$"):
+            apart.infer(empty)
+        assert apart.infer(empty)["y"].shape == (1, 0, 2)

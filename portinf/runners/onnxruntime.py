@@ -18,6 +18,7 @@ from portinf.signature import Signature
 __all__ = ["GraphLevel", "OnnxRuntimeRunner"]
 
 GraphLevel = Literal["none", "basic", "extended", "all"]
+ABORTING = frozenset({"LSTM", "GRU"})  # seen in 1.31.1: LSTM without rows and GRU without rows or steps end the process
 
 
 class OnnxRuntimeRunner:
@@ -33,7 +34,9 @@ class OnnxRuntimeRunner:
         ort = require("onnxruntime", "")
         self._ort = ort
         self._name = name or str(path)
-        self._signature = read_onnx(path).signature
+        artifact = read_onnx(path)
+        self._signature = artifact.signature
+        self._aborts = not ABORTING.isdisjoint(artifact.operators)
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
@@ -58,6 +61,11 @@ class OnnxRuntimeRunner:
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
+        if self._aborts and any(array.size == 0 for array in inputs.values()):
+            raise RunnerError(
+                f"{self.name}: not run on empty inputs: ONNX Runtime {self._ort.__version__} ends the whole process "
+                "where an LSTM or GRU gets no rows"
+            )
         try:
             values = self._session.run(self._outputs, dict(inputs))
         except Exception as error:

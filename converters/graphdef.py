@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from portinf.converters.tensorflow import LARGEST_OPSET, CallableSource
 from portinf.converters.tensorflow import routes as from_function
 from portinf.converters.tensorflow_operators import handlers
+from portinf.errors import CannotError, first_line
 from portinf.lazy import require
 from portinf.naming import rename_values
 from portinf.routes import ExportOptions, Route
@@ -41,13 +42,21 @@ def _from_graph_def(source: GraphSource, options: ExportOptions, folder: Path) -
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     opset = min(options.opset, LARGEST_OPSET)
     names = [f"{spec.name}:0" for spec in options.signature.inputs]
-    model, _ = tf2onnx.convert.from_graph_def(
-        source.definition,
-        input_names=names,
-        output_names=[name if ":" in name else f"{name}:0" for name in source.fetches],
-        opset=opset,
-        custom_op_handlers=handlers(opset),
-    )
+    try:
+        model, _ = tf2onnx.convert.from_graph_def(
+            source.definition,
+            input_names=names,
+            output_names=[name if ":" in name else f"{name}:0" for name in source.fetches],
+            opset=opset,
+            custom_op_handlers=handlers(opset),
+        )
+    except Exception as error:
+        if not any(node.op == "Enter" for node in source.definition.node):
+            raise
+        raise CannotError(
+            f"its loops are lowered to Enter and Exit, and tf2onnx fails on them ({first_line(error)[:120]}): freeze it with "
+            "convert_variables_to_constants_v2(..., lower_control_flow=False), or give the SavedModel or Keras model it came from"
+        ) from error
     rename_values(model.graph, {name: f"in_{number}" for number, name in enumerate(names)})
     path = folder / "model.onnx"
     onnx.save(model, str(path))

@@ -62,3 +62,31 @@ def test_reductions_have_the_right_shape_on_empty_tensors(operator: str, axis: i
     found = _run(model, x)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("approximate", [0, 1])
+def test_gelu_of_tensorflow_lite(approximate: int) -> None:
+    model = _model([helper.make_node("TFL_GELU", ["x"], ["y"], approximate=approximate)], [])
+    assert mend(model) == ["TensorFlow Lite's GELU written out (1 times)"]
+    x = np.linspace(-5, 5, 30).reshape(10, 3).astype(np.float32)
+    inner = (
+        np.vectorize(math.erf)(x / math.sqrt(2)) if not approximate else np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    )
+    np.testing.assert_allclose(_run(model, x), x / 2 * (1 + inner), atol=5e-7)
+
+
+def test_nodes_before_those_that_they_need() -> None:
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["y"]),
+        helper.make_node("Exp", ["b"], ["a"]),
+        helper.make_node("Neg", ["x"], ["b"]),
+    ]
+    model = _model(nodes, [])
+    assert mend(model) == ["nodes put in the order that the standard asks for"]
+    assert [node.op_type for node in model.graph.node] == ["Neg", "Exp", "Add"]
+    assert mend(model) == []
+
+
+def test_nodes_in_a_loop_stay() -> None:
+    nodes = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Neg", ["a"], ["y"])]
+    assert mend(_model(nodes, [])) == []

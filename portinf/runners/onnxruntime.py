@@ -38,7 +38,8 @@ class OnnxRuntimeRunner:
         ort = require("onnxruntime", "")
         self._ort = ort
         self._name = name or str(path)
-        self._signature = read_onnx(path).signature
+        artifact = read_onnx(path)
+        self._signature = artifact.signature
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads

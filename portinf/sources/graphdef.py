@@ -116,6 +116,8 @@ def _unconsumed(graph: Any) -> dict[str, Any]:
     for op in graph.get_operations():
         if op.type in SILENT or not op.outputs or any(tensor.consumers() for tensor in op.outputs):
             continue
+        if op.type == "Identity" and op.inputs[0].op.type == "Switch":  # marks a branch
+            continue
         if not any(other.type == "Placeholder" for other in _ancestors(op.outputs)):
             continue
         for number, tensor in enumerate(op.outputs):

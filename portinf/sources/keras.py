@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from portinf.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, first_line
-from portinf.lazy import require
+from portinf.lazy import available, require
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 from portinf.sources.tensorflow import TensorSource, parameters
 
@@ -22,16 +24,41 @@ def lambda_refused(path: Path) -> PermissionNeededError:
     )
 
 
+def _of_keras_2(path: Path) -> str:
+    """Return the version of a ``.keras`` file that Keras 2 wrote and that Keras 3 may read otherwise; else nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UnreadableError(f"{path}: a damaged .keras file: {first_line(error)}") from error
+    return version if version.split(".")[0] in ("1", "2") else ""
+
+
+def _load_keras_2(path: Path, version: str, *, allow_code: bool) -> Any:
+    if not available("tf_keras"):
+        raise CannotError(
+            f"{path}: a .keras file of Keras {version}, which Keras 3 does not read: save it as .h5 in Keras 2, "
+            "or pip install --no-deps 'tf_keras==2.21.*'"
+        )
+    return require("tf_keras", "tensorflow").models.load_model(path, compile=False, safe_mode=not allow_code)
+
+
 def load_keras(path: Path, *, allow_code: bool) -> Any:
     """Load a Keras file without compiling it.
 
     Raises:
         PermissionNeededError: it holds Lambda layers, and ``allow_code`` is false.
         UnreadableError: damaged, or written by something else.
+        CannotError: it needs a class that is not known here, or Keras 2.
     """
     keras = require("keras", "tensorflow")
+    older = _of_keras_2(path)
     try:
+        if older:
+            return _load_keras_2(path, older, allow_code=allow_code)
         return keras.saving.load_model(path, compile=False, safe_mode=not allow_code)
+    except CannotError:
+        raise
     except Exception as error:
         text = str(error)
         if "safe_mode" in text or "unsafe deserialization" in text.lower() or "lambda" in text.lower():

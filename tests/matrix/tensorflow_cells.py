@@ -241,7 +241,15 @@ FILES = (
         outputs=["best", "best:1"],
     ),
     Cell(name="frozen .pb, GRU", source="frozen_gru.pb", outputs=["Identity"]),
-    Cell(name="frozen .pb, GRU, lowered control flow", source="frozen_gru_lowered.pb", outputs=["Identity"]),
+    Cell(
+        name="frozen .pb, GRU, lowered control flow",
+        source="frozen_gru_lowered.pb",
+        expect="lower_control_flow=False",
+        code=4,
+        cure="freeze with lower_control_flow=False, or give the SavedModel or Keras model",
+    ),
+    Cell(name="frozen .pb, loop of TensorFlow 1", source="frozen_loop.pb", outputs=["y"]),
+    Cell(name="frozen .pb, branch of TensorFlow 1", source="frozen_branch.pb", outputs=["y"]),
     Cell(
         name=".pb that is not frozen",
         source="not_frozen.pb",

@@ -58,6 +58,23 @@ def frozen_recurrent(folder: Path) -> None:
         (folder / f"{name}.pb").write_bytes(fixed.graph.as_graph_def().SerializeToString())
 
 
+def frozen_old(folder: Path) -> None:
+    """The loop and the branch of TensorFlow 1."""
+    v1.disable_control_flow_v2()
+    for name in ("loop", "branch"):
+        graph = tf.Graph()
+        with graph.as_default():
+            x = v1.placeholder(tf.float32, [None, 4], name="x")
+            w = _constant(4, 4)
+            if name == "loop":
+                y = v1.while_loop(lambda k, s: k < 3, lambda k, s, w=w: (k + 1, tf.tanh(s @ w)), (tf.constant(0), x))[1]
+            else:
+                y = v1.cond(tf.reduce_sum(x) > 0, lambda x=x, w=w: x @ w, lambda x=x: -x)
+            tf.identity(y, name="y")
+        (folder / f"frozen_{name}.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    v1.enable_control_flow_v2()
+
+
 def _function(model: Any) -> Any:
     specs = [tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs]
     return tf.function(lambda *tensors: model(list(tensors) if len(tensors) > 1 else tensors[0])).get_concrete_function(*specs)
@@ -105,11 +122,16 @@ def saved(folder: Path) -> None:
     keras_layers.named_by_dicts().save(folder / "dicts.keras")
 
 
-def main(folder: Path) -> None:
+WRITERS = (frozen, frozen_without_shapes, not_frozen, frozen_recurrent, frozen_old, lite, hdf5, saved)
+
+
+def main(folder: Path, names: list[str]) -> None:
+    """Write all files, or those of the functions named."""
     warnings.simplefilter("ignore")
-    for write in (frozen, frozen_without_shapes, not_frozen, frozen_recurrent, lite, hdf5, saved):
-        write(folder)
+    for write in WRITERS:
+        if not names or write.__name__ in names:
+            write(folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

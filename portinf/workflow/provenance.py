@@ -1,0 +1,73 @@
+"""Where a converted file came from, as plain data for its metadata."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from portinf.artifact import sha256
+from portinf.workflow.candidate import Candidate, ConvertOptions
+
+__all__ = ["provenance_of"]
+
+
+def provenance_of(
+    source: str,
+    candidate: Candidate,
+    route: str,
+    tried: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    options: ConvertOptions,
+) -> dict[str, Any]:
+    """Describe an accepted candidate: source, hashes, route, samples, judgement, versions."""
+    process = candidate.opened.process
+    return {
+        "source": source,
+        "source_sha256": _source_hash(source),
+        "weights": _named_hash(options.sourcing.weights),
+        "framework": process.framework,
+        "route": route,
+        "tried": [{"route": name, "failed": why} for name, why in tried],
+        "samples": [_named_hash(Path(path)) for path in options.sourcing.inputs],
+        "notes": list(notes),
+        "tolerance": str(options.tolerance),
+        "validation": {"verdict": candidate.hop.verdict, "summary": candidate.hop.summary()},
+        "versions": _versions(process.framework),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "process": process.usage(),
+    }
+
+
+def _named_hash(path: Path | None) -> dict[str, str] | None:
+    return None if path is None else {"name": path.name, "sha256": sha256(path)}
+
+
+def _source_hash(source: str) -> str | None:
+    path = Path(source if Path(source).is_file() else source.rpartition(":")[0])
+    return sha256(path) if path.is_file() else None
+
+
+def _versions(framework: str) -> dict[str, str]:
+    packages = {
+        "pytorch": ["torch", "onnxscript", "torch_geometric"],
+        "torchscript": ["torch", "onnxscript"],
+        "pt2": ["torch", "onnxscript"],
+        "keras": ["keras", "tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "tensorflow": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "sklearn": ["scikit-learn", "skl2onnx", "xgboost", "xgboost-cpu", "lightgbm"],
+        "xgboost": ["xgboost", "xgboost-cpu"],
+        "lightgbm": ["lightgbm"],
+        "graphdef": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+        "tflite": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
+    }.get(framework, [])
+    found = {"python": platform.python_version()}
+    for package in ["portinf", "onnx", "onnxruntime", "numpy", *packages]:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

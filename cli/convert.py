@@ -22,9 +22,10 @@ __all__ = ["command"]
 def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
     """Convert SOURCE to ONNX and prove that it computes the same.
 
-    SOURCE is a path (.keras, .h5, a SavedModel folder, TorchScript, .pt2, a model
-    file of XGBoost or LightGBM; a pickled PyTorch model or scikit-learn estimator
-    with --allow-pickle) or a callable that returns a model:
+    SOURCE is a path (.keras, .h5, a SavedModel folder, frozen .pb, .tflite,
+    TorchScript, .pt2, .onnx, a model file of XGBoost or LightGBM; a pickled
+    PyTorch model or scikit-learn estimator with --allow-pickle) or a callable
+    that returns a model:
     file.py:factory or package.module:factory. The result is compared with the
     source on the samples and at other sizes; if it disagrees, nothing is written
     and the exit code is 5.

@@ -68,7 +68,7 @@ def loading_options(function: F) -> F:
             metavar="SAMPLE.npz",
             help="Arrays under the model's own input names. Given twice, axes that differ become dynamic.",
         ),
-        click.option("--signature", metavar="NAME", help="Signature of a SavedModel."),
+        click.option("--signature", metavar="NAME", help="Signature of a SavedModel or a .tflite file."),
         click.option("--input-name", "input_names", multiple=True, metavar="OLD=NEW", help="Rename an input."),
         click.option("--outputs", metavar="A,B", help="Name the outputs, in the model's order."),
     )(function)

@@ -57,7 +57,8 @@ def find_inputs(declared: Sequence[TensorSpec], batches: Sequence[Batch], given:
     places = _dynamic_places(names, by_name, batches, given)
     labels = _tie(places, batches, given, infer)
     specs = [_spec(name, by_name.get(name), batches, labels) for name in names]
-    return _with_roles(specs, batches, given, infer)
+    left_out = [spec for spec in declared if spec.optional and spec.shape is not None and spec.name not in names]
+    return (*_with_roles(specs, batches, given, infer), *left_out)
 
 
 def _ordered_names(declared: Sequence[TensorSpec], batches: Sequence[Batch]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from portinf.detect import Found
 from portinf.errors import UsageError
 from portinf.samples import Array, Arrays
+from portinf.signature import Role
 
 __all__ = ["Declared", "Source", "SourceOptions", "flatten_outputs", "renamed"]
 
@@ -24,6 +25,8 @@ class Declared:
         shape: lengths, None for a dynamic axis; None as a whole where the model does not say.
         labels: symbol of each axis, None for a fixed one; equal symbols are tied; empty where the model names none.
         minimums: least length of each axis; empty where the model does not say.
+        optional: the model has a default for it.
+        role: what its numbers mean, axes by the symbols of ``labels``; None where the model does not say.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Declared:
     shape: tuple[int | None, ...] | None = None
     labels: tuple[str | None, ...] = ()
     minimums: tuple[int, ...] = ()
+    optional: bool = False
+    role: Role | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

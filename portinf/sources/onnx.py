@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from portinf.artifact import read_onnx
-from portinf.errors import CannotError, first_line
-from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.signature import TensorSpec
 from portinf.sources.model import Declared
+from portinf.sources.onnx_session import OnnxSession
 
 __all__ = ["OnnxSource"]
 
@@ -26,25 +25,25 @@ class OnnxSource:
     framework = "onnx"
 
     def __init__(self, path: Path) -> None:
-        ort = require("onnxruntime", "")
-        signature = read_onnx(path).signature
         self.model: Any = path
         self.notes: list[str] = []
-        self.inputs: Sequence[Declared] = [_declared(spec) for spec in signature.inputs]
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise CannotError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.inputs: Sequence[Declared] = [_declared(spec) for spec in read_onnx(path).signature.inputs]
+        self._session = OnnxSession(path, level="none", threads=0, name=path.name)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Run the graph."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        return self._session.infer(inputs)
 
 
 def _declared(spec: TensorSpec) -> Declared:
-    shape = None if spec.shape is None else tuple(axis.size for axis in spec.shape)
-    return Declared(name=spec.name, dtype=spec.dtype, shape=shape)
+    if spec.shape is None:
+        return Declared(name=spec.name, dtype=spec.dtype, optional=spec.optional)
+    return Declared(
+        name=spec.name,
+        dtype=spec.dtype,
+        shape=tuple(axis.size for axis in spec.shape),
+        labels=tuple(axis.label for axis in spec.shape),
+        minimums=tuple(axis.minimum for axis in spec.shape),
+        optional=spec.optional,
+        role=None if spec.role.kind == "value" else spec.role,
+    )

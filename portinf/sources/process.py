@@ -16,7 +16,7 @@ from typing import Any
 import portinf.errors
 from portinf.errors import CannotError, PortinfError
 from portinf.samples import Array, Arrays, load_npz, save_npz
-from portinf.signature import Signature
+from portinf.signature import Role, Signature
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.watchdog import Watchdog
 
@@ -174,6 +174,8 @@ def _declared(item: Mapping[str, Any]) -> Declared:
         shape=None if shape is None else tuple(shape),
         labels=tuple(item["labels"]),
         minimums=tuple(item["minimums"]),
+        optional=item["optional"],
+        role=item["role"] and Role(**item["role"]),
     )
 
 

@@ -56,6 +56,7 @@ BASE: tuple[Need, ...] = (
     _need("tritonclient", "2.50"),
 )
 ONNXSCRIPT = _need("onnxscript", "0.5")
+SAFETENSORS = _need("safetensors", "0.4.3")
 TORCH = _need("torch", "2.13", "2.14")
 EXTRAS: dict[str, tuple[Need, ...]] = {
     "": BASE,
@@ -64,8 +65,8 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("tensorflow-cpu", "2.18", module="tensorflow", others=("tensorflow", "tensorflow-intel", "tensorflow-macos")),
         _need("tf2onnx", "1.16.1"),
     ),
-    "torch": (ONNXSCRIPT, TORCH),
-    "pyg": (ONNXSCRIPT, TORCH, _need("torch_geometric", "2.6")),
+    "torch": (ONNXSCRIPT, SAFETENSORS, TORCH),
+    "pyg": (ONNXSCRIPT, SAFETENSORS, TORCH, _need("torch_geometric", "2.6")),
     "trees": (
         _need("lightgbm", "4"),
         _need("pandas", "2.2"),
@@ -77,11 +78,11 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
 # route or target -> (extra whose packages it needs, what it does)
 ROUTES: dict[str, tuple[str, str]] = {
     "keras": ("tensorflow", ".keras and .h5 to ONNX"),
-    "tensorflow": ("tensorflow", "SavedModel to ONNX"),
-    "pytorch": ("torch", "module factories to ONNX"),
+    "tensorflow": ("tensorflow", "SavedModel, frozen .pb and .tflite to ONNX"),
+    "pytorch": ("torch", "modules, TorchScript and .pt2 to ONNX"),
     "pyg": ("pyg", "graph networks of PyTorch Geometric to ONNX"),
     "trees": ("trees", "scikit-learn, XGBoost and LightGBM to ONNX"),
-    "onnx": ("", "ONNX files, checked and packaged"),
+    "onnx": ("", "ONNX files, upgraded or kept, and checked"),
 }
 FOREIGN_TARGETS: dict[str, Need] = {"tensorrt": _need("tensorrt"), "hls4ml": _need("hls4ml")}
 

@@ -183,17 +183,25 @@ def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
     """Join what the model declares of its axes with what the user says; the user's word comes first."""
     dynamic: dict[tuple[str, int], str] = {}
     minimums: dict[str, int] = {}
+    names: dict[str | None, str] = {}  # the user's label by the model's own
     for item in inputs:
         for number, label in enumerate(item.labels):
             if label is None:
                 if (item.name, number) in options.dynamic:
                     raise UsageError(f"--dynamic {item.name}:{number}: the model declares this axis with a fixed length")
                 continue
-            name = options.dynamic.get((item.name, number)) or label
+            name = names.setdefault(label, options.dynamic.get((item.name, number)) or label)
             dynamic[item.name, number] = name
             minimums[name] = max(minimums.get(name, 0), item.minimums[number] if item.minimums else 0)
+    roles = {
+        item.name: replace(item.role, of=names.get(item.role.of), into=names.get(item.role.into))
+        for item in inputs
+        if item.role is not None
+    }
     least = {label: n for label, n in minimums.items() if n > 0}
-    return Given(dynamic={**options.dynamic, **dynamic}, roles=options.roles, minimums={**least, **options.minimums})
+    return Given(
+        dynamic={**options.dynamic, **dynamic}, roles={**roles, **options.roles}, minimums={**least, **options.minimums}
+    )
 
 
 def _usual(signature: Signature) -> Batch:
@@ -205,7 +213,7 @@ def _declared(item: Declared) -> TensorSpec:
     if item.shape is None or item.dtype is None:
         return TensorSpec(name=item.name, dtype=item.dtype or "float32", shape=None)
     shape = tuple(Axis(label=f"{item.name}_{k}") if n is None else Axis(size=n) for k, n in enumerate(item.shape))
-    return TensorSpec(name=item.name, dtype=item.dtype, shape=shape)
+    return TensorSpec(name=item.name, dtype=item.dtype, shape=shape, optional=item.optional)
 
 
 def _check_samples(process: SourceProcess, given: Sequence[Batch]) -> None:

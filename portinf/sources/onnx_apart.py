@@ -14,16 +14,16 @@ import portinf.errors
 from portinf.errors import RunnerError
 from portinf.samples import Array, Arrays, load_npz, save_npz
 
-__all__ = ["ApartRunner", "main"]
+__all__ = ["ApartSession", "main"]
 
 _START = (
     "import sys; sys.path.pop(0); "
     f"sys.path.append({str(Path(portinf.errors.__file__).parent.parent)!r}); "
-    "from portinf.runners.onnxruntime_apart import main; main()"
+    "from portinf.sources.onnx_apart import main; main()"
 )
 
 
-class ApartRunner:
+class ApartSession:
     """One session in a child, started with the first request, and again after a crash.
 
     Args:
@@ -55,7 +55,9 @@ class ApartRunner:
         save_npz(asked, inputs)
         line = self._ask(self._process, json.dumps({"inputs": str(asked), "outputs": str(answered)}))
         if not line:
-            code, self._process = self._process.wait(), None
+            process, self._process = self._process, None
+            process.communicate()
+            code = process.returncode
             raise RunnerError(
                 f"{self._name}: ONNX Runtime ends its process ({f'signal {-code}' if code < 0 else f'code {code}'})"
             )
@@ -85,10 +87,9 @@ class ApartRunner:
 
 def main() -> None:
     """Answer requests, one JSON line each, until stdin ends; arguments: path and level."""
-    from portinf.runners.onnxruntime import OnnxRuntimeRunner
+    from portinf.sources.onnx_session import OnnxSession
 
-    level: Any = sys.argv[2]
-    runner = OnnxRuntimeRunner(Path(sys.argv[1]), level=level, name="apart", apart=False)
+    runner = OnnxSession(Path(sys.argv[1]), level=sys.argv[2], threads=0, name="", apart=False)
     for line in sys.stdin:
         command = json.loads(line)
         try:

@@ -1,0 +1,64 @@
+"""Opens an ONNX file in ONNX Runtime on the CPU, and runs it; empty requests go to a process apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portinf.errors import RunnerError, UnreadableError, first_line
+from portinf.lazy import require
+from portinf.samples import Array, Arrays
+from portinf.sources.onnx_apart import ApartSession
+
+__all__ = ["OnnxSession"]
+
+
+class OnnxSession:
+    """One session.
+
+    Args:
+        path: the ONNX file, its external data beside it.
+        level: ``none``, ``basic``, ``extended`` or ``all``: how far ONNX Runtime may rewrite the graph.
+        threads: intra-op threads; 0 lets ONNX Runtime choose.
+        name: how messages call this side.
+        apart: requests with empty tensors are answered in a process of their own.
+    """
+
+    def __init__(self, path: Path, *, level: str, threads: int, name: str, apart: bool = True) -> None:
+        ort = require("onnxruntime", "")
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads
+        options.graph_optimization_level = getattr(
+            ort.GraphOptimizationLevel, "ORT_DISABLE_ALL" if level == "none" else f"ORT_ENABLE_{level.upper()}"
+        )
+        try:
+            self._session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise UnreadableError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
+        self._name = name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._apart = ApartSession(path, level=level, name=name) if apart else None
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request.
+
+        Raises:
+            RunnerError: ONNX Runtime fails, or ends its process apart.
+        """
+        if self._apart is not None and any(array.size == 0 for array in inputs.values()):
+            return self._apart.infer(inputs)
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:
+            raise RunnerError(f"{self._name}: {first_line(error)}") from error
+        return {name: np.asarray(value) for name, value in zip(self._outputs, values, strict=True)}
+
+    def close(self) -> None:
+        """Give the session up and end the process apart."""
+        self._session = None
+        if self._apart is not None:
+            self._apart.close()

@@ -12,7 +12,9 @@ from portinf.converters.tensorflow import routes as from_function
 from portinf.converters.tensorflow_operators import handlers
 from portinf.errors import CannotError, first_line
 from portinf.lazy import require
+from portinf.mending import mend
 from portinf.naming import rename_values
+from portinf.operators import check_operators
 from portinf.routes import ExportOptions, Route
 
 __all__ = ["routes"]
@@ -50,6 +52,8 @@ def _from_graph_def(source: GraphSource, options: ExportOptions, folder: Path) -
             opset=opset,
             custom_op_handlers=handlers(opset),
         )
+        mend(model)
+        check_operators(model)
     except Exception as error:
         if not any(node.op == "Enter" for node in source.definition.node):
             raise

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from portinf.converters.tensorflow_operators import handlers
 from portinf.errors import CannotError
 from portinf.lazy import require
@@ -79,7 +81,9 @@ def _keep_captured(graph: Any, concrete: Any) -> None:
     onnx = require("onnx", "")
     values = {inner.name: outer for outer, inner in concrete.graph.captures if inner.dtype.name != "resource"}
     for value in [value for value in graph.input if value.name in values]:
-        graph.initializer.append(onnx.numpy_helper.from_array(values[value.name].numpy(), value.name))
+        held = values[value.name].numpy()
+        array = np.array(held, object) if isinstance(held, bytes) else np.asarray(held)
+        graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
         graph.input.remove(value)
 
 

@@ -53,12 +53,12 @@ class SavedModelSource(TensorSource):
         self._loaded = loaded  # keeps the variables alive
         self.model = _choose(path, loaded.signatures, signature)
         keywords: Mapping[str, Any] = self.model.structured_input_signature[1]
-        self.inputs = [declared_spec(name, spec) for name, spec in keywords.items()]
+        self.inputs = [declared_spec(name, spec) for name, spec in sorted(keywords.items())]
 
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Run the signature on TensorFlow tensors by name."""
         function: Callable[..., Mapping[str, Any]] = self.model
-        return dict(function(**tensors))
+        return dict(sorted(function(**tensors).items()))  # the file keeps no order: by name, the same each time
 
 
 class FunctionSource(TensorSource):

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT, Cli
 from tests.matrix.cells import Cell
 from tests.matrix.running import convert_cell, keep
-from tests.matrix.tensorflow_cells import CELLS
+from tests.matrix.tensorflow_cells import CELLS, INCOMPLETE
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, keras_files: Path) -> Path:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name.replace(" ", "_"))
+@pytest.mark.parametrize("cell", [*CELLS, *INCOMPLETE], ids=lambda cell: cell.name.replace(" ", "_"))
 def test_cell(
     cell: Cell,
     cli: Cli,
@@ -42,12 +42,13 @@ def test_cell(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     row = convert_cell(cell, cli, tmp_path, files)
     record_property("cell", row)
-    keep(row)
+    if cell in CELLS:
+        keep(row)
 
 
-def test_at_most_one_cell_in_five_is_refused_and_each_has_a_cure() -> None:
+def test_at_most_one_cell_in_eight_is_refused_and_each_has_a_cure() -> None:
     refused = [cell for cell in CELLS if cell.code]
     assert len(CELLS) - len(refused) >= 20
-    assert len(refused) * 5 <= len(CELLS)
-    assert all(cell.cure for cell in refused)
-    assert len({cell.name for cell in CELLS}) == len(CELLS)
+    assert len(refused) * 8 <= len(CELLS)
+    assert all(cell.cure for cell in (*refused, *INCOMPLETE))
+    assert len({cell.name for cell in (*CELLS, *INCOMPLETE)}) == len(CELLS) + len(INCOMPLETE)

@@ -232,3 +232,36 @@ def convolutional_lstm() -> Any:
     frames = keras.Input((4, 6, 6, 2), name="frames")
     x = L.ConvLSTM2D(3, 3, return_sequences=False)(frames)
     return seeded(keras.Model(frames, L.Dense(2, name="y")(L.Flatten()(x))))
+
+
+def convolution_3d() -> Any:
+    """A calorimeter image."""
+    cells = keras.Input((6, 6, 6, 1), name="cells")
+    x = L.MaxPooling3D()(L.Conv3D(4, 3, padding="same", activation="leaky_relu")(cells))
+    x = L.AveragePooling3D(2)(L.Conv3D(4, 2, activation="hard_sigmoid")(x))
+    return seeded(keras.Model(cells, L.Dense(1, name="energy")(L.Flatten()(x))))
+
+
+def autoencoder() -> Any:
+    image = keras.Input((8, 8, 1), name="image")
+    x = L.Conv2D(4, 3, strides=2, padding="same", activation="gelu")(image)
+    x = L.Conv2DTranspose(4, 3, strides=2, padding="same", activation="swish")(x)
+    x = L.AveragePooling2D(2)(L.UpSampling2D(2, interpolation="bilinear")(x))
+    return seeded(keras.Model(image, L.Conv2D(1, 3, padding="same", name="again")(x)))
+
+
+def masked_attention() -> Any:
+    """Padded jets: constituents that are not valid get no attention and do not count in the mean."""
+    jets, valid = keras.Input((None, 3), name="jets"), keras.Input((None,), dtype="bool", name="valid")
+    x = L.Dense(8)(jets)
+    x = L.MultiHeadAttention(2, 4)(x, x, attention_mask=keras.ops.expand_dims(valid, 1))
+    weight = keras.ops.expand_dims(keras.ops.cast(valid, "float32"), -1)
+    mean = keras.ops.sum(x * weight, axis=1) / keras.ops.sum(weight, axis=1)
+    return seeded(keras.Model([jets, valid], L.Dense(2, name="tag")(mean)))
+
+
+def simple_recurrent() -> Any:
+    x = keras.Input((5, 3), name="x")
+    y = L.SimpleRNN(4, return_sequences=True, go_backwards=True)(x)
+    y = L.RNN([L.LSTMCell(4), L.GRUCell(3)])(y)
+    return seeded(keras.Model(x, L.Dense(1, name="y")(y)))

@@ -58,6 +58,11 @@ def frozen_recurrent(folder: Path) -> None:
         (folder / f"{name}.pb").write_bytes(fixed.graph.as_graph_def().SerializeToString())
 
 
+def frozen_network(folder: Path) -> None:
+    fixed = convert_variables_to_constants_v2(_function(keras_layers.residual_network()))
+    (folder / "frozen_cnn.pb").write_bytes(fixed.graph.as_graph_def().SerializeToString())
+
+
 def frozen_old(folder: Path) -> None:
     """The loop and the branch of TensorFlow 1."""
     v1.disable_control_flow_v2()
@@ -116,13 +121,15 @@ def hdf5(folder: Path) -> None:
 
 def saved(folder: Path) -> None:
     keras_layers.transformer().export(folder / "exported", verbose=False)
+    keras_layers.gru_dynamic().export(folder / "exported_gru", verbose=False)
+    keras_layers.transformer().save(folder / "transformer.keras")
     module = tensorflow_models.module()
     tf.saved_model.save(module, str(folder / "saved_module"), signatures=module.__call__)
     keras_layers.custom_layer().save(folder / "custom_layer.keras")
     keras_layers.named_by_dicts().save(folder / "dicts.keras")
 
 
-WRITERS = (frozen, frozen_without_shapes, not_frozen, frozen_recurrent, frozen_old, lite, hdf5, saved)
+WRITERS = (frozen, frozen_without_shapes, not_frozen, frozen_recurrent, frozen_network, frozen_old, lite, hdf5, saved)
 
 
 def main(folder: Path, names: list[str]) -> None:

@@ -37,10 +37,10 @@ def mend_reshapes(model: Any, *, free: bool = False) -> list[str]:
             continue
         shape = constants.get(node.input[1])
         if shape is None:
-            node.attribute.append(onnx.helper.make_attribute("allowzero", 1))
+            _allow_zero(node)
         elif 0 in shape and -1 in shape and not free:
             nodes.extend(_lengths(model.graph, node, shape.tolist()))
-            node.attribute.append(onnx.helper.make_attribute("allowzero", 1))
+            _allow_zero(node)
         else:
             nodes.append(node)
             continue
@@ -49,6 +49,13 @@ def mend_reshapes(model: Any, *, free: bool = False) -> list[str]:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return [f"reshapes made right on empty tensors ({count} times)"] if count else []
+
+
+def _allow_zero(node: Any) -> None:
+    """Let a reshape take zeros in its shape literally; exporters may have written the opposite."""
+    kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, require("onnx", "").helper.make_attribute("allowzero", 1)])
 
 
 def _lengths(graph: Any, node: Any, shape: list[int]) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.artifact import load_proto, opset_of
-from portinf.errors import CannotError, first_line
+from portinf.errors import CannotError, UnreadableError, first_line
 from portinf.lazy import require
 from portinf.mending import mend, mend_empty
 from portinf.naming import give_names
@@ -123,16 +123,35 @@ def make_candidate(opened: OpenedSource, number: int, folder: Path, options: Con
     path.write_bytes(model.SerializeToString())
     candidate = _checked(opened, path, mended, options, progress)
     if _wrong_only_when_empty(candidate.hop):
-        plain = path.read_bytes()
-        aloud = not any(case.outputs for case in candidate.hop.cases if case.status == "disagrees")
-        more = mend_reshapes(model, free=True) if aloud else mend_empty(model)
-        path.write_bytes(model.SerializeToString())
-        better = _checked(opened, path, [*mended, *more], options, progress) if more else candidate
-        if better.hop.count("disagrees") < candidate.hop.count("disagrees"):
-            candidate = better
-        else:
-            path.write_bytes(plain)
+        candidate = _mended_for_empty(candidate, options, progress)
     return _narrowest(candidate, options, progress)
+
+
+def _mended_for_empty(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
+    """Mend what is known to go wrong on empty tensors, the cheap way first; kept only where fewer cases disagree."""
+    path, best = candidate.path, candidate
+    plain = kept = path.read_bytes()
+    for cure in (_mend_cheaply, mend_empty):
+        mended = require("onnx", "").ModelProto.FromString(plain)
+        more = cure(mended)
+        if not more:
+            continue
+        path.write_bytes(mended.SerializeToString())
+        try:
+            better = _checked(candidate.opened, path, [*candidate.notes, *more], options, progress)
+        except (CannotError, UnreadableError) as error:
+            progress(f"mending for empty inputs was given up: {first_line(error)}")
+            continue
+        if better.hop.count("disagrees") < best.hop.count("disagrees"):
+            best, kept = better, path.read_bytes()
+        if best.hop.verdict == "equal":
+            break
+    path.write_bytes(kept)
+    return best
+
+
+def _mend_cheaply(model: Any) -> list[str]:
+    return mend_reshapes(model, free=True)
 
 
 def _narrowest(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.matrix.cell import Cell, Rng
+from tests.matrix.cell import Cell, Rng, two
 
 MODELS = Path(__file__).parent.parent / "models" / "matrix_graphs.py"
 NODES = (9, 14)
@@ -67,7 +67,7 @@ def _two_kinds(rng: Rng, k: int) -> dict[str, Any]:
 
 
 def _cell(name: str, model: str, inputs: Callable[[Rng, int], dict[str, Any]] = _graph, **more: Any) -> Cell:
-    return Cell(name=name, source=f"{MODELS}:{model}", inputs=inputs, **more)
+    return Cell(name=name, source=f"{MODELS}:{model}", inputs=two(inputs), **more)
 
 
 CELLS = (

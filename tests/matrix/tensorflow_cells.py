@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.matrix.cells import Cell, Samples
+from tests.matrix.cell import Cell, Samples
 
 __all__ = ["CELLS", "INCOMPLETE"]
 

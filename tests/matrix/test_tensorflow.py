@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, Cli
-from tests.matrix.cells import Cell
-from tests.matrix.running import convert_cell, keep
+from tests.matrix.cell import Cell, check
 from tests.matrix.tensorflow_cells import CELLS, INCOMPLETE
 
 
@@ -37,13 +35,9 @@ def test_cell(
     files: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    row = convert_cell(cell, cli, tmp_path, files)
-    record_property("cell", row)
-    if cell in CELLS:
-        keep(row)
+    check(cell, cli, tmp_path, table="TensorFlow and Keras" if cell in CELLS else "", made=files)
 
 
 def test_at_most_one_cell_in_eight_is_refused_and_each_has_a_cure() -> None:

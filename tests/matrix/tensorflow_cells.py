@@ -246,7 +246,7 @@ FILES = (
     Cell(name=".tflite, residual CNN", source="cnn.tflite"),
     Cell(name=".tflite, transformer", source="attention.tflite"),
     Cell(name=".tflite, two inputs", source="two_inputs.tflite"),
-    Cell(name=".tflite, quantised CNN", source="quantised.tflite", options=["--rtol", "0.05", "--atol", "0.05"]),
+    Cell(name=".tflite, quantised CNN", source="quantised.tflite"),
     Cell(
         name=".tflite, LSTM",
         source="recurrent.tflite",

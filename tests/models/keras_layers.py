@@ -238,7 +238,7 @@ def convolution_3d() -> Any:
     """A calorimeter image."""
     cells = keras.Input((6, 6, 6, 1), name="cells")
     x = L.MaxPooling3D()(L.Conv3D(4, 3, padding="same", activation="leaky_relu")(cells))
-    x = L.AveragePooling3D(2)(L.Conv3D(4, 2, activation="hard_sigmoid")(x))
+    x = L.AveragePooling3D(2)(L.Conv3D(4, 2, activation="softsign")(x))
     return seeded(keras.Model(cells, L.Dense(1, name="energy")(L.Flatten()(x))))
 
 

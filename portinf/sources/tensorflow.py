@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 __all__ = ["FunctionSource", "SavedModelSource", "TensorSource", "declared_spec", "parameters"]
 
 
-class TensorSource:
+class TensorSource(ABC):
     """A source that runs on TensorFlow tensors by name; the base of those of this framework."""
 
     framework = "tensorflow"
@@ -26,9 +27,9 @@ class TensorSource:
         self.notes: list[str] = []
         self.inputs: Sequence[Declared] = ()
 
+    @abstractmethod
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Run on TensorFlow tensors by name; outputs by name in the model's order."""
-        raise NotImplementedError
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Run eagerly on arrays."""

@@ -1,11 +1,12 @@
 """Writes docs/conversions.md from the rows that a run of the long suite recorded.
 
-Run: ``PORTINF_MATRIX=rows.jsonl make test-long``, then ``python docs/conversions_table.py rows.jsonl``.
+Run: ``PORTINF_MATRIX=rows.jsonl make test-long`` (or its part ``tests/matrix``), then ``python docs/conversions_table.py rows.jsonl``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+LONGEST = 300  # characters of a reason that are shown
 PAGE = Path(__file__).parent / "conversions.md"
 PACKAGES = ("torch", "onnxscript", "torch_geometric", "keras", "tensorflow-cpu", "tf2onnx", "onnxruntime")
 
@@ -38,12 +40,13 @@ def sizes(row: Mapping[str, Any]) -> str:
 def line(row: Mapping[str, Any]) -> str:
     """Return one row of the table."""
     if row["code"]:
-        reason = " ".join(row["reason"].split())
-        words = [row["cell"], f"refused ({row['code']})", "", "", (reason[:300] + " …") if len(reason) > 300 else reason]
+        reason = re.sub(r"(?<![\w.])/[^\s:`'\"]*/", "", " ".join(row["reason"].split()))  # folders of the machine that ran it
+        shown = f"{reason[:LONGEST]} …" if len(reason) > LONGEST else reason
+        words = [row["cell"], f"refused ({row['code']})", "", "", f"{shown} Cure: {row['cure']}." if row["cure"] else shown]
     else:
         narrowed = [note for note in row["notes"] if "the smallest length" in note]
         outside = f"{len(row['outside'])} sizes outside the domain" if row["outside"] else ""
-        remark = "; ".join(filter(None, [outside, "no empty axis (recorded)" if narrowed else ""]))
+        remark = "; ".join(filter(None, [outside, "1 recorded as the smallest length" if narrowed else ""]))
         words = [row["cell"], row["route"], sizes(row), f"{row['largest_error']:.1e}", remark]
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
@@ -63,7 +66,8 @@ def main() -> None:
     lines = [
         "# What converts",
         "",
-        f"Written by `docs/conversions_table.py` from a run of the long suite on {time.strftime('%Y-%m-%d')} ({versions}).",
+        "Written by `docs/conversions_table.py` from the rows that `tests/matrix` of the long suite recorded on",
+        f"{time.strftime('%Y-%m-%d')} ({versions}).",
         "Every converted model was compared with its source at the sizes shown, under its own names; `0` is an empty axis.",
         "The largest error is absolute, over all outputs and sizes.",
         "",

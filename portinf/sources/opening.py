@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from portinf.errors import CannotError
+from portinf.errors import CannotError, UsageError
 from portinf.plugins import source_plugins
 from portinf.sources.model import Source, SourceOptions
 
 __all__ = ["open_source"]
+
+TAKE_WEIGHTS = ("factory", "keras", "keras-h5", "torch-pickle")  # formats whose models take other weights
 
 
 def open_source(options: SourceOptions) -> Source:
@@ -18,6 +20,8 @@ def open_source(options: SourceOptions) -> Source:
     Raises:
         PortinfError: it cannot be loaded; the message says why and what to do.
     """
+    if options.weights is not None and options.found.format in _LOADERS and options.found.format not in TAKE_WEIGHTS:
+        raise UsageError(f"--weights: {options.found.path} holds its own weights; --weights goes with a factory")
     if options.found.format in _LOADERS:
         return _LOADERS[options.found.format](options)
     plugins = source_plugins()

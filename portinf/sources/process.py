@@ -183,5 +183,6 @@ def _rebuilt(error: Mapping[str, str]) -> PortinfError:
     """Raise here what was raised there; what is no error of ours is a failure of the model or exporter."""
     kind = getattr(portinf.errors, error["kind"], CannotError) if error["kind"] else CannotError
     rebuilt: PortinfError = kind(error["message"])
-    rebuilt.add_note(error["traceback"]) if hasattr(rebuilt, "add_note") else None
+    if hasattr(rebuilt, "add_note"):  # from Python 3.11 on: --debug then shows the child's traceback too
+        rebuilt.add_note(error["traceback"])
     return rebuilt

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import CannotError, MissingPackageError, PortinfError, UnreadableError, UsageError, first_line
+from portinf.errors import CannotError, MissingPackageError, PortinfError, UnreadableError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
@@ -28,8 +28,6 @@ class ExportedSource:
     def __init__(self, options: SourceOptions) -> None:
         self._torch = require("torch", "torch")
         path = options.found.path
-        if options.weights is not None:
-            raise UsageError(f"--weights: {path} holds its own weights; --weights goes with a factory")
         self.model = _load(self._torch, path, options.allow_pickle)
         self.notes: list[str] = []
         self._module = self.model.module()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import CannotError, PermissionNeededError, UnreadableError, UsageError, first_line
+from portinf.errors import CannotError, PermissionNeededError, UnreadableError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
@@ -31,8 +31,6 @@ class TorchScriptSource:
     def __init__(self, options: SourceOptions) -> None:
         self._torch = require("torch", "torch")
         path = options.found.path
-        if options.weights is not None:
-            raise UsageError(f"--weights: {path} holds its own weights; --weights goes with a factory")
         self.model = _load(self._torch, path, options.allow_code)
         self.notes: list[str] = []
         if any(getattr(part, "training", False) for part in self.model.modules()):

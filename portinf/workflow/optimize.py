@@ -148,8 +148,11 @@ def _original(artifact: Artifact, out: Path) -> OptimizeResult:
             if target.exists() and target.samefile(source):
                 continue
             temporary = target.parent / f".{target.name}.partial"
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
+            try:
+                shutil.copyfile(source, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
     return OptimizeResult(artifact=read_onnx(out), hop=None, changed=[], operators=_counts(artifact, artifact))

@@ -81,16 +81,23 @@ def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], t
     except RunnerError as error:
         return RowProof(independent=False, reason=f"a row alone has no answer: {first_line(error)}")
     changed = _changed(signature, rows[1], rows[2])
-    try:
-        alone.append(runner.infer(changed))
+    answer = _answer(runner, changed)
+    if answer is not None:
+        alone.append(answer)
         rows.append(changed)
-    except RunnerError:  # outside the model's domain: the other rows must do
-        pass
     for title, order in _probes(len(rows)):
         reason = _influence(runner, rows, alone, order, tolerance)
         if reason:
             return RowProof(independent=False, reason=f"a row's answer depends on its batch ({title}): {reason}")
     return RowProof(independent=True, reason=f"{len(rows)} rows give the same answers alone, moved and beside other rows")
+
+
+def _answer(runner: Runner, row: Arrays) -> Arrays | None:
+    """Return the answer to a made row, None where the row lies outside the model's domain: the other rows must do."""
+    try:
+        return runner.infer(row)
+    except RunnerError:
+        return None
 
 
 def _rows(signature: Signature, batches: Sequence[Batch]) -> list[Arrays]:

@@ -156,7 +156,7 @@ def _described(
     told = _told(process.inputs, options)
     inputs = find_minimums(find_inputs(declared, given, told, process.infer), given, process.infer)
     signature = Signature(inputs=inputs, outputs=())
-    cases = [*given, *([] if given else [_usual(signature)]), *sweep(signature, given)]
+    cases = [*given, *([] if given else [generate(signature)]), *sweep(signature, given)]
     runner = SourceRunner(process, name=source, signature=signature)
     answers = []
     failure: RunnerError | None = None
@@ -204,11 +204,6 @@ def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
     )
 
 
-def _usual(signature: Signature) -> Batch:
-    """A batch of small sizes, for sources without samples."""
-    return generate(signature)
-
-
 def _declared(item: Declared) -> TensorSpec:
     if item.shape is None or item.dtype is None:
         return TensorSpec(name=item.name, dtype=item.dtype or "float32", shape=None)
@@ -238,6 +233,5 @@ def _check_names(signature: Signature) -> None:
         raise UsageError(
             f"'{min(both)}' is the name of an input and of an output: ONNX needs different names; rename with --input-name or --outputs"
         )
-    empty = [spec.name for spec in signature.outputs if spec.shape is not None and spec.name == ""]
-    if empty:
+    if any(spec.name == "" for spec in signature.outputs):
         raise UsageError("an output has an empty name: name the outputs with --outputs")

@@ -26,8 +26,7 @@ from tests.serving.tiny_models import ADD_CONFIG, add
 
 __all__ = ["traces"]
 
-# The promise is five seconds; a busy machine may take longer to import ONNX Runtime in two new processes.
-CURE_SECONDS = 5.0 if (os.cpu_count() or 1) > 2 else 15.0
+CURE_SECONDS = 5.0  # the promise
 ONES = np.ones((1, 4), dtype=np.float32)
 
 

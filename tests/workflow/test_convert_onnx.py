@@ -99,3 +99,11 @@ def test_external_data_comes_along(cli: Cli, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert len(done.report["files"]) == 2
     assert cli("validate", "in/m.onnx", "out/o.onnx").code == 0
+
+
+def test_weights_for_a_file_that_holds_its_own_are_refused(cli: Cli, tmp_path: Path) -> None:
+    _linear(tmp_path / "m.onnx")
+    (tmp_path / "w.pt").write_bytes(b"")
+    done = cli("convert", "m.onnx", "--weights", "w.pt", "-o", "o.onnx")
+    assert done.code == 2, done.err
+    assert "holds its own weights" in done.message

@@ -43,6 +43,8 @@ class Batch:
         origin: ``given`` by the user, or ``generated`` by portinf at a size of its own choice.
         expected: recorded outputs by name (goldens), else None.
         columns: arrays beside the inputs (labels, weights), first axis = rows.
+        stream: name of the file that it is a part of, where a file is read in parts; its parts are reported as one case.
+        first_row: number of its first row in that file.
     """
 
     name: str
@@ -50,6 +52,14 @@ class Batch:
     origin: Origin = "given"
     expected: Arrays | None = None
     columns: Arrays = field(default_factory=dict)
+    stream: str = ""
+    first_row: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Length of the first axis of the first input; 0 for a model without inputs or with a scalar there."""
+        first = next(iter(self.inputs.values()), None)
+        return 0 if first is None or first.ndim == 0 else len(first)
 
 
 def shapes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:

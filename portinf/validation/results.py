@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from portinf.validation.tally import Tally
+from portinf.validation.checks import CheckResult, Figure
+from portinf.validation.tally import Tally, plus
 
 __all__ = ["CaseResult", "CaseStatus", "Hop", "OutputResult", "Verdict", "sizes_text"]
 
@@ -42,6 +43,10 @@ class OutputResult:
     def equal(self) -> bool:
         """Whether nothing is out of tolerance."""
         return not self.reason
+
+    def plus(self, other: OutputResult) -> OutputResult:
+        """Return the record of both parts of one output; of two reasons the first one stays."""
+        return replace(self, tally=plus(self.tally, other.tally), reason=self.reason or other.reason)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -101,6 +106,8 @@ class Hop:
         cases: in the order they were run.
         outputs: over all cases that were compared.
         seconds_candidate: wall time that the candidate took to answer all cases.
+        checks: what was looked at beside single elements.
+        figures: what a report draws.
     """
 
     reference: str
@@ -108,6 +115,8 @@ class Hop:
     cases: tuple[CaseResult, ...]
     outputs: tuple[OutputResult, ...] = field(default=())
     seconds_candidate: float = 0.0
+    checks: tuple[CheckResult, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
     def count(self, status: CaseStatus) -> int:
         """Return the number of cases of one status."""
@@ -115,15 +124,22 @@ class Hop:
 
     @property
     def verdict(self) -> Verdict:
-        """``equal`` only if at least one case was compared and none disagrees."""
-        return "equal" if self.count("equal") and not self.count("disagrees") else "disagrees"
+        """``equal`` only if at least one case was compared, none disagrees and no check failed."""
+        return "equal" if self.count("equal") and not self.count("disagrees") and not self.failed else "disagrees"
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.status == "failed")
 
     @property
     def reason(self) -> str:
-        """Why the verdict is not ``equal``: the first failing case; empty where it is."""
+        """Why the verdict is not ``equal``: the first failing case or check; empty where it is."""
         for case in self.cases:
             if case.status == "disagrees":
                 return f"{case.title}: {case.reason}"
+        for check in self.failed:
+            return f"{check.name}{f' of output {check.output!r}' if check.output else ''}: {check.text}"
         if self.count("equal"):
             return ""
         outside = [case for case in self.cases if case.status == "outside domain"]
@@ -163,6 +179,8 @@ class Hop:
             "summary": self.summary(),
             "seconds_candidate": round(self.seconds_candidate, 6),
             "outputs": [output.to_json() for output in self.outputs],
+            "checks": [check.to_json() for check in self.checks],
+            "figures": [figure.to_json() for figure in self.figures],
             "cases": [case.to_json() for case in self.cases],
         }
 

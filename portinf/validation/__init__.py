@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from portinf.validation.compare import compare
+from portinf.validation.checks import Check, CheckResult, Figure, Series
+from portinf.validation.compare import Pair, compare, compare_chain
 from portinf.validation.elementwise import Elementwise
 from portinf.validation.report import Report
 from portinf.validation.results import CaseResult, Hop, OutputResult
@@ -12,13 +13,19 @@ from portinf.validation.writing import check_report_path, json_text, write_repor
 
 __all__ = [
     "CaseResult",
+    "Check",
+    "CheckResult",
     "Elementwise",
+    "Figure",
     "Hop",
     "OutputResult",
+    "Pair",
     "Report",
+    "Series",
     "Tolerance",
     "check_report_path",
     "compare",
+    "compare_chain",
     "json_text",
     "text",
     "write_report",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from portinf.resampling import default_sizes, generate, sweep
 from portinf.runners import Runner
 from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
-from portinf.validation import Hop, Report, Tolerance, compare
+from portinf.validation import Hop, Pair, Report, Tolerance, compare_chain
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
 
@@ -59,8 +59,7 @@ def validate(
         sides = [open_side(name, stack) for name in (reference, *candidates)]
         work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
         work.open_sources(stack, progress)
-        hops = list(work.hops(progress))
-        return Report.of(hops, work.tolerance, work.notes)
+        return Report.of(work.hops(progress), work.tolerance, work.notes)
 
 
 class _Work:
@@ -136,37 +135,48 @@ class _Work:
         yield from given or [generate(signature)]
         yield from sweep(signature, given)
 
-    def hops(self, progress: Progress) -> Iterator[Hop]:
-        """Compare every candidate with the reference, and from the second on with its predecessor."""
-        first = None if self._replays else self._sides[0].runner
+    def hops(self, progress: Progress) -> list[Hop]:
+        """Compare every candidate with the reference, and from the second on with its predecessor; each side answers once."""
+        first = None if self._replays else 0
+        pairs = []
         for number, side in enumerate(self._sides[1:], start=1):
-            yield self._hop(first, side, progress)
+            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side))]
             if number > 1:
-                yield self._hop(self._sides[number - 1].runner, side, progress)
-
-    def _hop(self, reference: Runner | None, side: Side, progress: Progress) -> Hop:
-        assert side.runner is not None  # every source was opened
-        name = f"{self._sides[0].name} (recorded outputs)"
-        progress(f"comparing {side.name} with {name if reference is None else reference.name}")
-        return compare(
-            reference,
-            side.runner,
-            self._served(side),
+                both = (self._taken(self._sides[number - 1]), self._taken(side))
+                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both))]
+        names = [side.name for side in self._sides[1:]]
+        progress(f"comparing {', '.join(names)} with {self._sides[0].name}")
+        return compare_chain(
+            self._runners(),
+            pairs,
+            self.cases(),
             tolerance=self.tolerance,
             allow_nan=self._options.allow_nan,
             progress=progress,
-            reference_name=name,
+            reference_name=f"{self._sides[0].name} (recorded outputs)",
             signature=self._best()[1],
         )
 
-    def _served(self, side: Side) -> Iterator[Batch]:
+    def _runners(self) -> list[Runner]:
+        runners = [side.runner for side in self._sides]
+        assert None not in runners  # every source was opened
+        return [runner for runner in runners if runner is not None]
+
+    def _taken(self, side: Side) -> Callable[[Batch], bool]:
         """Leave out generated batches that no server takes: a batched model needs at least one row."""
-        for batch in self.cases():
+
+        def taken(batch: Batch) -> bool:
             if batch.origin == "generated" and side.endpoint and side.signature and _empty(side.signature, batch):
                 note = f"'{batch.name}' was not sent to {side.name}: a batched model needs at least one row"
                 self.notes += [] if note in self.notes else [note]
-                continue
-            yield batch
+                return False
+            return True
+
+        return taken
+
+
+def _all(conditions: Sequence[Callable[[Batch], bool]]) -> Callable[[Batch], bool]:
+    return lambda batch: all(condition(batch) for condition in conditions)
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

@@ -24,6 +24,10 @@ __all__ = ["command"]
 @permission_options
 @tolerance_options
 @click.option("--allow-nan", is_flag=True, help="NaN at the same places on both sides is right.")
+@click.option(
+    "--set-axis", "sets", multiple=True, metavar="AXIS", help="The order along this dynamic axis has no meaning: try others."
+)
+@click.option("--probes/--no-probes", default=True, help="Also ask with other neighbours, paddings, orders and threads.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
 @json_option
 def command(reference: str, candidates: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
@@ -52,6 +56,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         sourcing=read_sourcing_options(given),
         tolerance=Tolerance.of(given["rtol"], given["atol"]),
         allow_nan=given["allow_nan"],
+        sets=given["sets"],
+        probes=given["probes"],
     )
     with progress_line() as progress:
         found = validate(reference, candidates, options, progress)

@@ -29,6 +29,7 @@ class OnnxRuntimeRunner:
 
     def __init__(self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None) -> None:
         self._name = name or str(path)
+        self._path, self._level = path, level
         self._signature = read_onnx(path).signature
         self._session = OnnxSession(path, level=level, threads=threads, name=self._name)
 
@@ -41,6 +42,10 @@ class OnnxRuntimeRunner:
     def signature(self) -> Signature:
         """From portinf's metadata where present, else from the graph."""
         return self._signature
+
+    def with_threads(self, threads: int) -> OnnxRuntimeRunner:
+        """Return another session of the same file with this many threads."""
+        return OnnxRuntimeRunner(self._path, level=self._level, threads=threads, name=self._name)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""

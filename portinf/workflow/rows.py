@@ -23,10 +23,17 @@ WANTED = 5
 
 @dataclass(frozen=True, kw_only=True)
 class RowProof:
-    """Whether rows are independent, and what was seen."""
+    """Whether rows are independent, and what was seen.
+
+    Attributes:
+        independent: proved.
+        reason: what was seen, or why it could not be tried.
+        influenced: refuted: a row's answer was seen to depend on its batch.
+    """
 
     independent: bool
     reason: str
+    influenced: bool = False
 
 
 def why_not_batched(signature: Signature) -> str:
@@ -88,7 +95,8 @@ def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], t
     for title, order in _probes(len(rows)):
         reason = _influence(runner, rows, alone, order, tolerance)
         if reason:
-            return RowProof(independent=False, reason=f"a row's answer depends on its batch ({title}): {reason}")
+            seen = f"a row's answer depends on its batch ({title}): {reason}"
+            return RowProof(independent=False, reason=seen, influenced=True)
     return RowProof(independent=True, reason=f"{len(rows)} rows give the same answers alone, moved and beside other rows")
 
 

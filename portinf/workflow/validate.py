@@ -13,6 +13,7 @@ from portinf.runners import Runner
 from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
 from portinf.validation import Hop, Pair, Report, Tolerance, compare_chain
+from portinf.workflow.invariances import Invariances
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
 
@@ -27,11 +28,15 @@ class ValidateOptions:
         sourcing: sample files, and how to open sources.
         tolerance: when two numbers are equal; a packaged reference brings its own where no part is given.
         allow_nan: NaN at the same places on both sides is right.
+        sets: labels of the axes whose order has no meaning.
+        probes: ask each candidate again with other neighbours, paddings, orders and threads.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
     tolerance: Tolerance = field(default_factory=Tolerance)
     allow_nan: bool = False
+    sets: Sequence[str] = ()
+    probes: bool = True
 
 
 def validate(
@@ -146,8 +151,9 @@ class _Work:
                 pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both))]
         names = [side.name for side in self._sides[1:]]
         progress(f"comparing {', '.join(names)} with {self._sides[0].name}")
-        return compare_chain(
-            self._runners(),
+        runners = self._runners()
+        hops = compare_chain(
+            runners,
             pairs,
             self.cases(),
             tolerance=self.tolerance,
@@ -156,6 +162,20 @@ class _Work:
             reference_name=f"{self._sides[0].name} (recorded outputs)",
             signature=self._best()[1],
         )
+        if not self._options.probes:
+            return hops
+        return [self._probed(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
+
+    def _probed(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
+        """Add the invariances of a candidate to its comparison with the first side."""
+        if pair.reference not in (None, 0):
+            return hop
+        progress(f"invariances of {hop.candidate}")
+        signature = self._best()[1]
+        given = self._files or self._recorded() or [replace(generate(signature), name="a sample made for the signature")]
+        probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
+        reference = None if pair.reference is None else runners[pair.reference]
+        return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
 
     def _runners(self) -> list[Runner]:
         runners = [side.runner for side in self._sides]

@@ -20,6 +20,6 @@ setup(
         "portinf": ["py.typed"],
         "portinf.serving": ["requirements.txt", "backends/onnxruntime/*.py"],
         "portinf.triton": ["releases.json"],
-        "portinf.validation": ["templates/*"],
+        "portinf.validation": ["templates/*", "report.schema.json"],
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from portinf.validation.checks import Check, CheckResult, Figure, Series
 from portinf.validation.compare import Pair, compare, compare_chain
 from portinf.validation.elementwise import Elementwise
-from portinf.validation.report import Report
+from portinf.validation.report import Report, SideRecord
 from portinf.validation.results import CaseResult, Hop, OutputResult
 from portinf.validation.text import text
 from portinf.validation.tolerance import Tolerance
@@ -22,6 +22,7 @@ __all__ = [
     "Pair",
     "Report",
     "Series",
+    "SideRecord",
     "Tolerance",
     "check_report_path",
     "compare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
@@ -46,7 +47,7 @@ class Series:
 
     Attributes:
         name: for the legend.
-        x, y: of equal length, finite.
+        x, y: of equal length; points that are not finite are not drawn.
         errors: of y; empty for none.
     """
 
@@ -56,8 +57,15 @@ class Series:
     errors: Sequence[float] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return {"name": self.name, "x": list(self.x), "y": list(self.y), "errors": list(self.errors)}
+        """Return plain data for JSON; points that are not finite are left out."""
+        errors = list(self.errors) or [0.0] * len(self.x)
+        kept = [
+            (float(x), float(y), float(error) if math.isfinite(error) else 0.0)
+            for x, y, error in zip(self.x, self.y, errors, strict=True)
+            if math.isfinite(x) and math.isfinite(y)
+        ]
+        xs, ys, widths = [list(column) for column in zip(*kept, strict=True)] or [[], [], []]
+        return {"name": self.name, "x": xs, "y": ys, "errors": widths if self.errors else []}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.lazy import require
+from portinf.validation.drawing import draw
 from portinf.validation.report import Report
 from portinf.validation.results import Hop, sizes_text
 from portinf.validation.tally import Histogram, show
@@ -17,6 +18,7 @@ __all__ = ["Bar", "bars", "page"]
 
 CASES = 500
 HEIGHT = 84
+LABEL = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +73,16 @@ def page(report: Report) -> str:
             "bound": bound_text,
             "sized": type_has_size,
             "clean": printable,
+            "short": _short,
         }
     )
-    environment.globals.update({"show": show, "bars": bars})
+    environment.globals.update({"show": show, "bars": bars, "draw": draw})
     return str(environment.get_template("report.html.jinja").render(_view(report)))
+
+
+def _short(name: str) -> str:
+    """Cut the name of a tick: of a layer's, the end tells more than the start."""
+    return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
 
 
 def _view(report: Report) -> dict[str, Any]:

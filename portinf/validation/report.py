@@ -12,10 +12,27 @@ from typing import Any
 from portinf.validation.results import Hop
 from portinf.validation.tolerance import Tolerance
 
-__all__ = ["REPORT_SCHEMA", "Report"]
+__all__ = ["REPORT_SCHEMA", "Report", "SideRecord"]
 
 REPORT_SCHEMA = 1
 _PACKAGES = ("portinf", "numpy", "onnx", "onnxruntime", "tritonclient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideRecord:
+    """One side of a validation, for whoever reads the report later.
+
+    Attributes:
+        name: as the user gave it.
+        facts: what it is and where it came from, by name: hashes, the route of its conversion, the server's version.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"name": self.name, "facts": dict(self.facts)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +45,7 @@ class Report:
         versions: version by package, Python included.
         created: ISO 8601 time, UTC.
         notes: what a reader should know beside the numbers.
+        sides: what was compared.
     """
 
     hops: tuple[Hop, ...]
@@ -35,9 +53,10 @@ class Report:
     versions: Mapping[str, str]
     created: str
     notes: tuple[str, ...] = ()
+    sides: tuple[SideRecord, ...] = ()
 
     @staticmethod
-    def of(hops: Iterable[Hop], tolerance: Tolerance, notes: Iterable[str] = ()) -> Report:
+    def of(hops: Iterable[Hop], tolerance: Tolerance, notes: Iterable[str] = (), sides: Iterable[SideRecord] = ()) -> Report:
         """Return the report of these hops, with the installed versions and the present time."""
         return Report(
             hops=tuple(hops),
@@ -45,6 +64,7 @@ class Report:
             versions=installed_versions(),
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             notes=tuple(notes),
+            sides=tuple(sides),
         )
 
     @property
@@ -66,6 +86,7 @@ class Report:
             "tolerance": self.tolerance,
             "notes": list(self.notes),
             "versions": dict(self.versions),
+            "sides": [side.to_json() for side in self.sides],
             "hops": [hop.to_json() for hop in self.hops],
         }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from portinf.artifact import read_onnx
+from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
 from portinf.errors import UnreadableError
 from portinf.runners import Runner, is_endpoint, open_runner
@@ -33,6 +33,7 @@ class Side:
         tolerance: that a packaged model was judged with; None elsewhere.
         notes: what is wrong with the files.
         endpoint: it is a live server.
+        facts: what a report says of where it came from.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Side:
     tolerance: Tolerance | None = None
     notes: Sequence[str] = ()
     endpoint: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_source(self) -> bool:
@@ -62,14 +64,32 @@ def open_side(name: str, stack: ExitStack) -> Side:
     """
     if is_endpoint(name):
         runner = stack.enter_context(open_runner(name))
-        return Side(name=name, runner=runner, signature=runner.signature, endpoint=True)
+        return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": "live endpoint"})
     folder = _version_folder(Path(name))
     if folder is not None:
         return _packaged(name, folder, stack)
     if detect(name).format == "onnx":
         runner = stack.enter_context(OnnxRuntimeRunner(Path(name)))
-        return Side(name=name, runner=runner, signature=runner.signature, described=True)
-    return Side(name=name)
+        facts = _onnx_facts(read_onnx(Path(name)))
+        return Side(name=name, runner=runner, signature=runner.signature, described=True, facts=facts)
+    return Side(name=name, facts={"kind": f"source ({detect(name).format})"})
+
+
+def _onnx_facts(artifact: Artifact) -> dict[str, str]:
+    """Say what an ONNX file is and where it came from, as far as its metadata tells."""
+    origin = artifact.provenance
+    named = {
+        "made from": origin.get("source"),
+        "source sha256": origin.get("source_sha256"),
+        "route": origin.get("route"),
+        "made at": origin.get("created"),
+        "made with": ", ".join(f"{name} {number}" for name, number in (origin.get("versions") or {}).items()),
+    }
+    head = {
+        "kind": f"ONNX file, opset {artifact.opset}, IR {artifact.ir_version}",
+        "sha256": next(iter(artifact.files.values())),
+    }
+    return {**head, **{name: str(value) for name, value in named.items() if value}}
 
 
 def _version_folder(path: Path) -> Path | None:
@@ -93,13 +113,18 @@ def _packaged(name: str, folder: Path, stack: ExitStack) -> Side:
     runner = stack.enter_context(OnnxRuntimeRunner(path))
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
     recorded = load_goldens(folder / GOLDENS) if (folder / GOLDENS).is_file() else []
+    artifact = read_onnx(path)
     bounds = manifest.tolerance if manifest is not None else None
     return Side(
         name=name,
         runner=runner,
-        signature=manifest.signature if manifest is not None else read_onnx(path).signature,
+        signature=manifest.signature if manifest is not None else artifact.signature,
         described=True,
         recorded=recorded,
         tolerance=None if bounds is None else Tolerance.of(bounds.get("rtol"), bounds.get("atol")),
         notes=verify(folder) if manifest is not None else [],
+        facts={
+            **_onnx_facts(artifact),
+            **({} if manifest is None else {"packaged": f"{manifest.name}, version {manifest.version}, {manifest.created}"}),
+        },
     )

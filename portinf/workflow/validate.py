@@ -12,7 +12,7 @@ from portinf.resampling import default_sizes, generate, sweep
 from portinf.runners import Runner
 from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
-from portinf.validation import Hop, Pair, Report, Tolerance, compare_chain
+from portinf.validation import Hop, Pair, Report, SideRecord, Tolerance, compare_chain
 from portinf.workflow.invariances import Invariances
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
@@ -64,7 +64,8 @@ def validate(
         sides = [open_side(name, stack) for name in (reference, *candidates)]
         work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
         work.open_sources(stack, progress)
-        return Report.of(work.hops(progress), work.tolerance, work.notes)
+        hops = work.hops(progress)
+        return Report.of(hops, work.tolerance, work.notes, work.records())
 
 
 class _Work:
@@ -96,7 +97,8 @@ class _Work:
             source = open_source(side.name, replace(self._options.sourcing, batches=batches), progress)
             stack.enter_context(source)
             self._opened[number] = source
-            self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True)
+            facts = {**side.facts, "framework": source.process.framework}
+            self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True, facts=facts)
             self.notes += source.notes
 
     def _made(self) -> list[Batch]:
@@ -176,6 +178,10 @@ class _Work:
         probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
         reference = None if pair.reference is None else runners[pair.reference]
         return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
+
+    def records(self) -> list[SideRecord]:
+        """Say where each side came from."""
+        return [SideRecord(name=side.name, facts=side.facts) for side in self._sides]
 
     def _runners(self) -> list[Runner]:
         runners = [side.runner for side in self._sides]

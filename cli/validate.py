@@ -28,13 +28,20 @@ __all__ = ["command"]
     "--set-axis", "sets", multiple=True, metavar="AXIS", help="The order along this dynamic axis has no meaning: try others."
 )
 @click.option("--probes/--no-probes", default=True, help="Also ask with other neighbours, paddings, orders and threads.")
+@click.option("--provider", default="cpu", metavar="NAME", help="Execution provider of the candidates' ONNX files (cpu).")
+@click.option(
+    "--graph-level",
+    type=click.Choice(["none", "basic", "extended", "all"]),
+    default="all",
+    help="How far ONNX Runtime may rewrite the candidates' graphs (all).",
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
 @json_option
 def command(reference: str, candidates: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
     """Compare CANDIDATEs with a REFERENCE, output by output.
 
     Each side is a source (see convert), an ONNX file, the folder of a packaged
-    model (as REFERENCE its recorded outputs), or a live model:
+    model (as REFERENCE its recorded outputs), a goldens.npz, or a live model:
     grpc://HOST:PORT/MODEL[/VERSION] or http://HOST:PORT/MODEL[/VERSION].
     Every candidate is also compared with the one before it. Without --inputs the
     goldens of a packaged side are used, else inputs made from a signature. The
@@ -48,6 +55,7 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
       portinf validate models/facile http://localhost:8000/facile
     """
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report
+    from portinf.workflow.sides import OnnxOptions
     from portinf.workflow.validate import ValidateOptions, validate
 
     if report is not None:
@@ -58,6 +66,7 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         allow_nan=given["allow_nan"],
         sets=given["sets"],
         probes=given["probes"],
+        onnx=OnnxOptions(provider=given["provider"], level=given["graph_level"]),
     )
     with progress_line() as progress:
         found = validate(reference, candidates, options, progress)

@@ -81,6 +81,7 @@ class EndpointRunner:
 
     Attributes:
         carries_scalars: False: without batching Triton has no shape [], and says [1] for it.
+        versions: of the model that the server has loaded, or the one that was asked for.
 
     Raises:
         UsageError: the URI has another form.
@@ -88,6 +89,7 @@ class EndpointRunner:
     """
 
     carries_scalars = False
+    versions: tuple[str, ...] = ()
 
     def __init__(self, uri: str, *, timeout: float = 60.0) -> None:
         self._address = Address.parse(uri)
@@ -119,8 +121,8 @@ class EndpointRunner:
         More rows than the model's ``max_batch_size`` are sent in several requests: a batched model's rows are independent.
 
         Raises:
-            RunnerError: the model refuses these inputs.
-            ServingError: no answer, or one whose bytes do not fit its own shape and type.
+            RunnerError: the model refuses these inputs, or the bytes of its answer do not fit their own shape and type.
+            ServingError: no answer.
         """
         rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
         most = self._max_batch_size
@@ -179,6 +181,7 @@ class EndpointRunner:
             raise ServingError(f"{self.name}: the server has this model, and it is not ready; look at the server's log")
         config = config.get("config", config)
         self._max_batch_size = int(config.get("max_batch_size", 0))
+        self.versions = tuple(str(number) for number in metadata.get("versions") or ())
         self._reshapes = reshapes(config)
         batched = self._max_batch_size > 0
         optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}
@@ -226,7 +229,7 @@ class EndpointRunner:
         except (ValueError, struct.error, KeyError, TypeError, PortinfError) as error:
             shape = [int(n) for n in (entry["shape"] if isinstance(entry, dict) else entry.shape)]
             what = f"{self.name}: output '{name}', shape {shape}: malformed answer: {first_line(error)}"
-            raise ServingError(f"{what}; look at the server's log") from error
+            raise RunnerError(f"{what}; look at the server's log") from error
 
     def _fail(self, error: Exception, opening: bool = False) -> NoReturn:
         """Turn what a client library raised into one line: the model refused, or the serving failed."""

@@ -1,4 +1,4 @@
-"""Runs an ONNX file in ONNX Runtime on the CPU."""
+"""Runs an ONNX file in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ class OnnxRuntimeRunner:
         level: how far ONNX Runtime may rewrite the graph.
         threads: intra-op threads; 0 lets ONNX Runtime choose.
         name: how reports call this side; the path where none is given.
+        provider: execution provider, by its name in ONNX Runtime or shortened (``cpu``, ``cuda``, ``openvino``).
     """
 
-    def __init__(self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None, provider: str = "cpu"
+    ) -> None:
         self._name = name or str(path)
-        self._path, self._level = path, level
+        self._path, self._level, self._provider = path, level, provider
         self._signature = read_onnx(path).signature
-        self._session = OnnxSession(path, level=level, threads=threads, name=self._name)
+        self._session = OnnxSession(path, level=level, threads=threads, name=self._name, provider=provider)
 
     @property
     def name(self) -> str:
@@ -45,7 +48,8 @@ class OnnxRuntimeRunner:
 
     def with_threads(self, threads: int) -> OnnxRuntimeRunner:
         """Return another session of the same file with this many threads."""
-        return OnnxRuntimeRunner(self._path, level=self._level, threads=threads, name=self._name)
+        given = {"level": self._level, "name": self._name, "provider": self._provider}
+        return OnnxRuntimeRunner(self._path, threads=threads, **given)  # type: ignore[arg-type]
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""

@@ -1,4 +1,4 @@
-"""Opens an ONNX file in ONNX Runtime on the CPU, and runs it; empty requests go to a process apart."""
+"""Opens an ONNX file in ONNX Runtime, and runs it; on the CPU, empty requests go to a process apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from portinf.errors import RunnerError, UnreadableError, first_line
+from portinf.errors import RunnerError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.onnx_apart import ApartSession
@@ -25,10 +25,17 @@ class OnnxSession:
         threads: intra-op threads; 0 lets ONNX Runtime choose.
         name: how messages call this side.
         apart: requests with empty tensors are answered in a process of their own.
+        provider: execution provider, by its name in ONNX Runtime or shortened.
+
+    Raises:
+        UsageError: this ONNX Runtime has no such provider.
+        UnreadableError: it cannot load the file.
     """
 
-    def __init__(self, path: Path, *, level: str, threads: int, name: str, apart: bool = True) -> None:
+    def __init__(self, path: Path, *, level: str, threads: int, name: str, apart: bool = True, provider: str = "cpu") -> None:
         ort = require("onnxruntime", "")
+        providers = _providers(ort, provider)
+        apart = apart and len(providers) == 1
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
@@ -36,7 +43,7 @@ class OnnxSession:
             ort.GraphOptimizationLevel, "ORT_DISABLE_ALL" if level == "none" else f"ORT_ENABLE_{level.upper()}"
         )
         try:
-            self._session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:
             raise UnreadableError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
         self._name = name
@@ -62,3 +69,15 @@ class OnnxSession:
         self._session = None
         if self._apart is not None:
             self._apart.close()
+
+
+def _providers(ort: Any, name: str) -> list[str]:
+    """Return the provider meant, and the CPU behind it for what it does not run."""
+    present = ort.get_available_providers()
+    full = next((p for p in present if name.lower() in (p.lower(), p.lower().removesuffix("executionprovider"))), None)
+    if full is None:
+        short = ", ".join(p.removesuffix("ExecutionProvider").lower() for p in present)
+        raise UsageError(
+            f"--provider {name}: this ONNX Runtime has {short}; install the build that has it (onnxruntime-gpu, ...)"
+        )
+    return list(dict.fromkeys([full, "CPUExecutionProvider"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from portinf.errors import UsageError
@@ -86,7 +87,7 @@ class Elementwise:
         place = f"[{', '.join(map(str, worst.index))}]"
         values = f"reference {show(worst.reference, self._dtype)}, candidate {show(worst.candidate, self._dtype)}"
         text = f"{tally.wrong} of {tally.count} elements out of tolerance; worst at {place}: {values}{self._bound()}"
-        return f"{self._nans()}{text}"
+        return f"{self._nans()}{self._infinities()}{text}"
 
     def _bound(self) -> str:
         if not dtype_by_numpy(self._dtype).is_float or self._tally.worst is None:
@@ -94,6 +95,14 @@ class Elementwise:
         worst = self._tally.worst
         rule = f"rtol {self._rtol:g}, atol {self._atol:g}"
         return f", difference {worst.difference:.3g}, allowed {worst.allowed:.3g} ({rule})"
+
+    def _infinities(self) -> str:
+        tally = self._tally
+        if tally.same_inf or not dtype_by_numpy(self._dtype).is_float:
+            return ""
+        if tally.worst is not None and tally.worst.candidate in (math.inf, -math.inf):
+            return "infinite where the reference is finite (an overflow: float16 ends at 65504); "
+        return "infinities stand at other places than in the reference; "
 
     def _nans(self) -> str:
         tally = self._tally

@@ -134,12 +134,14 @@ class Hop:
 
     @property
     def reason(self) -> str:
-        """Why the verdict is not ``equal``: the first failing case or check; empty where it is."""
-        for case in self.cases:
-            if case.status == "disagrees":
-                return f"{case.title}: {case.reason}"
-        for check in self.failed:
-            return f"{check.name}{f' of output {check.output!r}' if check.output else ''}: {check.text}"
+        """Why the verdict is not ``equal``: the first failing case, then the failed checks; empty where it is."""
+        bad = next((case for case in self.cases if case.status == "disagrees"), None)
+        reasons = [] if bad is None else [f"{bad.title}: {bad.reason}"]
+        reasons += [
+            f"{check.name}{f' of output {check.output!r}' if check.output else ''}: {check.text}" for check in self.failed
+        ]
+        if reasons:
+            return "; ".join(reasons)
         if self.count("equal"):
             return ""
         outside = [case for case in self.cases if case.status == "outside domain"]

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
-from portinf.errors import UnreadableError
+from portinf.errors import RunnerError, UnreadableError
 from portinf.runners import Runner, is_endpoint, open_runner
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.samples import Batch, load_goldens
+from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
+from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
 from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, read_manifest, verify, version_folders
 from portinf.validation import Tolerance
 
-__all__ = ["Side", "open_side"]
+__all__ = ["OnnxOptions", "Recorded", "Side", "open_side"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class Side:
         notes: what is wrong with the files.
         endpoint: it is a live server.
         facts: what a report says of where it came from.
+        onnx: the ONNX file that it runs; None for a source and an endpoint.
+        version: of a packaged model.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Side:
     notes: Sequence[str] = ()
     endpoint: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
+    onnx: Path | None = None
+    version: int | None = None
 
     @property
     def is_source(self) -> bool:
@@ -52,12 +57,48 @@ class Side:
         return self.runner is None
 
 
-def open_side(name: str, stack: ExitStack) -> Side:
+@dataclass(frozen=True, kw_only=True)
+class OnnxOptions:
+    """How ONNX files are run.
+
+    Attributes:
+        provider: execution provider of ONNX Runtime, by its full or short name.
+        level: how far ONNX Runtime may rewrite the graph.
+    """
+
+    provider: str = "cpu"
+    level: GraphLevel = "all"
+
+    def open(self, path: Path) -> OnnxRuntimeRunner:
+        """Open a file."""
+        return OnnxRuntimeRunner(path, level=self.level, provider=self.provider)
+
+
+class Recorded:
+    """A file of recorded outputs: it answers to nothing but its own inputs, which the comparison reads from the batches."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.signature = Signature(inputs=(), outputs=())
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Refuse; see `portinf.runners.protocol.Runner.infer`."""
+        raise RunnerError(f"{self.name}: recorded outputs cannot answer new inputs")
+
+    def __enter__(self) -> Recorded:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+
+def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -> Side:
     """Open one side; what it holds is closed with ``stack``.
 
     Args:
-        name: a path, ``file.py:factory``, ``package.module:factory`` or the address of a live model.
+        name: a path, ``file.py:factory``, ``package.module:factory``, the address of a live model, or a file of goldens.
         stack: takes the runner.
+        options: how an ONNX file is run; None for the CPU.
 
     Raises:
         PortinfError: it cannot be read, or does not answer.
@@ -65,13 +106,17 @@ def open_side(name: str, stack: ExitStack) -> Side:
     if is_endpoint(name):
         runner = stack.enter_context(open_runner(name))
         return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": "live endpoint"})
+    options = options or OnnxOptions()
     folder = _version_folder(Path(name))
     if folder is not None:
-        return _packaged(name, folder, stack)
+        return _packaged(name, folder, stack, options)
+    if name.endswith(".npz") and Path(name).is_file():
+        recorded = load_goldens(Path(name))
+        return Side(name=name, runner=Recorded(name), recorded=recorded, facts={"kind": f"{len(recorded)} recorded answers"})
     if detect(name).format == "onnx":
-        runner = stack.enter_context(OnnxRuntimeRunner(Path(name)))
+        runner = stack.enter_context(options.open(Path(name)))
         facts = _onnx_facts(read_onnx(Path(name)))
-        return Side(name=name, runner=runner, signature=runner.signature, described=True, facts=facts)
+        return Side(name=name, runner=runner, signature=runner.signature, described=True, facts=facts, onnx=Path(name))
     return Side(name=name, facts={"kind": f"source ({detect(name).format})"})
 
 
@@ -108,9 +153,9 @@ def _version_folder(path: Path) -> Path | None:
     return versions[-1]
 
 
-def _packaged(name: str, folder: Path, stack: ExitStack) -> Side:
+def _packaged(name: str, folder: Path, stack: ExitStack, options: OnnxOptions) -> Side:
     path = folder / MODEL
-    runner = stack.enter_context(OnnxRuntimeRunner(path))
+    runner = stack.enter_context(options.open(path))
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
     recorded = load_goldens(folder / GOLDENS) if (folder / GOLDENS).is_file() else []
     artifact = read_onnx(path)
@@ -123,6 +168,8 @@ def _packaged(name: str, folder: Path, stack: ExitStack) -> Side:
         recorded=recorded,
         tolerance=None if bounds is None else Tolerance.of(bounds.get("rtol"), bounds.get("atol")),
         notes=verify(folder) if manifest is not None else [],
+        onnx=path,
+        version=manifest.version if manifest is not None else None,
         facts={
             **_onnx_facts(artifact),
             **({} if manifest is None else {"packaged": f"{manifest.name}, version {manifest.version}, {manifest.created}"}),

@@ -12,9 +12,10 @@ from portinf.resampling import default_sizes, generate, sweep
 from portinf.runners import Runner
 from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
-from portinf.validation import Hop, Pair, Report, SideRecord, Tolerance, compare_chain
+from portinf.validation import CheckResult, Hop, Pair, Report, SideRecord, Tolerance, compare_chain
+from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
-from portinf.workflow.sides import Side, open_side
+from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
 
 __all__ = ["ValidateOptions", "validate"]
@@ -30,6 +31,7 @@ class ValidateOptions:
         allow_nan: NaN at the same places on both sides is right.
         sets: labels of the axes whose order has no meaning.
         probes: ask each candidate again with other neighbours, paddings, orders and threads.
+        onnx: how the candidates' ONNX files are run.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
@@ -37,6 +39,7 @@ class ValidateOptions:
     allow_nan: bool = False
     sets: Sequence[str] = ()
     probes: bool = True
+    onnx: OnnxOptions = field(default_factory=OnnxOptions)
 
 
 def validate(
@@ -61,7 +64,7 @@ def validate(
         raise UsageError("expected at least one candidate beside the reference")
     with ExitStack() as stack:
         progress(f"opening {reference}")
-        sides = [open_side(name, stack) for name in (reference, *candidates)]
+        sides = [open_side(reference, stack), *(open_side(name, stack, options.onnx) for name in candidates)]
         work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
         work.open_sources(stack, progress)
         hops = work.hops(progress)
@@ -75,6 +78,8 @@ class _Work:
         self._sides = list(sides)
         self._options = options
         self._files = given
+        if given and isinstance(sides[0].runner, Recorded):
+            raise UsageError(f"{sides[0].name}: recorded outputs are compared on their own inputs alone: leave --inputs out")
         self._replays = not given and bool(sides[0].recorded)
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
@@ -172,12 +177,26 @@ class _Work:
         """Add the invariances of a candidate to its comparison with the first side."""
         if pair.reference not in (None, 0):
             return hop
+        hop = replace(hop, checks=(*hop.checks, *self._hints(hop, pair.candidate)))
         progress(f"invariances of {hop.candidate}")
         signature = self._best()[1]
         given = self._files or self._recorded() or [replace(generate(signature), name="a sample made for the signature")]
         probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
         reference = None if pair.reference is None else runners[pair.reference]
         return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
+
+    def _hints(self, hop: Hop, number: int) -> Iterator[CheckResult]:
+        """Yield what explains a failure, where it can be told from outside."""
+        first, side = self._sides[0], self._sides[number]
+        if first.version is not None and side.endpoint:
+            versions = getattr(side.runner, "versions", ())
+            found = served_version(side.name, first.version, versions, equal=hop.verdict == "equal")
+            if found is not None:
+                yield found
+        if hop.verdict != "equal" and self._replays and side.onnx is not None:
+            found = recorded_in_training(side.onnx, first.recorded, self.tolerance)
+            if found is not None:
+                yield found
 
     def records(self) -> list[SideRecord]:
         """Say where each side came from."""

@@ -87,15 +87,15 @@ def test_http_sends_empty_tensors() -> None:
     ],
 )
 def test_http_bytes_that_do_not_fit_the_shape(datatype: str, shape: list[int], raw: bytes, expected: str, found: str) -> None:
-    with pytest.raises(ServingError) as caught:
+    with pytest.raises(RunnerError) as caught:
         ask(script([(tensor("y", datatype, shape), raw)]))
     assert all(part in str(caught.value) for part in ("'y'", expected, found))
     assert "\n" not in str(caught.value)
 
 
-def test_http_truncated_strings_and_non_utf8_are_serving_errors() -> None:
+def test_http_truncated_strings_and_non_utf8_are_no_answers() -> None:
     for raw in (b"\x09\x00\x00\x00abc", b"\x01\x00\x00\x00\xff"):
-        with pytest.raises(ServingError, match="output 'y'"):
+        with pytest.raises(RunnerError, match="output 'y'"):
             ask(script([(tensor("y", "BYTES", [1]), raw)]))
 
 
@@ -177,14 +177,14 @@ def test_grpc_large_messages() -> None:
 
 
 def test_grpc_zero_bytes_and_missing_output() -> None:
-    for answer, expected in (
-        (fake_grpc.reply([3, 2], b""), r"output 'y', shape \[3, 2\].*expected 24 bytes of FP32, found 0"),
-        (fake_grpc.reply([3, 2], b"\0" * 24, name="z"), "no output 'y'"),
+    for answer, kind, expected in (
+        (fake_grpc.reply([3, 2], b""), RunnerError, r"output 'y', shape \[3, 2\].*expected 24 bytes of FP32, found 0"),
+        (fake_grpc.reply([3, 2], b"\0" * 24, name="z"), ServingError, "no output 'y'"),
     ):
         with (
             fake_grpc.serve(lambda *_, answer=answer: answer) as address,  # type: ignore[misc]
             EndpointRunner(f"grpc://{address}/m") as runner,
-            pytest.raises(ServingError, match=expected),
+            pytest.raises(kind, match=expected),
         ):
             runner.infer({"x": X})
 

@@ -16,6 +16,7 @@ from portinf.errors import PortinfError, RunnerError, ServingError, UsageError, 
 from portinf.lazy import require
 from portinf.runners.endpoint_answer import grpc_array, http_array
 from portinf.runners.endpoint_shape import Reshape, reshapes
+from portinf.runners.endpoint_shared import SharedRegions, known_outputs
 from portinf.samples import Array, Arrays
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_kserve, dtype_by_numpy
 
@@ -29,12 +30,16 @@ _FAULTS = ("not healthy", "unexpected inference output", "unknown model", "not r
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a live model is: ``grpc://host:port/model[/version]`` or ``http://...``, with a final s for TLS."""
+    """Where a live model is: ``grpc://host:port/model[/version]`` or ``http://...``.
+
+    ``grpcs`` and ``https`` mean TLS; ``grpc+shm`` and ``http+shm`` hand tensors over in shared memory.
+    """
 
     scheme: str
     netloc: str
     model: str
     version: str = ""
+    shared: bool = False
 
     @staticmethod
     def parse(uri: str) -> Address:
@@ -46,17 +51,16 @@ class Address:
         form = "expected grpc://host:port/model[/version] or http://host:port/model[/version]"
         try:
             parts = urlsplit(uri)
+            scheme, shared = parts.scheme.removesuffix("+shm"), parts.scheme.endswith("+shm")
             port = parts.port
         except ValueError as error:
             raise UsageError(f"endpoint '{uri}': {error}; {form}") from error
         names = parts.path.strip("/").split("/")
         version = names[1] if len(names) == 2 else ""
-        whole = (
-            parts.scheme in ("grpc", "grpcs", "http", "https") and parts.hostname and port and not parts.query + parts.fragment
-        )
+        whole = scheme in ("grpc", "grpcs", "http", "https") and parts.hostname and port and not parts.query + parts.fragment
         if not whole or parts.username or len(names) > 2 or not names[0] or (version and not version.isdecimal()):
             raise UsageError(f"endpoint '{uri}': {form}")
-        return Address(scheme=parts.scheme, netloc=parts.netloc, model=names[0], version=version)
+        return Address(scheme=scheme, netloc=parts.netloc, model=names[0], version=version, shared=shared)
 
     @property
     def protocol(self) -> str:
@@ -76,7 +80,8 @@ class EndpointRunner:
     output of one number per row has shape [N], not [N, 1].
 
     Args:
-        uri: ``grpc://host:port/model[/version]`` or ``http://host:port/model[/version]``.
+        uri: ``grpc://host:port/model[/version]`` or ``http://host:port/model[/version]``; ``grpc+shm`` and ``http+shm`` for
+            shared memory.
         timeout: seconds for one request.
 
     Attributes:
@@ -140,16 +145,30 @@ class EndpointRunner:
             raise RunnerError(f"{self.name}: output '{name}' of a split batch does not fit together: {shapes}") from error
 
     def _request(self, inputs: Mapping[str, Array]) -> Arrays:
-        request = [self._input(name, array) for name, array in inputs.items()]
+        if not self._address.shared:
+            return self._asked(inputs, None)
+        plain = [(name, self._plain(name, array)) for name, array in inputs.items()]
+        rows = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
+        known = known_outputs(self._signature.outputs, rows.pop() if self._max_batch_size and len(rows) == 1 else 0)
+        known = [output for output in known if output[0] not in self._reshapes]
+        with SharedRegions(self._client, self.name, plain, known) as regions:
+            return self._asked(inputs, regions)
+
+    def _asked(self, inputs: Mapping[str, Array], regions: SharedRegions | None) -> Arrays:
+        request = [self._input(name, array, regions) for name, array in inputs.items()]
         names = [spec.name for spec in self._signature.outputs]
         wanted = [self._api.InferRequestedOutput(name) for name in names]
+        for output in wanted:
+            if regions is not None:
+                regions.point("out", output.name(), output)
         options = {"client_timeout": self._timeout} if self._address.protocol == "grpc" else {}
         model = {"model_name": self._address.model, "model_version": self._address.version}
         try:
             result = self._client.infer(**model, inputs=request, outputs=wanted, **options)
         except Exception as error:  # noqa: BLE001 (tritonclient, gevent and the HTTP client share no base)
             self._fail(error)
-        return {name: self._output(result, name) for name in names}
+        shared = {name: None if regions is None else regions.read(name) for name in names}
+        return {name: self._output(result, name, shared[name]) for name in names}
 
     def __enter__(self) -> EndpointRunner:
         return self
@@ -201,12 +220,16 @@ class EndpointRunner:
         shape = (Axis(label="batch", minimum=1), *axes[1:]) if batched else tuple(axes)
         return TensorSpec(name=name, dtype=dtype_by_kserve(entry["datatype"]).numpy, shape=shape, optional=optional)
 
-    def _input(self, name: str, array: Array) -> Any:
-        kind = dtype_by_numpy(str(array.dtype))
-        plain = array.astype(object) if kind.kserve == "BYTES" else array
-        plain = plain.reshape(self._wire_shape(name, array))
-        tensor = self._api.InferInput(name, list(plain.shape), kind.kserve)
-        tensor.set_data_from_numpy(plain)
+    def _plain(self, name: str, array: Array) -> Array:
+        """Return an input as the server takes it."""
+        plain = array.astype(object) if dtype_by_numpy(str(array.dtype)).kserve == "BYTES" else array
+        return plain.reshape(self._wire_shape(name, array))
+
+    def _input(self, name: str, array: Array, regions: SharedRegions | None) -> Any:
+        plain = self._plain(name, array)
+        tensor = self._api.InferInput(name, list(plain.shape), dtype_by_numpy(str(array.dtype)).kserve)
+        if regions is None or not regions.point("in", name, tensor):
+            tensor.set_data_from_numpy(plain)
         return tensor
 
     def _wire_shape(self, name: str, array: Array) -> tuple[int, ...]:
@@ -214,8 +237,8 @@ class EndpointRunner:
             return self._reshapes[name].to_wire(array.shape)
         return array.shape or (() if self._max_batch_size else (1,))
 
-    def _output(self, result: Any, name: str) -> Array:
-        array = self._decoded(result, name)
+    def _output(self, result: Any, name: str, shared: Array | None) -> Array:
+        array = self._decoded(result, name) if shared is None else self._held(result, name, shared)
         return array.reshape(self._reshapes[name].to_model(array.shape)) if name in self._reshapes else array
 
     def _decoded(self, result: Any, name: str) -> Array:
@@ -230,6 +253,16 @@ class EndpointRunner:
             shape = [int(n) for n in (entry["shape"] if isinstance(entry, dict) else entry.shape)]
             what = f"{self.name}: output '{name}', shape {shape}: malformed answer: {first_line(error)}"
             raise RunnerError(f"{what}; look at the server's log") from error
+
+    def _held(self, result: Any, name: str, array: Array) -> Array:
+        """Hold the shape that the server says against the one that was read from shared memory."""
+        entry = result.get_output(name)
+        shape = tuple(int(n) for n in (entry["shape"] if isinstance(entry, dict) else entry.shape))
+        if shape != array.shape:
+            raise RunnerError(
+                f"{self.name}: output '{name}': expected shape {list(array.shape)}, the answer says {list(shape)}"
+            )
+        return array
 
     def _fail(self, error: Exception, opening: bool = False) -> NoReturn:
         """Turn what a client library raised into one line: the model refused, or the serving failed."""

@@ -11,7 +11,7 @@ __all__ = ["is_endpoint", "open_runner"]
 
 def is_endpoint(uri: str) -> bool:
     """Say whether a name is the address of a live model."""
-    return uri.startswith(("grpc://", "http://", "grpcs://", "https://"))
+    return uri.partition("://")[0].removesuffix("+shm") in ("grpc", "http", "grpcs", "https") and "://" in uri
 
 
 def open_runner(uri: str) -> Runner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ __all__ = ["mend", "mend_empty"]
 
 def mend(model: Any) -> list[str]:
     """Mend a parsed ONNX model in place and return what was done, one line each."""
-    done = [*_erfc(model.graph), *_tfl_gelu(model.graph), *_sorted_nodes(model.graph)]
+    scattered = [line for graph in _graphs(model) for line in _scatter_nd(graph)]
+    done = [*_erfc(model.graph), *_tfl_gelu(model.graph), *dict.fromkeys(scattered), *_sorted_nodes(model.graph)]
     used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used or (entry.domain == "ai.onnx" and "" in used)]
     del model.opset_import[:]
@@ -71,11 +71,33 @@ def _tfl_gelu(graph: Any) -> list[str]:
             nodes.append(node)
             continue
         approximate = next((a.i for a in node.attribute if a.name == "approximate"), 0)
-        nodes.extend(_written_out(onnx.parser.parse_function(GELU_TANH if approximate else GELU_ERF).node, node))
+        nodes.extend(_written_out(onnx.parser.parse_function(GELU_TANH if approximate else GELU_ERF), node))
         count += 1
     del graph.node[:]
     graph.node.extend(nodes)
     return [f"TensorFlow Lite's GELU written out ({count} times)"] if count else []
+
+
+def _scatter_nd(graph: Any) -> list[str]:
+    """ONNX Runtime's CPU runs ScatterND with a reduction on several threads without a lock: equal indices lose updates.
+
+    ScatterElements runs on one thread. Seen with ONNX Runtime 1.31.1; no error, wrong sums (see
+    https://github.com/microsoft/onnxruntime/issues/18048).
+    """
+    onnx = require("onnx", "")
+    nodes: list[Any] = []
+    count = 0
+    for node in [type(node).FromString(node.SerializeToString()) for node in graph.node]:
+        reduction = next((a.s.decode() for a in node.attribute if a.name == "reduction"), "none")
+        if node.op_type != "ScatterND" or node.domain not in ("", "ai.onnx") or reduction == "none":
+            nodes.append(node)
+            continue
+        nodes.extend(_written_out(onnx.parser.parse_function(SCATTER_ND.replace("REDUCTION", reduction)), node))
+        count += 1
+    if count:
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return ["ScatterND with a reduction, wrong in ONNX Runtime on several threads, written as ScatterElements"] if count else []
 
 
 def _sorted_nodes(graph: Any) -> list[str]:
@@ -110,6 +132,23 @@ def _taken(node: Any) -> set[str]:
     return names
 
 
+# Rows are numbered by a gather from 0, 1, 2, ...: right for any depth of the indices, and for negative ones.
+SCATTER_ND = """<domain: "portinf", opset_import: ["" : 18]> scatter (data, indices, updates) => (y) {
+    shape = Shape (data) depth = Shape <start: int = -1> (indices)
+    none = Constant <value_ints: ints = [0]> () minus = Constant <value_ints: ints = [-1]> ()
+    last = Constant <value_ints: ints = [9223372036854775807]> ()
+    zero = Constant <value_int: int = 0> () one = Constant <value_int: int = 1> ()
+    head = Slice (shape, none, depth) tail = Slice (shape, depth, last)
+    rows = ReduceProd <keepdims: int = 0> (head)
+    unit = Constant <value_ints: ints = [1]> () longer = Concat <axis: int = 0> (tail, unit)
+    width = ReduceProd <keepdims: int = 0> (longer)
+    numbers = Range (zero, rows, one) table = Reshape <allowzero: int = 1> (numbers, head)
+    found = GatherND (table, indices) row = Reshape (found, minus) column = Unsqueeze (row, minus)
+    begin = Mul (column, width) places = Range (zero, width, one) place = Add (begin, places) flat_place = Reshape (place, minus)
+    flat_data = Reshape (data, minus) flat_updates = Reshape (updates, minus)
+    flat = ScatterElements <axis: int = 0, reduction: string = "REDUCTION"> (flat_data, flat_place, flat_updates)
+    y = Reshape <allowzero: int = 1> (flat, shape)
+}"""
 GELU_ERF = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
     half = Constant <value_float: float = 0.5> () one = Constant <value_float: float = 1.0> ()
     root = Constant <value_float: float = 0.70710678118654752> ()
@@ -123,11 +162,11 @@ GELU_TANH = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
 }"""
 
 
-def _written_out(body: Iterable[Any], node: Any) -> list[Any]:
-    """Return the nodes of a function of one input in place of a node that calls it."""
-    names = {"x": node.input[0], "y": node.output[0]}
+def _written_out(function: Any, node: Any) -> list[Any]:
+    """Return the nodes of a function in place of a node that calls it."""
+    names = {**dict(zip(function.input, node.input, strict=True)), **dict(zip(function.output, node.output, strict=True))}
     nodes = []
-    for inner in body:
+    for inner in function.node:
         copy = type(inner).FromString(inner.SerializeToString())
         for field in (copy.input, copy.output):
             for number, name in enumerate(field):

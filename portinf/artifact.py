@@ -21,6 +21,7 @@ __all__ = [
     "Artifact",
     "external_files",
     "load_proto",
+    "needs_one_thread",
     "opset_of",
     "read_onnx",
     "sha256",
@@ -45,6 +46,7 @@ class Artifact:
         opset: version of the default ONNX domain.
         ir_version: version of the file format.
         operators: how often each operator occurs (``domain::Name`` outside the default domain).
+        one_thread: it is right on one intra-op thread only; see `needs_one_thread`.
     """
 
     root: Path
@@ -55,6 +57,7 @@ class Artifact:
     opset: int
     ir_version: int
     operators: Mapping[str, int]
+    one_thread: bool = False
 
     @property
     def path(self) -> Path:
@@ -131,6 +134,22 @@ def _operators(graph: Any, counts: dict[str, int]) -> dict[str, int]:
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 _operators(inner, counts)
     return counts
+
+
+def needs_one_thread(graph: Any) -> bool:
+    """Say whether ONNX Runtime's CPU computes a graph rightly on one intra-op thread only.
+
+    ScatterND with a reduction runs there on several threads without a lock, and loses updates of equal indices
+    (https://github.com/microsoft/onnxruntime/issues/18048; seen up to 1.31.1).
+    """
+    for node in graph.node:
+        if node.op_type == "ScatterND" and any(a.name == "reduction" and a.s != b"none" for a in node.attribute):
+            return True
+        for attribute in node.attribute:
+            inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
+            if any(needs_one_thread(other) for other in inner):
+                return True
+    return False
 
 
 def _spec(value: Any, optional: bool) -> TensorSpec:
@@ -220,6 +239,7 @@ def read_onnx(path: Path) -> Artifact:
         opset=opset_of(model),
         ir_version=model.ir_version,
         operators=_operators(model.graph, {}),
+        one_thread=needs_one_thread(model.graph),
     )
 
 

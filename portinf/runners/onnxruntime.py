@@ -23,9 +23,12 @@ class OnnxRuntimeRunner:
     Args:
         path: the ONNX file, its external data beside it.
         level: how far ONNX Runtime may rewrite the graph.
-        threads: intra-op threads; 0 lets ONNX Runtime choose.
+        threads: intra-op threads; 0 lets ONNX Runtime choose; a file that is right on one thread only gets one.
         name: how reports call this side; the path where none is given.
         provider: execution provider, by its name in ONNX Runtime or shortened (``cpu``, ``cuda``, ``openvino``).
+
+    Attributes:
+        one_thread: see `portinf.artifact.needs_one_thread`.
     """
 
     def __init__(
@@ -33,8 +36,12 @@ class OnnxRuntimeRunner:
     ) -> None:
         self._name = name or str(path)
         self._path, self._level, self._provider = path, level, provider
-        self._signature = read_onnx(path).signature
-        self._session = OnnxSession(path, level=level, threads=threads, name=self._name, provider=provider)
+        artifact = read_onnx(path)
+        self._signature = artifact.signature
+        self.one_thread = artifact.one_thread
+        self._session = OnnxSession(
+            path, level=level, threads=1 if artifact.one_thread else threads, name=self._name, provider=provider
+        )
 
     @property
     def name(self) -> str:

@@ -27,8 +27,9 @@ class OnnxSource:
     def __init__(self, path: Path) -> None:
         self.model: Any = path
         self.notes: list[str] = []
-        self.inputs: Sequence[Declared] = [_declared(spec) for spec in read_onnx(path).signature.inputs]
-        self._session = OnnxSession(path, level="none", threads=0, name=path.name)
+        artifact = read_onnx(path)
+        self.inputs: Sequence[Declared] = [_declared(spec) for spec in artifact.signature.inputs]
+        self._session = OnnxSession(path, level="none", threads=int(artifact.one_thread), name=path.name)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Run the graph."""

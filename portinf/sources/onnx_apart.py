@@ -89,7 +89,7 @@ def main() -> None:
     """Answer requests, one JSON line each, until stdin ends; arguments: path and level."""
     from portinf.sources.onnx_session import OnnxSession
 
-    runner = OnnxSession(Path(sys.argv[1]), level=sys.argv[2], threads=0, name="", apart=False)
+    runner = OnnxSession(Path(sys.argv[1]), level=sys.argv[2], threads=1, name="", apart=False)
     for line in sys.stdin:
         command = json.loads(line)
         try:

@@ -22,6 +22,7 @@ __all__ = [
     "to_text",
 ]
 
+THREADS = "intra_op_thread_count"
 PLATFORM = "onnxruntime_onnx"
 DYNAMIC = -1
 NAME_LENGTH = 200  # file systems end at 255 bytes; versions and temporary names need some
@@ -56,6 +57,7 @@ class ModelConfig:
         inputs, outputs: in the order of the signature.
         dynamic_batching: the server may join requests into one batch.
         platform: the official name of the backend's file format.
+        one_thread: the model is right on one intra-op thread only.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ModelConfig:
     outputs: tuple[TensorConfig, ...]
     dynamic_batching: bool = False
     platform: str = PLATFORM
+    one_thread: bool = False
 
 
 def check_model_name(name: str) -> str:
@@ -85,7 +88,7 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip(".-")[:NAME_LENGTH].rstrip(".") or "model"
 
 
-def config_of(name: str, signature: Signature, max_batch_size: int) -> ModelConfig:
+def config_of(name: str, signature: Signature, max_batch_size: int, *, one_thread: bool = False) -> ModelConfig:
     """Write a signature down as Triton sees it; with ``max_batch_size`` > 0 axis 0 of every tensor is the batch.
 
     Raises:
@@ -101,6 +104,7 @@ def config_of(name: str, signature: Signature, max_batch_size: int) -> ModelConf
         inputs=tuple(_tensor(spec, batched=batched) for spec in signature.inputs),
         outputs=tuple(_tensor(spec, batched=batched) for spec in signature.outputs),
         dynamic_batching=batched,
+        one_thread=one_thread,
     )
 
 
@@ -164,6 +168,8 @@ def to_text(config: ModelConfig) -> str:
                 entry.optional = True
     if config.dynamic_batching:
         message.dynamic_batching.SetInParent()
+    if config.one_thread:
+        message.parameters[THREADS].string_value = "1"
     return str(text_format.MessageToString(message, as_utf8=True, use_short_repeated_primitives=True))
 
 
@@ -192,6 +198,7 @@ def _typed(message: Any, proto: Any) -> ModelConfig:
         inputs=tuple(_read(proto, entry, optional=entry.optional) for entry in message.input),
         outputs=tuple(_read(proto, entry, optional=False) for entry in message.output),
         dynamic_batching=message.HasField("dynamic_batching"),
+        one_thread=THREADS in message.parameters and message.parameters[THREADS].string_value == "1",
         platform=message.platform or (PLATFORM if message.backend == "onnxruntime" else message.backend),
     )
 
@@ -215,6 +222,8 @@ def difference(old: ModelConfig, new: ModelConfig) -> str | None:
         return f"platform is {old.platform or 'not given'}, now {new.platform}"
     if old.max_batch_size != new.max_batch_size:
         return f"max_batch_size is {old.max_batch_size}, now {new.max_batch_size}"
+    if new.one_thread and not old.one_thread:
+        return f"the model is right on one thread only, which config.pbtxt does not say: parameters {THREADS} = 1"
     for side, before, after in (("input", old.inputs, new.inputs), ("output", old.outputs, new.outputs)):
         found = _tensor_difference(side, {t.name: t for t in before}, {t.name: t for t in after})
         if found:

@@ -100,7 +100,8 @@ def write_entry(repository: Path, entry: Entry, *, version: int | None = None) -
         UsageError: the name or the version is not allowed.
         UnreadableError: the folder cannot be written to, or the model changed meanwhile.
     """
-    config = config_of(entry.name, entry.artifact.signature, entry.max_batch_size)
+    artifact = entry.artifact
+    config = config_of(entry.name, artifact.signature, entry.max_batch_size, one_thread=artifact.one_thread)
     check_entry(repository, entry.name, config=config, version=version)
     model = repository / entry.name
     try:

@@ -225,6 +225,12 @@ class Invariances:
         batch = self._first()
         if batch is None:
             return CheckResult(name=name, status="not applicable", text="there is no sample with an answer")
+        if candidate.one_thread:
+            text = (
+                "ScatterND with a reduction loses updates in ONNX Runtime on several threads: it was run on one, and a package "
+                "of it says so to the server; elsewhere set intra_op_num_threads = 1, or write a safe file with portinf convert"
+            )
+            return CheckResult(name=name, status="reported", text=text)
         answers = []
         for count in THREADS:
             with candidate.with_threads(count) as runner:

@@ -197,7 +197,8 @@ def package_onnx(
     name = check_model_name(options.name) if options.name is not None else safe_name(artifact.path.stem)
     config_of(name, artifact.signature, 0)  # types and ranks, before the costly steps
     size, why = _batch_size(artifact, batches, options, shown, progress)
-    check_entry(options.repository, name, config=config_of(name, artifact.signature, size), version=options.version)
+    config = config_of(name, artifact.signature, size, one_thread=artifact.one_thread)
+    check_entry(options.repository, name, config=config, version=options.version)
     goldens: Sequence[Batch] = batches
     if hop is None:
         checked = self_check(artifact.path, artifact.signature, batches, tolerance=options.tolerance, progress=progress)

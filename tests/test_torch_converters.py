@@ -23,10 +23,10 @@ from portinf.signature import Axis, Signature, TensorSpec
 class _Held:
     framework = "pytorch"
     inputs = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
+        self.notes: list[str] = []
 
 
 def _wide() -> torch.nn.Module:

@@ -22,7 +22,7 @@ def exportable_layers() -> Iterator[None]:
     Removing self loops first (GAT) leaves a number of edges that depends on the data, and the exporter must know that the sum
     is not zero. A graph without nodes breaks the promise: the comparison finds it and the smallest length is recorded.
 
-    Where each graph begins is counted, and nearest neighbours are portinf's dense ones: the operators that PyTorch Geometric
+    How many graphs there are is a size in the graph, where each begins is counted, and nearest neighbours are portinf's dense ones: the operators that PyTorch Geometric
     calls for them have no translation.
     """
     utils = sys.modules.get("torch_geometric.utils")
@@ -31,6 +31,7 @@ def exportable_layers() -> Iterator[None]:
         return
     with ExitStack() as stack:
         stack.enter_context(_everywhere(utils, "add_self_loops", _promising(utils.add_self_loops)))
+        stack.enter_context(_everywhere(utils, "scatter", _sized(utils.scatter)))
         stack.enter_context(_everywhere(sys.modules["torch_geometric.index"], "index2ptr", _counted))
         stack.enter_context(_everywhere(sys.modules["torch_geometric.nn.pool"], "_batch_to_ptr", _counted_batch))
         stack.enter_context(_set(sys.modules["torch_geometric.backend"], "use_segment_matmul", False))
@@ -70,6 +71,17 @@ def _promising(function: Callable[..., Any]) -> Callable[..., Any]:
         return answer
 
     return add_self_loops
+
+
+def _sized(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Find how many groups there are as a size that the exporter follows, where PyTorch Geometric makes a Python number."""
+
+    def scatter(src: Any, index: Any, dim: int = 0, dim_size: Any = None, reduce: str = "sum") -> Any:
+        if dim_size is None:
+            dim_size = index.max().item() + 1 if index.numel() > 0 else 0
+        return function(src, index, dim, dim_size, reduce)
+
+    return scatter
 
 
 def _counted_batch(batch: Any, batch_size: int | None = None) -> Any:

@@ -22,8 +22,8 @@ def exportable_layers() -> Iterator[None]:
     Removing self loops first (GAT) leaves a number of edges that depends on the data, and the exporter must know that the sum
     is not zero. A graph without nodes breaks the promise: the comparison finds it and the smallest length is recorded.
 
-    How many graphs there are is a size in the graph, where each begins is counted, and nearest neighbours are portinf's dense ones: the operators that PyTorch Geometric
-    calls for them have no translation.
+    How many graphs there are is a size in the graph, where each begins is counted, and nearest neighbours are portinf's dense
+    ones: what PyTorch Geometric calls for them cannot be followed, or has no translation.
     """
     utils = sys.modules.get("torch_geometric.utils")
     if utils is None:

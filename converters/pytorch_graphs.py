@@ -25,15 +25,14 @@ def exportable_layers() -> Iterator[None]:
     How many graphs there are is a size in the graph, where each begins is counted, and nearest neighbours are portinf's dense
     ones: what PyTorch Geometric calls for them cannot be followed, or has no translation.
     """
-    utils = sys.modules.get("torch_geometric.utils")
-    if utils is None:
+    if "torch_geometric.utils" not in sys.modules:
         yield
         return
     with ExitStack() as stack:
-        stack.enter_context(_everywhere(utils, "add_self_loops", _promising(utils.add_self_loops)))
-        stack.enter_context(_everywhere(utils, "scatter", _sized(utils.scatter)))
-        stack.enter_context(_everywhere(sys.modules["torch_geometric.index"], "index2ptr", _counted))
-        stack.enter_context(_everywhere(sys.modules["torch_geometric.nn.pool"], "_batch_to_ptr", _counted_batch))
+        stack.enter_context(_everywhere("utils", "add_self_loops", _promising))
+        stack.enter_context(_everywhere("utils", "scatter", _sized))
+        stack.enter_context(_everywhere("index", "index2ptr", lambda _: _counted))
+        stack.enter_context(_everywhere("nn.pool", "_batch_to_ptr", lambda _: _counted_batch))
         stack.enter_context(_set(sys.modules["torch_geometric.backend"], "use_segment_matmul", False))
         if getattr(sys.modules["torch_geometric.typing"], "WITH_KNN", False):
             stack.enter_context(_set(require("torch", "torch").ops.pyg, "knn", knn))
@@ -51,13 +50,15 @@ def _set(holder: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _everywhere(module: Any, name: str, value: Any) -> Iterator[None]:
-    """Replace a module's function also where other modules have imported it by its name."""
-    original = getattr(module, name)
+def _everywhere(module: str, name: str, replace: Callable[[Any], Any]) -> Iterator[None]:
+    """Replace a function of PyTorch Geometric, if its module was imported, also where others have imported it by its name."""
+    original = getattr(sys.modules.get(f"torch_geometric.{module}"), name, None)
     with ExitStack() as stack:
-        for holder in list(sys.modules.values()):
-            if getattr(holder, "__dict__", {}).get(name) is original:
-                stack.enter_context(_set(holder, name, value))
+        if original is not None:
+            replacement = replace(original)
+            for holder in list(sys.modules.values()):
+                if getattr(holder, "__dict__", {}).get(name) is original:
+                    stack.enter_context(_set(holder, name, replacement))
         yield
 
 

@@ -130,6 +130,15 @@ def test_the_export_counts_where_graphs_begin_and_puts_everything_back(provided:
     assert before == (index.index2ptr, pool._batch_to_ptr, torch.ops.pyg.knn)
 
 
+def test_a_model_that_imports_no_layer_of_the_package_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch_geometric.nn.pool")
+    scatter = sys.modules["torch_geometric.utils"].scatter
+    with exportable_layers():
+        found = sys.modules["torch_geometric.utils"].scatter(torch.ones(3), torch.tensor([0, 2, 2]))
+    assert found.tolist() == [1, 0, 2]
+    assert sys.modules["torch_geometric.utils"].scatter is scatter
+
+
 def test_the_export_puts_the_dense_neighbours_in_the_place_of_an_installed_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator made up here stands for pyg-lib's; with pyg-lib itself: not run here."""
     monkeypatch.setattr(sys.modules[TYPING], "WITH_KNN", True)

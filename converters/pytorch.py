@@ -9,6 +9,7 @@ from typing import Any
 from portinf.converters.pytorch_export import example, export_dynamo, export_torchscript, missing_onnxscript
 from portinf.lazy import require
 from portinf.routes import ExportOptions, Route
+from portinf.sources import dense_knn
 from portinf.sources.model import Source, flatten_outputs
 
 __all__ = ["routes"]
@@ -61,7 +62,9 @@ def _dynamo(source: Source, options: ExportOptions, folder: Path, *, auto: bool)
         {number: dims[axis.label] for number, axis in enumerate(spec.shape or ()) if axis.label is not None} for spec in specs
     )
     module = _positional(source, [spec.name for spec in specs])
-    return export_dynamo(module, example(options), options, folder, dynamic_shapes=(shapes,) if any(shapes) else None)
+    path = export_dynamo(module, example(options), options, folder, dynamic_shapes=(shapes,) if any(shapes) else None)
+    dense_knn.tell(source.notes)
+    return path
 
 
 def _torchscript(source: Source, options: ExportOptions, folder: Path) -> Path:

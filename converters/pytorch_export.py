@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.converters.pytorch_graphs import exportable_layers
+from portinf.converters.pytorch_jets import exportable_jets
 from portinf.converters.pytorch_operators import translations
 from portinf.converters.pytorch_reasons import reason_of, refuse_guesses
 from portinf.errors import CannotError, PortinfError
@@ -72,7 +73,7 @@ def export_dynamo(model: Any, arguments: tuple[Any, ...], options: ExportOptions
     _quiet()
     path = folder / "model.onnx"
     try:
-        with warnings.catch_warnings(), exportable_layers():
+        with warnings.catch_warnings(), exportable_layers(), exportable_jets():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,

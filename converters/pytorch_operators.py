@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ def translations() -> dict[Any, Callable[..., Any]]:
         aten.argsort.stable: _argsort_stable,
         require("torch", "torch").ops.prims.prod.default: _prod,
         aten._cdist_forward.default: _cdist,
+        aten.atan2.default: _atan2,
         aten.scatter_reduce.two: _scatter_reduce,
         aten.scaled_dot_product_attention.default: _attention,
     }
@@ -61,6 +63,20 @@ def _cdist(x1: Any, x2: Any, p: float, compute_mode: Any = None) -> Any:
         return op.Sqrt(op.ReduceSum(op.Mul(apart, apart), last, keepdims=0))
     power = op.CastLike(op.Constant(value_float=p), x1)
     return op.Pow(op.ReduceSum(op.Pow(apart, power), last, keepdims=0), op.Reciprocal(power))
+
+
+def _atan2(self: Any, other: Any) -> Any:
+    """Write the angle of the point (other, self), right at the origin and on the axes, where the sign of a zero decides.
+
+    torch's own translation gives -pi at (-1, 0) and 0 for NaN. Two infinities give NaN here.
+    """
+    op = _op()
+    zero, one, pi = (require("onnx_ir", "torch").tensor(value, dtype=self.dtype) for value in (0.0, 1.0, math.pi))
+    below = op.Or(op.Less(self, zero), op.Less(op.Reciprocal(self), zero))  # 1 / -0 is minus infinity
+    behind = op.Or(op.Less(other, zero), op.Less(op.Reciprocal(other), zero))
+    origin = op.And(op.Equal(self, zero), op.Equal(other, zero))
+    angle = op.Atan(op.Div(self, op.Where(origin, one, other)))
+    return op.Where(behind, op.Add(angle, op.Where(below, op.Neg(pi), pi)), angle)
 
 
 def _scatter_reduce(self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:

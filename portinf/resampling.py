@@ -117,12 +117,19 @@ def resample(signature: Signature, batch: Batch, sizes: Mapping[str, int], *, se
     rows: dict[str, Array] = {}
     for label in signature.axes:
         drawn = rng.integers(0, max(1, old[label]), sizes[label])
-        rows[label] = np.sort(drawn) if label in ordered else drawn
+        rows[label] = _kept_in_order(drawn) if label in ordered else drawn
     inputs: Arrays = {}
     for name, array in batch.inputs.items():
         spec = signature.input(name)
         inputs[name] = _resampled(spec, array, rows, old, sizes, rng)
     return Batch(name="generated", inputs=inputs, origin="generated")
+
+
+def _kept_in_order(drawn: Array) -> Array:
+    """Sort drawn places, the first of them 0: padding stays behind, and what was not all padding does not become so."""
+    drawn = np.sort(drawn)
+    drawn[:1] = 0
+    return drawn
 
 
 def _resampled(

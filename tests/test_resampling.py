@@ -77,6 +77,14 @@ sizes_strategy = st.fixed_dictionaries(
 )
 
 
+@given(st.integers(1, 25), st.integers(0, 1000))
+def test_what_was_not_all_padding_does_not_become_so(length: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    batch = _batch(rng)
+    found = resample(SIGNATURE, batch, {**check_batch(SIGNATURE, batch), "length": length}, seed=seed)
+    assert found.inputs["mask"].any(1).all()
+
+
 @given(sizes_strategy, st.integers(0, 1000))
 def test_resampled_batches_keep_their_roles(sizes: dict[str, int], seed: int) -> None:
     batch = _batch(np.random.default_rng(seed))

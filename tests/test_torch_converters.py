@@ -23,10 +23,10 @@ from portinf.signature import Axis, Signature, TensorSpec
 class _Held:
     framework = "pytorch"
     inputs = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
+        self.notes: list[str] = []
 
 
 def _wide() -> torch.nn.Module:
@@ -83,6 +83,9 @@ TIES = torch.tensor([[1.0, 3.0, 1.0, 3.0], [2.0, 2.0, 0.0, 5.0]])
 MASK = torch.tensor([[True] * 5, [False] * 5, [True, False, True, False, True]])
 
 
+ZEROS = torch.tensor([0.0, -0.0, 1.0, -2.0, 1e30, -1e-30])
+
+
 def _all(ties: Any, rows: Any, others: Any, index: Any, query: Any, key: Any, mask: Any) -> tuple[Any, ...]:
     return (
         *torch.sort(ties, dim=-1, descending=True, stable=True),
@@ -93,6 +96,8 @@ def _all(ties: Any, rows: Any, others: Any, index: Any, query: Any, key: Any, ma
         torch.cdist(rows, others, p=3.0),
         _mean(rows, index),
         _attention(query, key, mask),
+        torch.atan2(rows, rows.flip(1)),
+        torch.atan2(ZEROS.unsqueeze(1), ZEROS.unsqueeze(0)),
     )
 
 

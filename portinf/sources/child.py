@@ -48,8 +48,13 @@ class Session:
         return {
             "framework": self._source.framework,
             "inputs": [dataclasses.asdict(d) for d in declared],
-            "notes": self._source.notes,
+            "notes": self.notes,
         }
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the source, as far as it is known by now."""
+        return self._source.notes
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request under the user's names.
@@ -128,14 +133,14 @@ def _answer(session: Session | None, command: Mapping[str, Any]) -> tuple[Sessio
     if what == "infer":
         outputs = session.infer(load_npz(Path(command["inputs"])).inputs)
         save_npz(Path(command["outputs"]), outputs)
-        return session, list(outputs)
+        return session, {"outputs": list(outputs), "notes": session.notes}
     if what == "routes":
         options = ExportOptions(
             signature=Signature.from_json(command["signature"]), example=Path(command["example"]), opset=command["opset"]
         )
         return session, session.offer(options)
     if what == "export":
-        return session, session.export(command["route"], Path(command["folder"]))
+        return session, {"file": session.export(command["route"], Path(command["folder"])), "notes": session.notes}
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return session, {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
 

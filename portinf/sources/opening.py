@@ -7,6 +7,7 @@ from typing import Any
 
 from portinf.errors import CannotError, UsageError
 from portinf.plugins import source_plugins
+from portinf.sources.dense_knn import provide_knn
 from portinf.sources.model import Source, SourceOptions
 
 __all__ = ["open_source"]
@@ -22,6 +23,7 @@ def open_source(options: SourceOptions) -> Source:
     """
     if options.weights is not None and options.found.format in _LOADERS and options.found.format not in TAKE_WEIGHTS:
         raise UsageError(f"--weights: {options.found.path} holds its own weights; --weights goes with a factory")
+    provide_knn()
     if options.found.format in _LOADERS:
         return _LOADERS[options.found.format](options)
     plugins = source_plugins()

@@ -83,9 +83,10 @@ class SourceProcess:
         """
         asked, answered = self.folder / "inputs.npz", self.folder / "outputs.npz"
         save_npz(asked, inputs)
-        names = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered)})
+        answer = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered)})
+        self.notes = answer["notes"]
         arrays = load_npz(answered).inputs
-        return {name: arrays[name] for name in names}
+        return {name: arrays[name] for name in answer["outputs"]}
 
     def routes(self, signature: Signature, example: Mapping[str, Array], opset: int) -> list[dict[str, Any]]:
         """Return name and reason (None: it can be taken) of each route, in order of trust."""
@@ -101,7 +102,9 @@ class SourceProcess:
         """
         folder = self.folder / f"route_{route}"
         folder.mkdir()
-        return Path(self._ask({"do": "export", "route": route, "folder": str(folder)}))
+        answer = self._ask({"do": "export", "route": route, "folder": str(folder)})
+        self.notes = answer["notes"]
+        return Path(answer["file"])
 
     def usage(self) -> dict[str, float]:
         """Return CPU seconds and peak resident bytes of the child so far."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
+from portinf.sources import dense_knn
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 from portinf.sources.pytorch_files import load_weights
+from portinf.sources.pytorch_settling import settle
 
 __all__ = ["PyTorchSource"]
 
@@ -33,6 +35,7 @@ class PyTorchSource:
         if any(part.training for part in module.modules()):
             self.notes.append("the module was in training mode: put into evaluation mode")
         module.eval()
+        self.notes += settle(module)
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self.inputs: Sequence[Declared] = _declared(module)
@@ -43,6 +46,7 @@ class PyTorchSource:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
         with torch.no_grad():
             answer = self.model(**tensors)
+        dense_knn.tell(self.notes)
         leaves = flatten_outputs(answer, is_leaf=torch.Tensor)
         return {name: leaf.detach().cpu().numpy() for name, leaf in leaves.items()}
 

@@ -56,6 +56,10 @@ def _grouped(rng: Rng, k: int) -> dict[str, Any]:
     return {"x": graph["x"], "batch": graph["batch"]}
 
 
+def _points(rng: Rng, k: int) -> dict[str, Any]:
+    return {"x": _graph(rng, k)["x"]}
+
+
 def _two_kinds(rng: Rng, k: int) -> dict[str, Any]:
     hits, modules = NODES[k], (4, 6)[k]
     return {
@@ -136,4 +140,12 @@ CELLS = (
     _cell("model PNA", "basic_pna"),
     _cell("DeepGCN layer", "deepgcn"),
     _cell("model GraphSAGE, jumping knowledge", "jumping"),
+    _cell("DynamicEdgeConv max, one graph (dense kNN)", "dynamic_max", _points, labels=("x_0",)),
+    _cell("DynamicEdgeConv sum, one graph (dense kNN)", "dynamic_sum", _points, labels=("x_0",)),
+    _cell("DynamicEdgeConv max (dense kNN)", "dynamic_max_batch", _grouped, labels=("batch",)),
+    _cell("DynamicEdgeConv sum (dense kNN)", "dynamic_sum_batch", _grouped, labels=("batch",)),
+    _cell("two DynamicEdgeConv, global pool (dense kNN)", "dynamic_deep", _grouped, labels=("batch",)),
+    _cell("GravNetConv, one graph (dense kNN)", "gravnet", _points, labels=("x_0",)),
+    _cell("GravNetConv (dense kNN)", "gravnet_batch", _grouped, labels=("batch",)),
+    _cell("knn_graph and SAGE (dense kNN)", "knn_graph", _grouped, labels=("batch",)),
 )

@@ -76,6 +76,42 @@ class Aggregated(nn.Module):
         return self.aggregation(x, batch)
 
 
+class Cloud(nn.Module):
+    """Layers that find the edges of one graph by themselves."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+class Deep(nn.Module):
+    """Neighbours in the space of the layer before, and the whole graph in one row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = g.DynamicEdgeConv(_mlp(6, 8), k=4)
+        self.second = g.DynamicEdgeConv(_mlp(16, 8), k=4)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor, batch: Tensor) -> Tensor:
+        x = self.first(x, batch)
+        return self.out(g.global_max_pool(self.second(x, batch), batch))
+
+
+class Near(nn.Module):
+    """A layer on the edges that ``knn_graph`` gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = g.SAGEConv(3, 5)
+
+    def forward(self, x: Tensor, batch: Tensor) -> Tensor:
+        return self.layer(x, g.knn_graph(x, 3, batch))
+
+
 class Selected(nn.Module):
     """Pooling that keeps some nodes, of one graph."""
 
@@ -215,6 +251,14 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "basic_gin": lambda: Plain(g.GIN(3, 8, num_layers=2, out_channels=2)),
     "basic_pna": lambda: Plain(g.PNA(3, 8, 2, 2, aggregators=["mean", "max"], scalers=["identity"], deg=HISTOGRAM)),
     "deepgcn": lambda: Plain(g.DeepGCNLayer(g.GENConv(3, 3), nn.BatchNorm1d(3), nn.ReLU(), block="res+")),
+    "dynamic_max": lambda: Cloud(g.DynamicEdgeConv(_mlp(6, 5), k=4)),
+    "dynamic_sum": lambda: Cloud(g.DynamicEdgeConv(_mlp(6, 5), k=4, aggr="sum")),
+    "dynamic_max_batch": lambda: Aggregated(g.DynamicEdgeConv(_mlp(6, 5), k=4)),
+    "dynamic_sum_batch": lambda: Aggregated(g.DynamicEdgeConv(_mlp(6, 5), k=4, aggr="sum")),
+    "dynamic_deep": Deep,
+    "gravnet": lambda: Cloud(g.GravNetConv(3, 5, space_dimensions=3, propagate_dimensions=4, k=4)),
+    "gravnet_batch": lambda: Aggregated(g.GravNetConv(3, 5, space_dimensions=3, propagate_dimensions=4, k=4)),
+    "knn_graph": Near,
     "jumping": lambda: Plain(g.GraphSAGE(3, 8, num_layers=3, out_channels=2, jk="max")),
 }
 

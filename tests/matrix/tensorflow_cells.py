@@ -162,6 +162,7 @@ MODELS = (
         name="Keras subclassed, a dict as input",
         source=f"{FUNCTIONS}keyed_input",
         inputs=_of({"pt": (3, 2), "eta": (3, 2)}, {"pt": (5, 2), "eta": (5, 2)}),
+        reversed=False,  # such a model declares no names: the order is that of the samples
     ),
     Cell(
         name="Keras subclassed, Python if on data",
@@ -184,7 +185,11 @@ FUNCTION_CELLS = (
     Cell(
         name="tf.function, ConcreteFunction", source=f"{FUNCTIONS}concrete", names=["hits", "event"], outputs=["score", "best"]
     ),
-    Cell(name="tf.function, a dict in its signature", source=f"{FUNCTIONS}nested_signature", names=["hits", "pt", "eta"]),
+    Cell(
+        name="tf.function, a dict in its signature",
+        source=f"{FUNCTIONS}nested_signature",
+        names=["hits", "event_eta", "event_pt"],
+    ),
     Cell(name="tf.function, while loop", source=f"{FUNCTIONS}while_loop", names=["a"]),
     Cell(name="tf.function, rfft", source=f"{FUNCTIONS}spectrum", names=["wave"], outputs=["power", "phase_free"]),
     Cell(name="tf.function, values and row_splits", source=f"{FUNCTIONS}ragged", inputs=_rows),
@@ -240,7 +245,7 @@ FILES = (
     Cell(name=".keras, transformer", source="transformer.keras", names=["jets"], outputs=["tag"]),
     Cell(name="SavedModel, GRU of dynamic length", source="exported_gru", names=["tracks"]),
     Cell(name="SavedModel, tf.Module", source="saved_module", names=["x"]),
-    Cell(name="SavedModel, float64 and int64", source="saved", names=["momenta", "charge"], outputs=["a_positive", "z_sum"]),
+    Cell(name="SavedModel, float64 and int64", source="saved", names=["charge", "momenta"], outputs=["a_positive", "z_sum"]),
     Cell(name=".h5 of Keras 3, embedding with mask (NotEqual)", source="keras3.h5", inputs=_kinds, outputs=["score"]),
     Cell(name=".hdf5 of Keras 3, CNN with optimizer", source="keras3_trained.hdf5", names=["image"], outputs=["classes"]),
     Cell(

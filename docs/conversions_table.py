@@ -16,7 +16,19 @@ from typing import Any
 
 LONGEST = 300  # characters of a reason that are shown
 PAGE = Path(__file__).parent / "conversions.md"
-PACKAGES = ("torch", "onnxscript", "torch_geometric", "keras", "tensorflow-cpu", "tf2onnx", "onnxruntime")
+PACKAGES = (
+    "torch",
+    "onnxscript",
+    "torch_geometric",
+    "keras",
+    "tensorflow-cpu",
+    "tf2onnx",
+    "xgboost-cpu",
+    "lightgbm",
+    "scikit-learn",
+    "skl2onnx",
+    "onnxruntime",
+)
 
 
 def read(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -12,10 +12,13 @@ from portinf.errors import UsageError
 from portinf.samples import Array, Arrays, Batch, check_batch
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
 
-__all__ = ["default_sizes", "generate", "resample", "sizes_to_try", "sweep"]
+__all__ = ["default_sizes", "generate", "not_tried", "resample", "sizes_to_try", "sweep"]
 
 JITTER = 0.05  # values change by up to five percent, and stay in the range that was seen
-MAX_BYTES = 256 << 20  # larger batches are not made
+MAX_BYTES = 256 << 20  # what would take more is not tried, and said to be
+FACTOR = 8  # of the longest sample: the longest that is tried
+PAIR_BYTES = 4  # of one entry with one other, as in an attention's weights
+MASKS = (("every mask 1", 1, 1), ("every mask 0", 0, 0), ("masks 0 in the first row", 0, 1))  # name, first row, other rows
 
 
 def default_sizes(signature: Signature) -> dict[str, int]:
@@ -29,26 +32,60 @@ def _fit(axis: Axis, size: int) -> int:
     return -(-size // axis.multiple) * axis.multiple
 
 
-def sizes_to_try(signature: Signature, base: Mapping[str, int], largest: Mapping[str, int]) -> list[dict[str, int]]:
-    """List settings of the dynamic axes, one axis moved at a time from ``base``, then all at once.
+def sizes_to_try(
+    signature: Signature, base: Mapping[str, int], largest: Mapping[str, int]
+) -> tuple[list[dict[str, int]], list[str]]:
+    """List settings of the dynamic axes, one axis moved at a time from ``base``, then all at once; and say what is too large.
+
+    An axis goes to 0, 1, 3, one more than the longest sample and eight times that; where eight times is too large, to twice it
+    plus one.
 
     Args:
         signature: gives minimum and multiple of each axis.
         base: a setting that the model is known to accept.
         largest: largest length of each axis in the user's samples.
+
+    Returns:
+        The settings, and one line for each that is left out because of its size.
     """
     settings: list[dict[str, int]] = []
+    notes: list[str] = []
     for label, axis in signature.axes.items():
-        for wanted in (0, 1, 3, largest[label] + 1, 2 * largest[label] + 1):
-            setting = {**base, label: _fit(axis, wanted)}
-            if setting not in settings and setting != dict(base):
-                settings.append(setting)
+        far = {**base, label: _fit(axis, FACTOR * largest[label])}
+        needed = max(_bytes(signature, far), _pair_bytes(signature, far, label))
+        last = far if needed <= MAX_BYTES else {**base, label: _fit(axis, 2 * largest[label] + 1)}
+        settings += [{**base, label: _fit(axis, wanted)} for wanted in (0, 1, 3, largest[label] + 1)] + [last]
+        notes += [] if last is far else [_too_large({label: far[label]}, needed)]
     if len(signature.axes) > 1:
         settings.append(
             {label: _fit(axis, largest[label] + 2 + 3 * n) for n, (label, axis) in enumerate(signature.axes.items())}
         )
-    kept = [_emptied(signature, setting) for setting in settings]
-    return [setting for setting in kept if all(setting[label] >= axis.minimum for label, axis in signature.axes.items())]
+    kept: list[dict[str, int]] = []
+    for wanted in settings:
+        setting = _emptied(signature, wanted)
+        known = setting in [*kept, dict(base)]
+        if known or any(setting[label] < axis.minimum for label, axis in signature.axes.items()):
+            continue
+        if _bytes(signature, setting) > MAX_BYTES:
+            moved = {label: n for label, n in setting.items() if n != base[label]}
+            notes.append(_too_large(moved, _bytes(signature, setting)))
+        else:
+            kept.append(setting)
+    return kept, notes
+
+
+def _too_large(sizes: Mapping[str, int], needed: int) -> str:
+    shown = ", ".join(f"{label}={n}" for label, n in sizes.items())
+    return f"not tried: {shown}: up to about {needed / 1e9:.2g} GB, more than {MAX_BYTES / 1e9:.2g} GB"
+
+
+def _pair_bytes(signature: Signature, sizes: Mapping[str, int], label: str) -> int:
+    """Estimate what a model takes that holds every entry of one axis against every other; the entries of an index are pairs."""
+    mine = [spec for spec in signature.inputs if label in spec.labels]
+    if any(spec.role.kind == "index" and spec.role.of != label for spec in mine):
+        return 0
+    entries = [int(np.prod([sizes[other] for other in set(spec.labels)], dtype=np.int64)) for spec in mine]
+    return max(entries) * sizes[label] * PAIR_BYTES
 
 
 def _emptied(signature: Signature, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -67,6 +104,9 @@ def _emptied(signature: Signature, sizes: Mapping[str, int]) -> dict[str, int]:
 def sweep(signature: Signature, batches: Sequence[Batch], *, seed: int = 0) -> Iterator[Batch]:
     """Yield batches at sizes other than the samples', made from the samples' rows, or from the ranges where there are none.
 
+    Where an input is a mask, batches of the samples' size follow in which nothing is padded, or whole rows are: whether 0 or 1
+    is padding, the model knows.
+
     Args:
         signature: axes, roles and ranges.
         batches: the user's samples; may be empty.
@@ -74,17 +114,52 @@ def sweep(signature: Signature, batches: Sequence[Batch], *, seed: int = 0) -> I
     """
     if not signature.axes:
         return
+    base, largest, rows = _start(signature, batches)
+
+    def made(sizes: Mapping[str, int], number: int) -> Batch:
+        if rows is None:
+            return generate(signature, sizes, seed=seed + number)
+        return resample(signature, rows, sizes, seed=seed + number)
+
+    settings, _ = sizes_to_try(signature, base, largest)
+    for number, setting in enumerate(settings):
+        yield replace(made(setting, number), name=f"generated {number + 1}")
+    for number, (name, inputs) in enumerate(_masked(signature, made(base, len(settings)).inputs), start=len(settings)):
+        yield Batch(name=f"generated {number + 1}, {name}", inputs=inputs, origin="generated")
+
+
+def not_tried(signature: Signature, batches: Sequence[Batch]) -> list[str]:
+    """Say which sizes `sweep` leaves out because they are too large, one line each."""
+    if not signature.axes:
+        return []
+    base, largest, _ = _start(signature, batches)
+    return sizes_to_try(signature, base, largest)[1]
+
+
+def _start(signature: Signature, batches: Sequence[Batch]) -> tuple[dict[str, int], dict[str, int], Batch | None]:
+    """Return the setting from which axes are moved, the largest length of each axis, and the batch whose rows are drawn."""
     sizes = [check_batch(signature, batch) for batch in batches] or [default_sizes(signature)]
     order = max(range(len(sizes)), key=lambda k: min(sizes[k].values(), default=0))
     largest = {label: max(s[label] for s in sizes) for label in signature.axes}
-    for number, setting in enumerate(sizes_to_try(signature, sizes[order], largest)):
-        if _bytes(signature, setting) > MAX_BYTES:
-            continue
-        if batches:
-            batch = resample(signature, batches[order], setting, seed=seed + number)
-        else:
-            batch = generate(signature, setting, seed=seed + number)
-        yield replace(batch, name=f"generated {number + 1}")
+    return sizes[order], largest, batches[order] if batches else None
+
+
+def _masked(signature: Signature, inputs: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yield the inputs with all masks 1, all 0, and 0 in the first row alone where masks have rows."""
+    masks = [spec for spec in signature.inputs if spec.role.kind == "mask" and spec.name in inputs]
+    for name, first, others in MASKS:
+        filled = {spec.name: _filled(spec, inputs[spec.name], first, others) for spec in masks}
+        if masks and (first == others or any(array.min(initial=1) != array.max(initial=0) for array in filled.values())):
+            yield name, {**inputs, **filled}
+
+
+def _filled(spec: TensorSpec, array: Array, first: int, others: int) -> Array:
+    """Fill a mask; its rows are counted along the first axis other than the one it masks."""
+    filled = np.full_like(array, others)
+    axis = next((k for k, a in enumerate(spec.shape or ()) if a.label != spec.role.of), None)
+    if axis is not None:
+        np.moveaxis(filled, axis, 0)[:1] = first
+    return filled
 
 
 def _bytes(signature: Signature, sizes: Mapping[str, int]) -> int:
@@ -141,7 +216,7 @@ def _resampled(
     rng: np.random.Generator,
 ) -> Array:
     if spec.role.kind in ("segment", "row_splits"):
-        groups = int(array.max(initial=0)) + 1 if spec.role.kind == "segment" else 0
+        groups = max(2, int(array.max(initial=0)) + 1) if spec.role.kind == "segment" else 0
         return _structured(spec, sizes, groups, rng)
     taken = array
     for number, axis in enumerate(spec.shape or ()):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portinf.resampling import generate, resample, sweep
+from portinf import resampling
+from portinf.resampling import generate, not_tried, resample, sweep
 from portinf.samples import Batch, check_batch
 from portinf.signature import Axis, Role, Signature, TensorSpec
 
@@ -124,7 +126,8 @@ def test_the_sweep_moves_one_axis_at_a_time_and_reaches_zero_and_one() -> None:
     found = [check_batch(signature, made) for made in sweep(signature, [batch])]
     assert {"nodes": 9, "edges": 0} in found
     assert {"nodes": 1, "edges": 20} in found
-    assert {"nodes": 9, "edges": 41} in found
+    assert {"nodes": 9, "edges": 160} in found
+    assert {"nodes": 72, "edges": 20} in found
     assert {"nodes": 0, "edges": 0} in found
     assert len({tuple(sizes.items()) for sizes in found}) == len(found)
 
@@ -135,3 +138,59 @@ def test_minimum_and_multiple_are_kept() -> None:
     sizes = {check_batch(signature, made)["length"] for made in sweep(signature, [])}
     assert sizes
     assert all(n >= 5 and n % 4 == 0 for n in sizes)
+
+
+@given(st.integers(1, 12), st.integers(0, 30), st.integers(1, 4), st.integers(0, 1000))
+def test_roles_hold_at_every_size_of_the_sweep(nodes: int, edges: int, graphs: int, seed: int) -> None:
+    batch = _batch(np.random.default_rng(seed), nodes, edges, graphs)
+    largest = {"nodes": 0, "edges": 0, "graphs": 0}
+    for made in sweep(SIGNATURE, [batch], seed=seed):
+        _holds(made, {})
+        found = check_batch(SIGNATURE, made)
+        largest = {label: max(n, found[label]) for label, n in largest.items()}
+    assert largest["nodes"] >= 8 * nodes
+    assert largest["graphs"] >= 8 * graphs
+    assert largest["edges"] >= 8 * edges
+
+
+@given(st.integers(1, 6), st.integers(1, 9), st.booleans(), st.integers(0, 1000))
+def test_unpadded_and_fully_padded_rows_are_tried(events: int, length: int, sampled: bool, seed: int) -> None:
+    specs = tuple(spec for spec in SIGNATURE.inputs if spec.name in ("tokens", "mask"))
+    signature = Signature(inputs=specs, outputs=())
+    mask = np.ones((events, length), bool)
+    batch = Batch(name="a", inputs={"tokens": np.ones((events, length), np.float32), "mask": mask})
+    masks = [made.inputs["mask"] for made in sweep(signature, [batch] if sampled else [], seed=seed)]
+    filled = [mask for mask in masks if mask.size]
+    assert any(mask.all() for mask in filled)
+    assert any(not mask.any() for mask in filled)
+    assert events == 1 or any(not mask[0].any() and mask[1:].all() and len(mask) > 1 for mask in filled)
+
+
+def test_one_graph_in_the_sample_is_tried_as_several() -> None:
+    specs = (_spec("x", "float32", "nodes", 3), _spec("batch", "int64", "nodes", role=Role(kind="segment", of="nodes")))
+    batch = Batch(name="a", inputs={"x": np.ones((6, 3), np.float32), "batch": np.zeros(6, np.int64)})
+    assert any(made.inputs["batch"].max(initial=0) > 0 for made in sweep(Signature(inputs=specs, outputs=()), [batch]))
+
+
+def test_what_is_too_large_is_named_and_twice_the_sample_is_tried_instead() -> None:
+    signature = Signature(inputs=(_spec("x", "float32", "rows", 4),), outputs=())
+    batch = Batch(name="a", inputs={"x": np.ones((2000, 4), np.float32)})
+    assert not_tried(signature, [batch]) == ["not tried: rows=16000: up to about 1 GB, more than 0.27 GB"]
+    assert {check_batch(signature, made)["rows"] for made in sweep(signature, [batch])} == {0, 1, 3, 2001, 4001}
+
+
+def test_no_case_is_larger_than_the_bound_and_all_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "MAX_BYTES", 1 << 18)
+    signature = Signature(inputs=(_spec("x", "float32", "rows", 1 << 10),), outputs=())
+    batch = Batch(name="a", inputs={"x": np.ones((40, 1 << 10), np.float32)})
+    made = list(sweep(signature, [batch]))
+    assert [len(one.inputs["x"]) for one in made] == [0, 1, 3, 41]
+    assert [line.split(":")[1].strip() for line in not_tried(signature, [batch])] == ["rows=320", "rows=81"]
+
+
+def test_edges_are_not_held_against_each_other() -> None:
+    signature = Signature(inputs=SIGNATURE.inputs[:3], outputs=())
+    full = _batch(np.random.default_rng(1), nodes=50, edges=20000)
+    batch = Batch(name="a", inputs={name: full.inputs[name] for name in ("x", "edge_index", "weight")})
+    assert not not_tried(signature, [batch])
+    assert 160000 in {check_batch(signature, made)["edges"] for made in sweep(signature, [batch])}

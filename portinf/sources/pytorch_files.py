@@ -10,6 +10,7 @@ from typing import Any
 
 from portinf.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, first_line
 from portinf.lazy import require
+from portinf.sources.torch_archive import check_sums
 
 __all__ = ["load_module", "load_weights"]
 
@@ -86,6 +87,7 @@ def _safetensors(path: Path) -> Any:
 
 def _safe(torch: Any, path: Path, held: str) -> Any:
     """Load without running code, or say that this is not possible."""
+    check_sums(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -103,6 +105,7 @@ def _safe(torch: Any, path: Path, held: str) -> Any:
 def _unpickled(torch: Any, path: Path, allow_pickle: bool) -> Any:
     """Load with the user's permission; classes are looked for beside the file and in the current folder too."""
     assert allow_pickle
+    check_sums(path)
     sys.path.extend([str(path.resolve().parent), str(Path.cwd())])
     try:
         return torch.load(path, map_location="cpu", weights_only=False)

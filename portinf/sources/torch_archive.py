@@ -12,7 +12,32 @@ from pathlib import Path
 
 from portinf.errors import UnreadableError, first_line
 
-__all__ = ["TorchArchive"]
+__all__ = ["TorchArchive", "check_sums"]
+
+DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError)
+
+
+def check_sums(path: Path) -> None:
+    """Hold the members of an archive against their checksums, which torch.load does not; files of other forms have none.
+
+    A checksum of 0 says that torch was told to write none.
+
+    Raises:
+        UnreadableError: the content is not what was saved.
+    """
+    try:
+        with path.open("rb") as stream:
+            if stream.read(4) != b"PK\x03\x04":
+                return
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.CRC == 0:
+                    continue
+                with archive.open(member) as content:
+                    while content.read(1 << 20):
+                        pass
+    except DAMAGES as error:
+        raise UnreadableError(f"{path}: damaged since it was saved: {first_line(error)}") from error
 
 
 class TorchArchive:
@@ -62,5 +87,5 @@ class TorchArchive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 yield archive
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
+        except DAMAGES as error:
             raise UnreadableError(f"{self.path}: a damaged or truncated archive: {first_line(error)}") from error

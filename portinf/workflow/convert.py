@@ -153,7 +153,7 @@ def _accepted(
     options: ConvertOptions,
 ) -> ConvertResult:
     opened = candidate.opened
-    notes = [*opened.notes, *candidate.notes, *_remarks(opened, candidate, options)]
+    notes = [*opened.notes, *candidate.notes, *opened.left_out, *_remarks(opened, candidate, options)]
     provenance = provenance_of(source, candidate, route, tried, notes, options)
     artifact = write_onnx(load_proto(candidate.path), candidate.path, out, opened.signature, provenance)
     return ConvertResult(

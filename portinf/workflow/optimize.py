@@ -13,7 +13,7 @@ from typing import Any
 
 from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError
-from portinf.resampling import generate, sweep
+from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch, load_npz
 from portinf.targets import TARGETS, Proposal
@@ -33,12 +33,14 @@ class OptimizeResult:
         hop: its comparison with the original; None where the original was returned.
         changed: names of the proposals that were kept.
         operators: number of operators before and after.
+        notes: which sizes were too large to compare at.
     """
 
     artifact: Artifact
     hop: Hop | None
     changed: Sequence[str]
     operators: tuple[int, int]
+    notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -48,6 +50,7 @@ class OptimizeResult:
             "changed": list(self.changed),
             "operators_before": self.operators[0],
             "operators_after": self.operators[1],
+            "notes": list(self.notes),
             "validation": self.hop and self.hop.to_json(),
         }
 
@@ -79,7 +82,8 @@ def optimize(
     artifact = read_onnx(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
-    batches = _batches(artifact, inputs)
+    given = [load_npz(path) for path in inputs]
+    batches = _batches(artifact, given)
     for proposal in offer(artifact):
         with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
             progress(f"trying: {proposal.name}")
@@ -91,7 +95,7 @@ def optimize(
             hop = _judged(model, path, batches, tolerance)
             if hop.verdict != "equal":
                 raise DisagreementError(f"{model}: {proposal.name}: nothing was written: {hop.summary()}")
-            return _kept(artifact, path, out, proposal, hop)
+            return _kept(artifact, path, out, proposal, hop, not_tried(artifact.signature, given))
     return _original(artifact, out)
 
 
@@ -107,8 +111,7 @@ def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:
     return offer
 
 
-def _batches(artifact: Artifact, inputs: Sequence[Path]) -> list[Batch]:
-    given = [load_npz(path) for path in inputs]
+def _batches(artifact: Artifact, given: Sequence[Batch]) -> list[Batch]:
     for batch in given:
         check_batch(artifact.signature, batch)
     return [*given, *([] if given else [generate(artifact.signature)]), *sweep(artifact.signature, given)]
@@ -122,16 +125,18 @@ def _judged(reference: Path, candidate: Path, batches: Sequence[Batch], toleranc
         return compare(left, right, batches, tolerance=tolerance)
 
 
-def _kept(artifact: Artifact, path: Path, out: Path, proposal: Proposal, hop: Hop) -> OptimizeResult:
+def _kept(artifact: Artifact, path: Path, out: Path, proposal: Proposal, hop: Hop, notes: Sequence[str]) -> OptimizeResult:
     step = {
         "optimised": proposal.name,
         "from_sha256": next(iter(artifact.files.values())),
         "validation": {"verdict": hop.verdict, "summary": hop.summary()},
+        "notes": list(notes),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     steps = [*artifact.provenance.get("steps", []), step]
     written = write_onnx(load_proto(path), path, out, artifact.signature, {**artifact.provenance, "steps": steps})
-    return OptimizeResult(artifact=written, hop=hop, changed=[proposal.name], operators=_counts(artifact, written))
+    counts = _counts(artifact, written)
+    return OptimizeResult(artifact=written, hop=hop, changed=[proposal.name], operators=counts, notes=notes)
 
 
 def _counts(before: Artifact, after: Artifact) -> tuple[int, int]:

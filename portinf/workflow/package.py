@@ -200,9 +200,10 @@ def package_onnx(
     config = config_of(name, artifact.signature, size, one_thread=artifact.one_thread)
     check_entry(options.repository, name, config=config, version=options.version)
     goldens: Sequence[Batch] = batches
+    notes: Sequence[str] = ()
     if hop is None:
         checked = self_check(artifact.path, artifact.signature, batches, tolerance=options.tolerance, progress=progress)
-        hop, goldens = checked.hop, checked.goldens
+        hop, goldens, notes = checked.hop, checked.goldens, checked.notes
     problem = _problem(artifact, hop)
     if problem and not options.force:
         raise DisagreementError(
@@ -215,13 +216,13 @@ def package_onnx(
         max_batch_size=size,
         goldens=servable(goldens, size),
         tolerance={"rtol": options.tolerance.rtol, "atol": options.tolerance.atol},
-        validation=hop.to_json(),
+        validation={**hop.to_json(), "notes": list(notes)},
         batching=why,
         options=options.recorded,
         forced=bool(problem),
     )
     packaged = write_entry(options.repository, entry, version=options.version)
-    return PackageResult(packaged=packaged, hop=hop, readers=ranges(readers(artifact.opset, artifact.ir_version)))
+    return PackageResult(packaged=packaged, hop=hop, readers=ranges(readers(artifact.opset, artifact.ir_version)), notes=notes)
 
 
 def _problem(artifact: Artifact, hop: Hop) -> str:

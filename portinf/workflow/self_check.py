@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from portinf.errors import RunnerError
-from portinf.resampling import generate, sweep
+from portinf.resampling import generate, not_tried, sweep
 from portinf.runners import Runner
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Arrays, Batch
@@ -22,10 +22,11 @@ __all__ = ["SelfCheck", "self_check"]
 
 @dataclass(frozen=True, kw_only=True)
 class SelfCheck:
-    """The comparison, and the batches with the outputs of the graph as it is."""
+    """The comparison, the batches with the outputs of the graph as it is, and which sizes were too large to compare at."""
 
     hop: Hop
     goldens: tuple[Batch, ...]
+    notes: tuple[str, ...] = ()
 
 
 def self_check(
@@ -55,7 +56,8 @@ def self_check(
         hop = compare(reference, candidate, samples, tolerance=tolerance, progress=progress)
         if hop.verdict == "equal":
             hop = _asked_again(reference, samples, hop, tolerance)
-        return SelfCheck(hop=hop, goldens=tuple(_goldens(reference, batches or samples)))
+        goldens = tuple(_goldens(reference, batches or samples))
+        return SelfCheck(hop=hop, goldens=goldens, notes=tuple(not_tried(signature, batches)))
 
 
 def _asked_again(reference: Runner, samples: Sequence[Batch], hop: Hop, tolerance: Tolerance) -> Hop:

@@ -10,7 +10,7 @@ from types import TracebackType
 from portinf.detect import detect
 from portinf.discovery import Given, find_inputs, find_minimums, find_outputs
 from portinf.errors import CannotError, RunnerError, UsageError
-from portinf.resampling import default_sizes, generate, resample, sweep
+from portinf.resampling import default_sizes, generate, not_tried, resample, sweep
 from portinf.runners.source import SourceRunner
 from portinf.samples import Arrays, Batch, load_npz, shapes_of
 from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
@@ -78,6 +78,11 @@ class OpenedSource:
     def notes(self) -> list[str]:
         """What the loader had to say."""
         return self.process.notes
+
+    @property
+    def left_out(self) -> list[str]:
+        """Which sizes are not among the cases because they are too large."""
+        return not_tried(self.signature, self.given)
 
     def with_minimum(self, label: str, minimum: int) -> OpenedSource:
         """Return the same source with a narrower domain: cases below it are dropped."""

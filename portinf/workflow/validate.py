@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from portinf.errors import UsageError
-from portinf.resampling import default_sizes, generate, sweep
+from portinf.resampling import default_sizes, generate, not_tried, sweep
 from portinf.runners import Runner
 from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
@@ -139,13 +139,19 @@ class _Work:
             return
         number, signature = self._best()
         if self._files and number in self._opened:
+            self._note(self._opened[number].left_out)
             yield from self._opened[number].cases  # their answers are remembered
             return
         given = self._files or self._recorded()
         for batch in given:
             check_batch(signature, batch)
+        self._note(not_tried(signature, given))
         yield from given or [generate(signature)]
         yield from sweep(signature, given)
+
+    def _note(self, lines: Sequence[str]) -> None:
+        """Add what is not said yet."""
+        self.notes += [line for line in lines if line not in self.notes]
 
     def hops(self, progress: Progress) -> list[Hop]:
         """Compare every candidate with the reference, and from the second on with its predecessor; each side answers once."""
@@ -212,8 +218,7 @@ class _Work:
 
         def taken(batch: Batch) -> bool:
             if batch.origin == "generated" and side.endpoint and side.signature and _empty(side.signature, batch):
-                note = f"'{batch.name}' was not sent to {side.name}: a batched model needs at least one row"
-                self.notes += [] if note in self.notes else [note]
+                self._note([f"'{batch.name}' was not sent to {side.name}: a batched model needs at least one row"])
                 return False
             return True
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -38,9 +39,11 @@ class Cell:
         expect: ``equal``, or a part of the message that refuses it.
         code: the exit code.
         cure: of a refused cell: what the user can do, or why there is nothing.
-        outputs: names of the outputs as the user knows them, where the cell pins them.
+        names: the inputs in the order in which the source declares them; empty for the order in which ``inputs`` makes them.
+        outputs: names of the outputs as the user knows them, in order; a number for so many without names: ``output_0``, ...
         labels: names of the dynamic axes that must come out, where the cell pins them.
         options: more arguments of ``portinf convert``.
+        reversed: the sample files hold the inputs in the other order: the source alone says which is first.
         golden: an npz below tests/models with inputs and, as ``answer``, what another program computed from them.
         everyday: belongs to the everyday suite.
     """
@@ -51,9 +54,11 @@ class Cell:
     expect: str = "equal"
     code: int = 0
     cure: str = ""
-    outputs: Sequence[str] = ()
+    names: Sequence[str] = ()
+    outputs: Sequence[str] | int = 1
     labels: Sequence[str] | None = None
     options: Sequence[str] = ()
+    reversed: bool = True
     golden: str = ""
     everyday: bool = False
 
@@ -83,7 +88,8 @@ def check(cell: Cell, cli: Cli, folder: Path, *, table: str, made: Path | None =
     events = _events(cell)
     paths = [folder / f"sample_{number}.npz" for number in range(len(events))]
     for path, event in zip(paths, events, strict=True):
-        save_npz(path, {name: np.asarray(array) for name, array in event.items()})
+        given = {name: np.asarray(array) for name, array in event.items()}
+        save_npz(path, dict(reversed(given.items())) if cell.reversed else given)
     options = [str(made / option) if made and (made / option).is_file() else option for option in cell.options]
     samples = [word for path in paths for word in ("--inputs", str(path))]
     done = cli("convert", _source(cell, folder, made), *samples, *options, "-o", "cell.onnx", "--json", timeout=SECONDS)
@@ -94,6 +100,7 @@ def check(cell: Cell, cli: Cli, folder: Path, *, table: str, made: Path | None =
         assert cell.expect in done.message
         assert not (folder / "cell.onnx").exists()
         return
+    _check_names(cell, done.report["signature"], events, folder / "cell.onnx")
     _check_signature(cell, done.report, events)
     if cell.golden:
         _check_golden(MODELS / cell.golden, folder / "cell.onnx")
@@ -112,15 +119,24 @@ def _events(cell: Cell) -> list[Arrays]:
     return list(cell.inputs(np.random.default_rng(20))) if cell.inputs else []
 
 
+def _check_names(cell: Cell, signature: Any, events: Sequence[Arrays], path: Path) -> None:
+    """Names and order are the user's, in the report and in the file."""
+    wanted = {
+        "inputs": list(cell.names or (events[0] if events else ())),
+        "outputs": [f"output_{k}" for k in range(cell.outputs)] if isinstance(cell.outputs, int) else list(cell.outputs),
+    }
+    assert wanted["inputs"], "the cell does not say the names of its inputs"
+    graph = onnx.load(path, load_external_data=False).graph
+    assert {side: [spec["name"] for spec in signature[side]] for side in wanted} == wanted
+    assert {"inputs": [value.name for value in graph.input], "outputs": [value.name for value in graph.output]} == wanted
+
+
 def _check_signature(cell: Cell, report: Any, events: Sequence[Arrays]) -> None:
     signature, cases = report["signature"], report["validation"]["cases"]
     labels = {axis["label"] for spec in signature["inputs"] for axis in spec["shape"] if isinstance(axis, dict)}
-    if cell.outputs:
-        assert [spec["name"] for spec in signature["outputs"]] == list(cell.outputs)
     if cell.labels is not None:
         assert labels == set(cell.labels)
     if len(events) > 1:
-        assert {spec["name"] for spec in signature["inputs"]} == set(events[0])
         differ = any(np.shape(events[0][name]) != np.shape(events[1][name]) for name in events[0])
         assert bool(labels) >= differ
         assert sum(case["status"] == "equal" for case in cases) >= (4 if differ else 2)

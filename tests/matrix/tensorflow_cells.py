@@ -70,12 +70,20 @@ def _masked(rng: np.random.Generator) -> Sequence[Mapping[str, Any]]:
 
 
 MODELS = (
-    Cell(name="Keras factory, sequential", source="keras_models.py:sequential", outputs=["score"]),
-    Cell(name="Keras factory, two inputs and outputs", source="keras_models.py:two_and_two", outputs=["flavour", "pt"]),
+    Cell(name="Keras factory, sequential", source="keras_models.py:sequential", names=["hits"], outputs=["score"]),
     Cell(
-        name="Keras functional, residual CNN with batch normalisation", source=f"{KERAS}residual_network", outputs=["classes"]
+        name="Keras factory, two inputs and outputs",
+        source="keras_models.py:two_and_two",
+        names=["tracks", "event"],
+        outputs=["flavour", "pt"],
     ),
-    Cell(name="Keras functional, fully convolutional", source=f"{KERAS}fully_convolutional", outputs=["map"]),
+    Cell(
+        name="Keras functional, residual CNN with batch normalisation",
+        source=f"{KERAS}residual_network",
+        names=["image"],
+        outputs=["classes"],
+    ),
+    Cell(name="Keras functional, fully convolutional", source=f"{KERAS}fully_convolutional", names=["image"], outputs=["map"]),
     Cell(
         name="Keras functional, bilinear upsampling of a dynamic image",
         source=f"{KERAS}bilinear",
@@ -83,30 +91,66 @@ MODELS = (
         code=4,
         cure="fix the size of the image, or interpolation='nearest'",
     ),
-    Cell(name="Keras functional, LSTM of fixed length", source=f"{KERAS}lstm", outputs=["flavour"]),
-    Cell(name="Keras functional, GRU of dynamic length", source=f"{KERAS}gru_dynamic", outputs=["flavour"]),
-    Cell(name="Keras functional, masked bidirectional LSTM", source=f"{KERAS}bidirectional_masked", inputs=_padded_tracks),
+    Cell(name="Keras functional, LSTM of fixed length", source=f"{KERAS}lstm", names=["tracks"], outputs=["flavour"]),
+    Cell(name="Keras functional, GRU of dynamic length", source=f"{KERAS}gru_dynamic", names=["tracks"], outputs=["flavour"]),
+    Cell(
+        name="Keras functional, masked bidirectional LSTM",
+        source=f"{KERAS}bidirectional_masked",
+        outputs=["flavour"],
+        inputs=_padded_tracks,
+    ),
     Cell(name="Keras functional, embedding with mask", source=f"{KERAS}embedding_masked", inputs=_kinds, outputs=["score"]),
-    Cell(name="Keras functional, transformer", source=f"{KERAS}transformer", outputs=["tag"]),
-    Cell(name="Keras functional, causal convolution", source=f"{KERAS}causal_convolution", outputs=["trigger"]),
-    Cell(name="Keras functional, dicts in and out", source=f"{KERAS}named_by_dicts", outputs=["pt", "flavour"]),
+    Cell(name="Keras functional, transformer", source=f"{KERAS}transformer", names=["jets"], outputs=["tag"]),
+    Cell(name="Keras functional, causal convolution", source=f"{KERAS}causal_convolution", names=["wave"], outputs=["trigger"]),
+    Cell(
+        name="Keras functional, dicts in and out",
+        source=f"{KERAS}named_by_dicts",
+        names=["tracks", "event"],
+        outputs=["pt", "flavour"],
+    ),
     Cell(
         name="Keras functional, mixed_float16",
         source=f"{KERAS}mixed_precision",
+        names=["hits"],
         outputs=["score"],
         options=["--rtol", "0.01", "--atol", "0.001"],
     ),
-    Cell(name="Keras functional, float64", source=f"{KERAS}double_precision", outputs=["score"]),
-    Cell(name="Keras functional, nested model used twice", source=f"{KERAS}nested_models", outputs=["same"]),
-    Cell(name="Keras functional, registered custom layer", source=f"{KERAS}custom_layer", outputs=["y"]),
+    Cell(name="Keras functional, float64", source=f"{KERAS}double_precision", names=["hits"], outputs=["score"]),
+    Cell(
+        name="Keras functional, nested model used twice",
+        source=f"{KERAS}nested_models",
+        names=["left", "right"],
+        outputs=["same"],
+    ),
+    Cell(name="Keras functional, registered custom layer", source=f"{KERAS}custom_layer", names=["x"], outputs=["y"]),
     Cell(name="Keras functional, nearest neighbours", source=f"{KERAS}gravnet_like", inputs=_hits, outputs=["beta"]),
-    Cell(name="Keras functional, normalisation and categories", source=f"{KERAS}preprocessing", inputs=_preprocessed),
-    Cell(name="Keras functional, group normalisation", source=f"{KERAS}group_normalisation", outputs=["y"]),
-    Cell(name="Keras functional, convolutional LSTM", source=f"{KERAS}convolutional_lstm", outputs=["y"]),
-    Cell(name="Keras functional, three-dimensional convolution", source=f"{KERAS}convolution_3d", outputs=["energy"]),
-    Cell(name="Keras functional, autoencoder with bilinear upsampling", source=f"{KERAS}autoencoder", outputs=["again"]),
+    Cell(
+        name="Keras functional, normalisation and categories",
+        source=f"{KERAS}preprocessing",
+        outputs=["y"],
+        inputs=_preprocessed,
+    ),
+    Cell(name="Keras functional, group normalisation", source=f"{KERAS}group_normalisation", names=["image"], outputs=["y"]),
+    Cell(name="Keras functional, convolutional LSTM", source=f"{KERAS}convolutional_lstm", names=["frames"], outputs=["y"]),
+    Cell(
+        name="Keras functional, three-dimensional convolution",
+        source=f"{KERAS}convolution_3d",
+        names=["cells"],
+        outputs=["energy"],
+    ),
+    Cell(
+        name="Keras functional, autoencoder with bilinear upsampling",
+        source=f"{KERAS}autoencoder",
+        names=["image"],
+        outputs=["again"],
+    ),
     Cell(name="Keras functional, attention with a mask", source=f"{KERAS}masked_attention", inputs=_masked, outputs=["tag"]),
-    Cell(name="Keras functional, simple and stacked recurrent cells", source=f"{KERAS}simple_recurrent", outputs=["y"]),
+    Cell(
+        name="Keras functional, simple and stacked recurrent cells",
+        source=f"{KERAS}simple_recurrent",
+        names=["x"],
+        outputs=["y"],
+    ),
     Cell(
         name="Keras subclassed, two inputs by name",
         source=f"{FUNCTIONS}deep_sets",
@@ -118,6 +162,7 @@ MODELS = (
         name="Keras subclassed, a dict as input",
         source=f"{FUNCTIONS}keyed_input",
         inputs=_of({"pt": (3, 2), "eta": (3, 2)}, {"pt": (5, 2), "eta": (5, 2)}),
+        reversed=False,  # such a model declares no names: the order is that of the samples
     ),
     Cell(
         name="Keras subclassed, Python if on data",
@@ -137,19 +182,31 @@ MODELS = (
 )
 
 FUNCTION_CELLS = (
-    Cell(name="tf.function, ConcreteFunction", source=f"{FUNCTIONS}concrete", outputs=["score", "best"]),
-    Cell(name="tf.function, a dict in its signature", source=f"{FUNCTIONS}nested_signature"),
-    Cell(name="tf.function, while loop", source=f"{FUNCTIONS}while_loop"),
-    Cell(name="tf.function, rfft", source=f"{FUNCTIONS}spectrum", outputs=["power", "phase_free"]),
+    Cell(
+        name="tf.function, ConcreteFunction", source=f"{FUNCTIONS}concrete", names=["hits", "event"], outputs=["score", "best"]
+    ),
+    Cell(
+        name="tf.function, a dict in its signature",
+        source=f"{FUNCTIONS}nested_signature",
+        names=["hits", "event_eta", "event_pt"],
+    ),
+    Cell(name="tf.function, while loop", source=f"{FUNCTIONS}while_loop", names=["a"]),
+    Cell(name="tf.function, rfft", source=f"{FUNCTIONS}spectrum", names=["wave"], outputs=["power", "phase_free"]),
     Cell(name="tf.function, values and row_splits", source=f"{FUNCTIONS}ragged", inputs=_rows),
     Cell(name="tf.function, graph network", source=f"{FUNCTIONS}message_passing", inputs=_graphs),
     Cell(
         name="tf.function, einsum, trace, cumsum, sort",
         source=f"{FUNCTIONS}linear_algebra",
+        names=["x"],
         outputs=["gram", "trace", "cumulated", "sorted"],
     ),
-    Cell(name="tf.function, integers and bools", source=f"{FUNCTIONS}whole_numbers_and_bools"),
-    Cell(name="tf.Module with a signature", source=f"{FUNCTIONS}module"),
+    Cell(
+        name="tf.function, integers and bools",
+        source=f"{FUNCTIONS}whole_numbers_and_bools",
+        names=["a", "b"],
+        outputs=["any", "count", "mod"],
+    ),
+    Cell(name="tf.Module with a signature", source=f"{FUNCTIONS}module", names=["x"]),
     Cell(
         name="tf.Module without a signature, if on data",
         source=f"{FUNCTIONS}plain_module",
@@ -179,16 +236,18 @@ FUNCTION_CELLS = (
 )
 
 FILES = (
-    Cell(name=".keras, sequential", source="sequential.keras", outputs=["score"]),
-    Cell(name=".keras, dicts in and out", source="dicts.keras", outputs=["pt", "flavour"]),
-    Cell(name=".keras, Lambda, permitted", source="with_lambda.keras", options=["--allow-code"]),
-    Cell(name="SavedModel, Keras export of a transformer", source="exported"),
-    Cell(name=".keras, transformer", source="transformer.keras", outputs=["tag"]),
-    Cell(name="SavedModel, GRU of dynamic length", source="exported_gru"),
-    Cell(name="SavedModel, tf.Module", source="saved_module"),
-    Cell(name="SavedModel, float64 and int64", source="saved", outputs=["a_positive", "z_sum"]),
+    Cell(name=".keras, sequential", source="sequential.keras", names=["hits"], outputs=["score"]),
+    Cell(name=".keras, dicts in and out", source="dicts.keras", names=["tracks", "event"], outputs=["pt", "flavour"]),
+    Cell(
+        name=".keras, Lambda, permitted", source="with_lambda.keras", names=["x"], outputs=["lambda"], options=["--allow-code"]
+    ),
+    Cell(name="SavedModel, Keras export of a transformer", source="exported", names=["jets"]),
+    Cell(name=".keras, transformer", source="transformer.keras", names=["jets"], outputs=["tag"]),
+    Cell(name="SavedModel, GRU of dynamic length", source="exported_gru", names=["tracks"]),
+    Cell(name="SavedModel, tf.Module", source="saved_module", names=["x"]),
+    Cell(name="SavedModel, float64 and int64", source="saved", names=["charge", "momenta"], outputs=["a_positive", "z_sum"]),
     Cell(name=".h5 of Keras 3, embedding with mask (NotEqual)", source="keras3.h5", inputs=_kinds, outputs=["score"]),
-    Cell(name=".hdf5 of Keras 3, CNN with optimizer", source="keras3_trained.hdf5", outputs=["classes"]),
+    Cell(name=".hdf5 of Keras 3, CNN with optimizer", source="keras3_trained.hdf5", names=["image"], outputs=["classes"]),
     Cell(
         name=".h5 of Keras 3, several axes",
         source="keras3_axes.h5",
@@ -199,30 +258,38 @@ FILES = (
     Cell(
         name="Keras factory with weights from .h5",
         source=f"{KERAS}nested_models",
+        names=["left", "right"],
         options=["--weights", "only.weights.h5"],
         outputs=["same"],
     ),
     *(
-        Cell(name=f".h5 of Keras 2, {title}", source=f"keras2/{stem}.h5", golden=f"keras2/{stem}.npz")
-        for title, stem in (
-            ("recurrent with hard_sigmoid", "hard_sigmoid"),
-            ("twenty kinds of layers", "many_layers"),
-            ("embedding with mask", "masked"),
-            ("operations of TensorFlow", "operations"),
-            ("attention", "attention"),
-            ("nested model used twice", "nested"),
-            ("initial states", "states"),
-            ("optimizer of old Keras", "trained"),
+        Cell(
+            name=f".h5 of Keras 2, {title}",
+            source=f"keras2/{stem}.h5",
+            golden=f"keras2/{stem}.npz",
+            outputs=[output],
+        )
+        for title, stem, output in (
+            ("recurrent with hard_sigmoid", "hard_sigmoid", "score"),
+            ("twenty kinds of layers", "many_layers", "dense_2"),
+            ("embedding with mask", "masked", "score"),
+            ("operations of TensorFlow", "operations", "y"),
+            ("attention", "attention", "y"),
+            ("nested model used twice", "nested", "score"),
+            ("initial states", "states", "score"),
+            ("optimizer of old Keras", "trained", "score"),
         )
     ),
     Cell(
         name="frozen .pb, two outputs",
         source="frozen.pb",
+        names=["main_input"],
         outputs=["output/BiasAdd", "em_trk_none_netout/Softmax"],
     ),
     Cell(
         name="frozen .pb, outputs chosen by --outputs",
         source="frozen.pb",
+        names=["main_input"],
         options=["--outputs", "em_trk_none_netout/Softmax,hidden/Relu"],
         outputs=["em_trk_none_netout/Softmax", "hidden/Relu"],
     ),
@@ -232,8 +299,8 @@ FILES = (
         inputs=_of({"x": (3, 6)}, {"x": (5, 8)}),
         outputs=["best", "best:1"],
     ),
-    Cell(name="frozen .pb, residual CNN", source="frozen_cnn.pb", outputs=["Identity"]),
-    Cell(name="frozen .pb, GRU", source="frozen_gru.pb", outputs=["Identity"]),
+    Cell(name="frozen .pb, residual CNN", source="frozen_cnn.pb", names=["image"], outputs=["Identity"]),
+    Cell(name="frozen .pb, GRU", source="frozen_gru.pb", names=["tracks"], outputs=["Identity"]),
     Cell(
         name="frozen .pb, GRU, lowered control flow",
         source="frozen_gru_lowered.pb",
@@ -241,12 +308,12 @@ FILES = (
         code=4,
         cure="freeze with lower_control_flow=False, or give the SavedModel or Keras model",
     ),
-    Cell(name="frozen .pb, loop of TensorFlow 1", source="frozen_loop.pb", outputs=["y"]),
-    Cell(name="frozen .pb, branch of TensorFlow 1", source="frozen_branch.pb", outputs=["y"]),
-    Cell(name=".tflite, residual CNN", source="cnn.tflite"),
-    Cell(name=".tflite, transformer", source="attention.tflite"),
-    Cell(name=".tflite, two inputs", source="two_inputs.tflite"),
-    Cell(name=".tflite, quantised CNN", source="quantised.tflite"),
+    Cell(name="frozen .pb, loop of TensorFlow 1", source="frozen_loop.pb", names=["x"], outputs=["y"]),
+    Cell(name="frozen .pb, branch of TensorFlow 1", source="frozen_branch.pb", names=["x"], outputs=["y"]),
+    Cell(name=".tflite, residual CNN", source="cnn.tflite", names=["image"]),
+    Cell(name=".tflite, transformer", source="attention.tflite", names=["jets"]),
+    Cell(name=".tflite, two inputs", source="two_inputs.tflite", names=["left", "right"]),
+    Cell(name=".tflite, quantised CNN", source="quantised.tflite", names=["image"]),
     Cell(
         name=".tflite, LSTM",
         source="recurrent.tflite",

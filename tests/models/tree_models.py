@@ -278,6 +278,18 @@ def pipeline_logistic() -> Any:
     return _scaled(LogisticRegression()).fit(*data(3))
 
 
+def pipeline_mlp() -> Any:
+    from sklearn.neural_network import MLPClassifier
+
+    return _scaled(MLPClassifier((8,), max_iter=60, solver="lbfgs", random_state=0)).fit(*data(3))
+
+
+def logistic() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(*data())
+
+
 def columns() -> Any:
     """A classifier of jets by named columns, one of them a string."""
     import pandas

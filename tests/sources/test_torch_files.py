@@ -17,7 +17,7 @@ from portinf.detect import detect
 from portinf.errors import CannotError, PermissionNeededError, PortinfError, UnreadableError
 from portinf.sources.model import SourceOptions
 from portinf.sources.opening import open_source
-from portinf.sources.pytorch_files import load_weights
+from portinf.sources.pytorch_files import load_module, load_weights
 
 
 class Hostile:
@@ -241,3 +241,38 @@ def test_safetensors_are_weights_not_a_model(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(UnreadableError, match="safetensors"):
         load_weights(Two(), path, allow_pickle=False)
+
+
+def _flipped(path: Path, weight: torch.Tensor) -> None:
+    """Change one bit of a stored weight, and nothing else: torch.load does not see it."""
+    content = bytearray(path.read_bytes())
+    content[content.index(weight.detach().numpy().tobytes()) + 3] ^= 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("allow_pickle", [False, True])
+def test_weights_that_changed_since_they_were_saved_are_refused(tmp_path: Path, allow_pickle: bool) -> None:
+    module = Two()
+    torch.save(module.state_dict(), tmp_path / "w.pt")
+    _flipped(tmp_path / "w.pt", module.linear.weight)
+    with pytest.raises(UnreadableError, match=r"w\.pt.*CRC"):
+        load_weights(Two(), tmp_path / "w.pt", allow_pickle)
+
+
+def test_a_pickled_module_that_changed_since_it_was_saved_is_refused(tmp_path: Path) -> None:
+    module = Two()
+    torch.save(module, tmp_path / "m.pt")
+    _flipped(tmp_path / "m.pt", module.linear.weight)
+    with pytest.raises(UnreadableError, match=r"m\.pt.*CRC"):
+        load_module(tmp_path / "m.pt", allow_pickle=True)
+
+
+def test_weights_that_were_saved_without_checksums_load(tmp_path: Path) -> None:
+    module, other = Two(), Two()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(module.state_dict(), tmp_path / "w.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_weights(other, tmp_path / "w.pt", allow_pickle=False) == []
+    assert torch.equal(other.linear.weight, module.linear.weight)

@@ -25,7 +25,8 @@ MODELS = Path(__file__).parent / "conversion_models.py"
 
 def stage_of(line: str) -> str:
     """Return the name of the stage that a line of progress announces: its words before any detail."""
-    return re.split(r"[:/\d]", line)[0].strip()
+    first = line.partition(" ")[0]
+    return first if first in ("loading", "writing") else re.split(r"[:\d]", line)[0].strip()
 
 
 class Stages:

@@ -25,11 +25,20 @@ class OnnxRuntimeRunner:
         level: how far ONNX Runtime may rewrite the graph.
         threads: intra-op threads; 0 lets ONNX Runtime choose.
         name: how reports call this side; the path where none is given.
+        signature: of the file, where it is known already; None reads it off the file.
     """
 
-    def __init__(self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        level: GraphLevel = "all",
+        threads: int = 0,
+        name: str | None = None,
+        signature: Signature | None = None,
+    ) -> None:
         self._name = name or str(path)
-        self._signature = read_onnx(path).signature
+        self._signature = read_onnx(path).signature if signature is None else signature
         self._session = OnnxSession(path, level=level, threads=threads, name=self._name)
 
     @property

@@ -220,7 +220,11 @@ def read_onnx(path: Path) -> Artifact:
         UnreadableError: missing, damaged, or changed after conversion.
         CannotError: external data outside its folder, or tensors of unsupported kinds.
     """
-    model = load_proto(path)
+    return _described(load_proto(path), path)
+
+
+def _described(model: Any, path: Path) -> Artifact:
+    """Describe a file by what was parsed from it, or written to it."""
     data = _metadata(model, path)
     signature = signature_of(model)
     if data:
@@ -283,7 +287,7 @@ def write_onnx(model: Any, source: Path, out: Path, signature: Signature, proven
         if isinstance(error, OSError):
             raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
         raise
-    return read_onnx(out)
+    return _described(model, out)
 
 
 def _place_external(model: Any, source: Path, out: Path) -> None:

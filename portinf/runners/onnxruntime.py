@@ -26,21 +26,31 @@ class OnnxRuntimeRunner:
         threads: intra-op threads; 0 lets ONNX Runtime choose; a file that is right on one thread only gets one.
         name: how reports call this side; the path where none is given.
         provider: execution provider, by its name in ONNX Runtime or shortened (``cpu``, ``cuda``, ``openvino``).
+        signature: of a file that was mended here, and so is right on any number of threads; None reads the file.
 
     Attributes:
         one_thread: see `portinf.artifact.needs_one_thread`.
     """
 
     def __init__(
-        self, path: Path, *, level: GraphLevel = "all", threads: int = 0, name: str | None = None, provider: str = "cpu"
+        self,
+        path: Path,
+        *,
+        level: GraphLevel = "all",
+        threads: int = 0,
+        name: str | None = None,
+        provider: str = "cpu",
+        signature: Signature | None = None,
     ) -> None:
         self._name = name or str(path)
         self._path, self._level, self._provider = path, level, provider
-        artifact = read_onnx(path)
-        self._signature = artifact.signature
-        self.one_thread = artifact.one_thread
+        self.one_thread = False
+        if signature is None:
+            artifact = read_onnx(path)
+            signature, self.one_thread = artifact.signature, artifact.one_thread
+        self._signature = signature
         self._session = OnnxSession(
-            path, level=level, threads=1 if artifact.one_thread else threads, name=self._name, provider=provider
+            path, level=level, threads=1 if self.one_thread else threads, name=self._name, provider=provider
         )
 
     @property

@@ -39,12 +39,17 @@ class SourceRunner:
     def remember(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer and keep the answer for the next call with these very arrays (by identity)."""
         try:
-            outputs = self._process.infer(inputs)
+            outputs = self.infer(inputs)
         except RunnerError as error:
-            self._known.append((inputs, error))
+            self.keep(inputs, error)
             raise
-        self._known.append((inputs, outputs))
+        self.keep(inputs, outputs)
         return outputs
+
+    def keep(self, inputs: Mapping[str, Array], answer: Arrays | RunnerError) -> None:
+        """Take an answer of the source that is known already, for calls with these very arrays (by identity)."""
+        if not any(known is inputs for known, _ in self._known):
+            self._known.append((inputs, answer))
 
     def adopt(self, other: SourceRunner) -> None:
         """Take over the answers that another runner of the same process remembers."""

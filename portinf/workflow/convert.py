@@ -117,6 +117,7 @@ def convert_opened(
                 tried.append((route["name"], first_line(error)))
                 continue
             if candidate.hop.verdict == "equal":
+                progress(f"writing {out}")
                 return _accepted(source, candidate, route["name"], tried, out, options)
             wrong.append((route["name"], candidate))
             tried.append((route["name"], candidate.hop.summary()))
@@ -153,18 +154,18 @@ def _accepted(
     options: ConvertOptions,
 ) -> ConvertResult:
     opened = candidate.opened
-    notes = [*opened.notes, *candidate.notes, *opened.left_out, *_remarks(opened, candidate, options)]
+    model = load_proto(candidate.path)
+    notes = [*opened.notes, *candidate.notes, *opened.left_out, *_remarks(opened, opset_of(model), options)]
     provenance = provenance_of(source, candidate, route, tried, notes, options)
-    artifact = write_onnx(load_proto(candidate.path), candidate.path, out, opened.signature, provenance)
+    artifact = write_onnx(model, candidate.path, out, opened.signature, provenance)
     return ConvertResult(
         artifact=artifact, hop=candidate.hop, route=route, tried=tried, goldens=goldens(opened, candidate.hop), notes=notes
     )
 
 
-def _remarks(opened: OpenedSource, candidate: Candidate, options: ConvertOptions) -> list[str]:
-    """Say what the user may not have expected of a right file."""
+def _remarks(opened: OpenedSource, written: int, options: ConvertOptions) -> list[str]:
+    """Say what the user may not have expected of a right file, ``written`` with that opset."""
     remarks = []
-    written = opset_of(load_proto(candidate.path))
     if options.opset is not None and written < options.opset:
         remarks.append(
             f"asked for opset {options.opset}, the exporter writes {written}: whatever reads the one reads the other"

@@ -156,13 +156,15 @@ def _described(
     source: str, process: SourceProcess, given: Sequence[Batch], options: SourcingOptions, progress: Progress
 ) -> OpenedSource:
     declared = [_declared(item) for item in process.inputs]
-    _check_samples(process, given)
+    known = _check_samples(process, given)
     progress("finding axes and roles")
     told = _told(process.inputs, options)
     inputs = find_minimums(find_inputs(declared, given, told, process.infer), given, process.infer)
     signature = Signature(inputs=inputs, outputs=())
     cases = [*given, *([] if given else [generate(signature)]), *sweep(signature, given)]
     runner = SourceRunner(process, name=source, signature=signature)
+    for batch, answer in zip(given, known, strict=True):
+        runner.keep(batch.inputs, answer)
     answers = []
     failure: RunnerError | None = None
     for number, batch in enumerate(cases):
@@ -216,9 +218,10 @@ def _declared(item: Declared) -> TensorSpec:
     return TensorSpec(name=item.name, dtype=item.dtype, shape=shape, optional=item.optional)
 
 
-def _check_samples(process: SourceProcess, given: Sequence[Batch]) -> None:
-    """The model must answer the user's own samples, or nothing can be found out from them."""
+def _check_samples(process: SourceProcess, given: Sequence[Batch]) -> list[Arrays]:
+    """Return the answers to the user's own samples: without them nothing can be found out."""
     known = [item.name for item in process.inputs]
+    answers = []
     for batch in given:
         unknown = [name for name in batch.inputs if known and name not in known]
         if unknown or not batch.inputs:
@@ -227,9 +230,10 @@ def _check_samples(process: SourceProcess, given: Sequence[Batch]) -> None:
                 "save the arrays under the model's own input names, or give --input-name OLD=NEW"
             )
         try:
-            process.infer(batch.inputs)
+            answers.append(process.infer(batch.inputs))
         except RunnerError as error:
             raise CannotError(f"{batch.name}: {error}") from error
+    return answers
 
 
 def _check_names(signature: Signature) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portinf.cli.metrics import metrics_options, read_physics_options
 from portinf.cli.options import json_option, loading_options, permission_options, read_sourcing_options, tolerance_options
 from portinf.cli.progress import progress_line
 from portinf.errors import DisagreementError
@@ -24,6 +25,10 @@ __all__ = ["command"]
 @permission_options
 @tolerance_options
 @click.option("--allow-nan", is_flag=True, help="NaN at the same places on both sides is right.")
+@metrics_options
+@click.option(
+    "--save-worst", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the inputs of the ten worst rows."
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
 @json_option
 def command(reference: str, candidates: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
@@ -41,6 +46,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
       portinf validate model.keras model.onnx --inputs events.npz
       portinf validate net.py:build net.onnx grpc://localhost:8001/net \\
           --inputs events.npz --report report.html
+      portinf validate tagger.onnx fast.onnx --inputs jets.npz --label is_b \\
+          --weight w --max-auc-loss 0.001
       portinf validate models/facile http://localhost:8000/facile
     """
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report
@@ -52,6 +59,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         sourcing=read_sourcing_options(given),
         tolerance=Tolerance.of(given["rtol"], given["atol"]),
         allow_nan=given["allow_nan"],
+        physics=read_physics_options(given),
+        save_worst=given["save_worst"],
     )
     with progress_line() as progress:
         found = validate(reference, candidates, options, progress)

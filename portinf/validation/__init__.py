@@ -6,6 +6,7 @@ from portinf.validation.compare import compare
 from portinf.validation.elementwise import Elementwise
 from portinf.validation.report import Report
 from portinf.validation.results import CaseResult, Hop, OutputResult
+from portinf.validation.suite import PhysicsOptions, make_checks
 from portinf.validation.text import text
 from portinf.validation.tolerance import Tolerance
 from portinf.validation.writing import check_report_path, json_text, write_report
@@ -15,11 +16,13 @@ __all__ = [
     "Elementwise",
     "Hop",
     "OutputResult",
+    "PhysicsOptions",
     "Report",
     "Tolerance",
     "check_report_path",
     "compare",
     "json_text",
+    "make_checks",
     "text",
     "write_report",
 ]

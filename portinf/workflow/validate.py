@@ -10,11 +10,14 @@ from pathlib import Path
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, sweep
 from portinf.runners import Runner
-from portinf.samples import Batch, check_batch, load_npz, shapes_of
+from portinf.samples import Batch, check_batch, load_npz, shapes_of, take_columns
 from portinf.signature import Signature
-from portinf.validation import Hop, Report, Tolerance, compare
+from portinf.validation import Hop, PhysicsOptions, Report, Tolerance, compare, make_checks
+from portinf.validation.worst import Worst, WorstRow
+from portinf.workflow.rows import why_not_batched
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
+from portinf.workflow.worst_rows import check_worst_path, save_worst
 
 __all__ = ["ValidateOptions", "validate"]
 
@@ -27,11 +30,15 @@ class ValidateOptions:
         sourcing: sample files, and how to open sources.
         tolerance: when two numbers are equal; a packaged reference brings its own where no part is given.
         allow_nan: NaN at the same places on both sides is right.
+        physics: metrics that need labels or truth from the sample files.
+        save_worst: npz file for inputs and columns of the worst rows; None for none.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
     tolerance: Tolerance = field(default_factory=Tolerance)
     allow_nan: bool = False
+    physics: PhysicsOptions = field(default_factory=PhysicsOptions)
+    save_worst: Path | None = None
 
 
 def validate(
@@ -48,18 +55,21 @@ def validate(
         progress: told what happens, one line each.
 
     Raises:
-        UsageError: no candidate, or a sample does not fit the models.
+        UsageError: no candidate, a sample does not fit the models, or a column or output that is named is not there.
         PortinfError: a side cannot be opened.
         ServingError: a live endpoint fails.
     """
     if not candidates:
         raise UsageError("expected at least one candidate beside the reference")
+    _check_options(options)
     with ExitStack() as stack:
         progress(f"opening {reference}")
         sides = [open_side(name, stack) for name in (reference, *candidates)]
         work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
         work.open_sources(stack, progress)
         hops = list(work.hops(progress))
+        if options.save_worst is not None:
+            work.notes += save_worst(options.save_worst, work.worst)
         return Report.of(hops, work.tolerance, work.notes)
 
 
@@ -69,7 +79,9 @@ class _Work:
     def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, given: Sequence[Batch]) -> None:
         self._sides = list(sides)
         self._options = options
-        self._files = given
+        known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
+        self._files = [take_columns(batch, options.physics.columns, known) for batch in given]
+        self.worst: list[WorstRow] = []
         self._replays = not given and bool(sides[0].recorded)
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
@@ -88,8 +100,8 @@ class _Work:
         for number, side in enumerate(self._sides):
             if not side.is_source:
                 continue
-            batches = [] if self._files else (self._recorded() or self._made())
-            source = open_source(side.name, replace(self._options.sourcing, batches=batches), progress)
+            batches = self._files or self._recorded() or self._made()
+            source = open_source(side.name, replace(self._options.sourcing, inputs=(), batches=batches), progress)
             stack.enter_context(source)
             self._opened[number] = source
             self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True)
@@ -148,7 +160,14 @@ class _Work:
         assert side.runner is not None  # every source was opened
         name = f"{self._sides[0].name} (recorded outputs)"
         progress(f"comparing {side.name} with {name if reference is None else reference.name}")
-        return compare(
+        signature = self._best()[1]
+        checks = make_checks(
+            self._options.physics,
+            self.tolerance,
+            allow_nan=self._options.allow_nan,
+            batched=not why_not_batched(signature),
+        )
+        hop = compare(
             reference,
             side.runner,
             self._served(side),
@@ -156,8 +175,11 @@ class _Work:
             allow_nan=self._options.allow_nan,
             progress=progress,
             reference_name=name,
-            signature=self._best()[1],
+            signature=signature,
+            checks=checks,
         )
+        self.worst += [row for check in checks if isinstance(check, Worst) for row in check.rows]
+        return hop
 
     def _served(self, side: Side) -> Iterator[Batch]:
         """Leave out generated batches that no server takes: a batched model needs at least one row."""
@@ -167,6 +189,15 @@ class _Work:
                 self.notes += [] if note in self.notes else [note]
                 continue
             yield batch
+
+
+def _check_options(options: ValidateOptions) -> None:
+    """Refuse what cannot be done before anything is opened."""
+    if options.save_worst is not None:
+        check_worst_path(options.save_worst)
+    for name, option in options.physics.columns.items():
+        if not options.sourcing.inputs:
+            raise UsageError(f"{option} {name}: columns are read from sample files: give them with --inputs")
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

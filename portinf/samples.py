@@ -20,6 +20,7 @@ __all__ = [
     "Array",
     "Arrays",
     "Batch",
+    "Origin",
     "check_batch",
     "load_goldens",
     "load_npz",

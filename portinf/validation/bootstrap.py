@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BLOCKS", "REPLICAS", "change_text", "errors_of", "replicate"]
+__all__ = ["BLOCKS", "REPLICAS", "change_of", "change_text", "errors_of", "replicate"]
 
 REPLICAS = 200
 BLOCKS = 128  # into which rows are dealt where they are too many to be kept
@@ -48,6 +48,14 @@ def errors_of(replicas: Floats) -> Floats:
     return np.asarray(np.where((count >= 0.9 * len(replicas)) & (count > 1), error, np.nan))
 
 
+def change_of(reference: Floats, candidate: Floats) -> Floats:
+    """Return candidate less reference; 0 where both are the same (infinities, too) to the rounding of a sum."""
+    with np.errstate(invalid="ignore"):
+        change = candidate - reference
+        same = (reference == candidate) | (np.abs(change) <= 1e-13 * np.abs(reference))
+    return np.where(same, 0.0, change)
+
+
 def change_text(reference: float, candidate: float, errors: tuple[float, float, float]) -> str:
     """Say both numbers and their change, each with its error.
 
@@ -56,7 +64,9 @@ def change_text(reference: float, candidate: float, errors: tuple[float, float, 
         errors: of the reference, of the candidate, of the change.
     """
     sides = [_digits(reference, errors[0]), _digits(candidate, errors[1])]
-    return f"reference {sides[0]}, candidate {sides[1]}; change {candidate - reference:+.2g} +- {errors[2]:.1g}"
+    change = float(change_of(np.array(reference), np.array(candidate)))
+    said = f"change {change:+.2g} +- {errors[2]:.1g}" if np.isfinite([change, errors[2]]).all() else f"change {change:+.2g}"
+    return f"reference {sides[0]}, candidate {sides[1]}; {said}"
 
 
 def _digits(value: float, error: float) -> str:

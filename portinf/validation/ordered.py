@@ -7,56 +7,58 @@ import numpy.typing as npt
 
 from portinf.validation.bootstrap import BLOCKS
 
-__all__ = ["BINS_PER_OCTAVE", "BlockHistogram", "bin_numbers", "bin_value"]
+__all__ = ["SCORE_BITS", "BlockHistogram", "bin_edges", "bin_numbers"]
 
 Whole = npt.NDArray[np.integer]
-MANTISSA = 8
-BINS_PER_OCTAVE = 1 << MANTISSA
-_SHIFT = 23 - MANTISSA
+SCORE_BITS = 8  # 256 bins from each power of two to the next
 _LOWEST, _HIGHEST = -30, 32  # powers of two outside which numbers share one bin
 
 
-def _steps(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def _steps(values: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.int64]:
     """Number the bins of values of at least 0: the upper bits of a float rise with it."""
-    bits = np.ascontiguousarray(values).view(np.uint32).astype(np.int64) >> _SHIFT
-    low, high = ((127 + power) << MANTISSA for power in (_LOWEST, _HIGHEST))
-    return np.asarray(np.clip(bits, low, high) - low)
+    upper = np.ascontiguousarray(values).view(np.uint32).astype(np.int64) >> (23 - bits)
+    low, high = ((127 + power) << bits for power in (_LOWEST, _HIGHEST))
+    return np.asarray(np.clip(upper, low, high) - low)
 
 
-_HALF = (-1 - _LOWEST) << MANTISSA
-_ONE = -_LOWEST << MANTISSA
+def _landmarks(bits: int) -> tuple[int, int]:
+    """Return the steps of 1/2 and of 1."""
+    return (-1 - _LOWEST) << bits, -_LOWEST << bits
 
 
-def bin_numbers(values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+def bin_numbers(values: npt.NDArray[np.floating], bits: int = SCORE_BITS) -> npt.NDArray[np.int64]:
     """Return a whole number for each value that never falls where the values rise; no NaN.
 
-    256 bins from each power of two to the next, counted from 0 below 1/2 and from 1 between 1/2 and 1, because scores crowd at
-    both; sizes below 2^-30 and above 2^32 share a bin.
+    There are 2^bits bins from each power of two to the next, counted from 0 below 1/2 and from 1 between 1/2 and 1, because
+    scores crowd at both; sizes below 2^-30 and above 2^32 share a bin.
     """
     x = values.astype(np.float32, copy=False)
-    size = _steps(np.abs(x))
+    half, one = _landmarks(bits)
+    size = _steps(np.abs(x), bits)
     near_one = (x > 0.5) & (x <= 1.0)
-    number = np.where(x > 1.0, size + 2 * _HALF + 2 - _ONE, size)
-    number[near_one] = 2 * _HALF + 1 - _steps(np.float32(1.0) - x[near_one])
+    number = np.where(x > 1.0, size + 2 * half + 2 - one, size)
+    number[near_one] = 2 * half + 1 - _steps(np.float32(1.0) - x[near_one], bits)
     return np.asarray(np.where(x < 0, -1 - size, number))
 
 
-def bin_value(number: int) -> float:
-    """Return the middle of a bin of `bin_numbers`."""
+def bin_edges(number: int, bits: int = SCORE_BITS) -> tuple[float, float]:
+    """Return the smallest and the largest value of a bin of `bin_numbers`, as far as it is bounded."""
+    half, one = _landmarks(bits)
     if number < 0:
-        return -_middle(-1 - number)
-    if number <= _HALF:
-        return _middle(number)
-    if number <= 2 * _HALF + 1:
-        return 1.0 - _middle(2 * _HALF + 1 - number)
-    return _middle(number - 2 * _HALF - 2 + _ONE)
+        low, high = _edges(-1 - number, bits)
+        return -high, -low
+    if number <= half:
+        return _edges(number, bits)
+    if number <= 2 * half + 1:
+        low, high = _edges(2 * half + 1 - number, bits)
+        return 1.0 - high, 1.0 - low
+    return _edges(number - 2 * half - 2 + one, bits)
 
 
-def _middle(step: int) -> float:
-    if step == 0:
-        return 0.0
-    edges = np.array([(step + (127 + _LOWEST << MANTISSA) + k) << _SHIFT for k in (0, 1)], np.uint32).view(np.float32)
-    return float(edges.astype(np.float64).mean())
+def _edges(step: int, bits: int) -> tuple[float, float]:
+    first = step + ((127 + _LOWEST) << bits)
+    low, high = np.array([first << (23 - bits), (first + 1) << (23 - bits)], np.uint32).view(np.float32)
+    return (float(low) if step else 0.0), float(high)
 
 
 class BlockHistogram:
@@ -64,13 +66,15 @@ class BlockHistogram:
 
     Args:
         groups: independent histograms, for example one per side and class.
+        bits: as of `bin_numbers`.
 
     Attributes:
         counts: (blocks, groups, bins).
         first: number of the first bin.
     """
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, groups: int, bits: int = SCORE_BITS) -> None:
+        self._bits = bits
         self.counts = np.zeros((BLOCKS, groups, 0))
         self.first = 0
 
@@ -78,7 +82,7 @@ class BlockHistogram:
         """Add rows: their blocks, groups, values (no NaN) and weights, each (rows,)."""
         if not len(values):
             return
-        numbers = bin_numbers(values)
+        numbers = bin_numbers(values, self._bits)
         self._hold(int(numbers.min()), int(numbers.max()) + 1)
         _, groups, width = self.counts.shape
         flat = (block.astype(np.int64) * groups + group) * width + (numbers - self.first)

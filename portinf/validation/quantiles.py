@@ -30,7 +30,7 @@ def distances(reference: Array, candidate: Array, atol: float) -> tuple[Floats, 
 
     A difference is 0 where both sides are the same, NaN included, and infinite where a NaN or an infinity is on one side
     only. The relative difference is ``|c - r| / max(|r|, atol)``; one ULP is the step from a number of the output's type to
-    the next one, so that the ULP difference counts the numbers between the two.
+    the next one, so that the ULP difference counts the numbers between the two (rounded to the width of the answer).
 
     Args:
         reference, candidate: floats of one type and shape.

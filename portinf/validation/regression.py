@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from portinf.errors import UsageError
 from portinf.samples import Arrays, Batch
-from portinf.validation.bootstrap import BLOCKS, REPLICAS, change_text, errors_of, replicate
+from portinf.validation.bootstrap import BLOCKS, REPLICAS, change_of, change_text, errors_of, replicate
 from portinf.validation.checks import CheckResult, CheckStatus, Figure, Series
 from portinf.validation.columns import Place, numbers, place_of
-from portinf.validation.ordered import BINS_PER_OCTAVE
-from portinf.validation.residuals import MEASURES, BlockResiduals, RowResiduals
+from portinf.validation.residuals import MEASURES, RESOLUTION, BlockResiduals, RowResiduals
 from portinf.validation.roc import EXACT_ROWS, SIDES
 from portinf.validation.tally import Value
 
@@ -209,16 +208,17 @@ class Regression:
         source: RowResiduals | BlockResiduals = self._blocks if self._blocks is not None else self._groups()[0]
         units = BLOCKS if self._blocks is not None else self._totals["rows"]
         replicas = replicate(source.measures, units, replicas=self._options.replicas, seed=self._seed)
-        self._known = source.measures(None), errors_of(replicas), errors_of(replicas[:, 1] - replicas[:, 0])
+        self._known = source.measures(None), errors_of(replicas), errors_of(change_of(replicas[:, 0], replicas[:, 1]))
         return self._known
 
     def _result(self, number: int, values: Floats, errors: Floats, changes: Floats) -> CheckResult:
-        change = values[1, :, number] - values[0, :, number]
+        change = change_of(values[0, :, number], values[1, :, number])
         three = (float(errors[0, 0, number]), float(errors[1, 0, number]), float(changes[0, number]))
         status, reason = self._judged(number, change, changes[:, number])
         text = reason + change_text(float(values[0, 0, number]), float(values[1, 0, number]), three)
-        if len(change) > 1 and np.isfinite(change[1:]).any():
-            worst = int(np.nanargmax(np.abs(change[1:]))) + 1
+        judged = np.isfinite(change[1:]) & np.isfinite(changes[1:, number])
+        if judged.any():
+            worst = int(np.where(judged, np.abs(change[1:]), -1.0).argmax()) + 1
             text += f"; largest in {self._bin_name(worst)}: {change[worst]:+.2g} +- {changes[worst, number]:.1g}"
         figures: dict[str, Value] = {"rows": self._totals["rows"], "exact": self._blocks is None}
         figures |= {"rows left out": self._totals["left out"], "rows outside the bins": self._totals["outside the bins"]}
@@ -250,7 +250,7 @@ class Regression:
         kind = "relative residuals" if self._options.relative else "residuals"
         left = f", {totals['left out']:,} not finite left out" if totals["left out"] else ""
         outside = f", {totals['outside the bins']:,} outside the bins" if totals["outside the bins"] else ""
-        mode = "exact" if self._blocks is None else f"binned to {1 / BINS_PER_OCTAVE:.1%} in {BLOCKS} blocks"
+        mode = "exact" if self._blocks is None else f"binned to {RESOLUTION:.0%} in {BLOCKS} blocks"
         return f"{kind}, {mode}, {totals['rows']:,} rows{left}{outside}"
 
     def _bin_name(self, group: int) -> str:

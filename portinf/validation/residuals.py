@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from portinf.validation.bootstrap import BLOCKS
-from portinf.validation.ordered import BlockHistogram, bin_value
+from portinf.validation.ordered import BlockHistogram, bin_edges
 
-__all__ = ["CENTRAL", "MEASURES", "BlockResiduals", "RowResiduals"]
+__all__ = ["CENTRAL", "MEASURES", "RESOLUTION", "BlockResiduals", "RowResiduals"]
 
 MEASURES = ("mean bias", "median bias", "resolution (std)", "resolution (68 %)")
 CENTRAL = 0.6827  # of a normal distribution within one standard deviation
+_BITS = 5
+RESOLUTION = 2.0**-_BITS  # largest width of a bin relative to its values, inside which quantiles are interpolated
 _QUANTILES = (0.5, 0.5 - CENTRAL / 2, 0.5 + CENTRAL / 2)
 Floats = npt.NDArray[np.float64]
 
@@ -68,7 +70,7 @@ class RowResiduals:
 
 
 class BlockResiduals:
-    """Bias and resolution from sums and fine bins for each of 128 blocks of rows; quantiles are good to the width of a bin.
+    """Bias and resolution from sums and bins for each of 128 blocks of rows; quantiles are interpolated inside a bin.
 
     Args:
         groups: number of groups.
@@ -77,7 +79,7 @@ class BlockResiduals:
     def __init__(self, groups: int) -> None:
         self._groups = groups
         self._sums = np.zeros((BLOCKS, 2, groups, 3))
-        self._histogram = BlockHistogram(2 * groups)
+        self._histogram = BlockHistogram(2 * groups, _BITS)
 
     def add(self, residuals: Floats, weight: Floats, block: npt.NDArray[np.uint8], group: npt.NDArray[np.intp]) -> None:
         """Add rows of both sides, (2, rows), each to one group, (rows,)."""
@@ -101,6 +103,12 @@ class BlockResiduals:
         for side, group in np.ndindex(2, self._groups):
             whole = total[side, group, -1]
             if whole > 0:
-                places = np.searchsorted(total[side, group], np.array(_QUANTILES) * whole * (1 - 1e-12))
-                quantiles[side, group] = [bin_value(int(k) + self._histogram.first) for k in places]
+                quantiles[side, group] = [self._quantile(total[side, group], q * whole) for q in _QUANTILES]
         return _from_sums(sums[..., 0], sums[..., 1], sums[..., 2], quantiles)
+
+    def _quantile(self, total: Floats, wanted: float) -> float:
+        """Return where the running total of one group, (bins,), reaches a weight."""
+        place = int(np.searchsorted(total, wanted * (1 - 1e-12)))
+        below = float(total[place - 1]) if place else 0.0
+        low, high = bin_edges(place + self._histogram.first, _BITS)
+        return low + (high - low) * (wanted - below) / (float(total[place]) - below)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from portinf.samples import Arrays, Batch
-from portinf.validation.bootstrap import BLOCKS, REPLICAS, change_text, errors_of, replicate
+from portinf.validation.bootstrap import BLOCKS, REPLICAS, change_of, change_text, errors_of, replicate
 from portinf.validation.checks import CheckResult, CheckStatus, Figure, Series
 from portinf.validation.columns import Place, column, is_signal, numbers, place_of
 from portinf.validation.curves import AT_SIGNAL, group_ends, measures, roc, uncertain_area
@@ -112,7 +112,7 @@ class Discrimination:
         if not self._totals["signal"] or self._totals["signal"] == self._totals["rows"]:
             return [self._impossible()]
         curves, values, replicas = self._computed()
-        errors = errors_of(np.concatenate([replicas, replicas[:, 1:] - replicas[:, :1]], axis=1))
+        errors = errors_of(np.concatenate([replicas, change_of(replicas[:, :1], replicas[:, 1:])], axis=1))
         blur = [uncertain_area(*curve) for curve in curves] if self._histogram is not None else [0.0, 0.0]
         titles = ["AUC", *(f"signal efficiency at background {e:g}" for e in self._options.at_background)]
         titles.append(f"background rejection at signal {AT_SIGNAL:g}")
@@ -210,7 +210,7 @@ class Discrimination:
             "reference error": errors[0],
             "candidate": candidate,
             "candidate error": errors[1],
-            "change": candidate - reference,
+            "change": float(change_of(np.array(reference), np.array(candidate))),
             "change error": errors[2],
             "rows": self._totals["rows"],
             "signal rows": self._totals["signal"],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from portinf.errors import UsageError
-from portinf.samples import Array, Arrays, Batch
+from portinf.samples import Array, Arrays, Batch, Origin
 from portinf.validation.checks import CheckResult, Figure
 from portinf.validation.pairing import bounds, case_of, pairs, scores
 from portinf.validation.tally import Value, plain, show
@@ -30,6 +30,7 @@ class WorstRow:
         row: number in the case; None for a whole event.
         output: name of the output that is worst there.
         index: of the element in that output, its row counted as ``row``.
+        dtype: numpy type name of the output.
         reference, candidate: the two values.
         score: difference over what is allowed, see `portinf.validation.pairing.scores`.
         batch: inputs and columns of this row alone (axis 0 of length 1), or of the whole event.
@@ -39,6 +40,7 @@ class WorstRow:
     row: int | None
     output: str
     index: tuple[int, ...]
+    dtype: str
     reference: Value
     candidate: Value
     score: float
@@ -51,42 +53,49 @@ class WorstRow:
 
 
 class Worst:
-    """`Check`: the rows of the largest scores over all batches and outputs, each once, at most ten.
+    """`Check`: the rows of the largest scores over all batches and outputs, each once, at most ten of each origin.
 
     Args:
         tolerance, allow_nan: give the scores.
         batched: axis 0 of every input and output counts rows that do not depend on each other; else a batch is one event.
-        keep: most rows.
+        keep: most rows of each origin: those of the user's samples are not crowded out by generated ones.
     """
 
     def __init__(self, tolerance: Tolerance, *, allow_nan: bool = False, batched: bool = False, keep: int = ROWS) -> None:
         self._tolerance, self._allow_nan, self._batched, self._keep = tolerance, allow_nan, batched, keep
-        self.rows: list[WorstRow] = []
+        self._rows: dict[Origin, list[WorstRow]] = {"given": [], "generated": []}
 
     def update(self, expected: Arrays, found: Arrays, batch: Batch) -> None:
         """Add one batch."""
         for name, reference, candidate in pairs(expected, found):
             rtol, atol = bounds(self._tolerance, reference, batch)
             score = scores(reference, candidate, rtol=rtol, atol=atol, allow_nan=self._allow_nan)
-            least = self.rows[-1].score if len(self.rows) == self._keep else 0.0
+            known = self._rows[batch.origin]
+            least = known[-1].score if len(known) == self._keep else 0.0
             if score.max() > least:
-                self._join(self._found(name, reference, candidate, score, least, batch))
+                self._join(batch.origin, self._found(name, reference, candidate, score, least, batch))
 
     def merge(self, other: Worst) -> None:
         """Add all that another check has seen."""
-        self._join(other.rows)
+        for origin, rows in other._rows.items():
+            self._join(origin, rows)
+
+    def rows(self, *, given: bool = False) -> list[WorstRow]:
+        """Return the rows, worst first; with ``given`` those of the user's samples alone."""
+        generated = [] if given else self._rows["generated"]
+        return sorted([*self._rows["given"], *generated], key=_rank)[: self._keep]
 
     def results(self) -> Sequence[CheckResult]:
         """Return the list as one finding."""
-        if not self.rows:
+        rows = self.rows()
+        if not rows:
             return [CheckResult(name="worst rows", status="reported", text="no row differs")]
-        first = self.rows[0]
+        first = rows[0]
         place = f"[{', '.join(map(str, first.index))}]"
-        dtype = str(first.batch.expected[first.output].dtype) if first.batch.expected else "float32"
-        values = f"reference {show(first.reference, dtype)}, candidate {show(first.candidate, dtype)}"
+        values = f"reference {show(first.reference, first.dtype)}, candidate {show(first.candidate, first.dtype)}"
         text = f"{first.case}, output '{first.output}' at {place}: {values}; {first.score:.3g} of the tolerance"
         figures: dict[str, Value] = {}
-        for number, row in enumerate(self.rows, start=1):
+        for number, row in enumerate(rows, start=1):
             figures |= {f"{number} {title}": value for title, value in _shown(row).items()}
         return [CheckResult(name="worst rows", status="reported", text=text, figures=figures)]
 
@@ -94,14 +103,13 @@ class Worst:
         """Return nothing: the scatter plot shows the worst element."""
         return ()
 
-    def _join(self, rows: Sequence[WorstRow]) -> None:
+    def _join(self, origin: Origin, rows: Sequence[WorstRow]) -> None:
         """Keep the worst of both lists; a row that is in both stays with its larger score."""
         best: dict[tuple[str, int | None], WorstRow] = {}
-        for row in [*self.rows, *rows]:
+        for row in [*self._rows[origin], *rows]:
             if row.key not in best or row.score > best[row.key].score:
                 best[row.key] = row
-        # Equal scores are ordered by place, so that parts may come in any order.
-        self.rows = sorted(best.values(), key=lambda row: (-row.score, row.case, row.row or 0))[: self._keep]
+        self._rows[origin] = sorted(best.values(), key=_rank)[: self._keep]
 
     def _found(
         self, name: str, reference: Array, candidate: Array, score: Scores, least: float, batch: Batch
@@ -133,11 +141,17 @@ class Worst:
             row=None if row is None else row + batch.first_row,
             output=name,
             index=tuple(index),
+            dtype=str(reference.dtype),
             reference=_value(reference, flat),
             candidate=_value(candidate, flat),
             score=float(score.flat[flat]),
             batch=cut,
         )
+
+
+def _rank(row: WorstRow) -> tuple[float, str, int]:
+    """Order by score; equal scores by place, so that parts may come in any order."""
+    return -row.score, row.case, row.row or 0
 
 
 def _largest(flat: Scores, keep: int, least: float) -> npt.NDArray[np.intp]:

@@ -81,6 +81,7 @@ class _Work:
         self._options = options
         known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
         self._files = [take_columns(batch, options.physics.columns, known) for batch in given]
+        self._with_columns = bool(options.physics.columns)  # worst rows that are written must have them, too
         self.worst: list[WorstRow] = []
         self._replays = not given and bool(sides[0].recorded)
         self._opened: dict[int, OpenedSource] = {}
@@ -178,7 +179,7 @@ class _Work:
             signature=signature,
             checks=checks,
         )
-        self.worst += [row for check in checks if isinstance(check, Worst) for row in check.rows]
+        self.worst += [row for check in checks if isinstance(check, Worst) for row in check.rows(given=self._with_columns)]
         return hop
 
     def _served(self, side: Side) -> Iterator[Batch]:

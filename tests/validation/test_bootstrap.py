@@ -32,5 +32,8 @@ def test_no_error_where_draws_define_no_number() -> None:
 def test_changes() -> None:
     reference, candidate = np.array([1.0, np.inf, 1.0, 1.0]), np.array([1 + 1e-15, np.inf, np.inf, 1.5])
     assert change_of(reference, candidate).tolist() == [0.0, 0.0, np.inf, 0.5]
-    assert change_text(0.91, 0.9, (0.0123, 0.0123, 0.001)) == "reference 0.910 +- 0.012, candidate 0.900 +- 0.012; change -0.01 +- 0.001"
+    assert (
+        change_text(0.91, 0.9, (0.0123, 0.0123, 0.001))
+        == "reference 0.910 +- 0.012, candidate 0.900 +- 0.012; change -0.01 +- 0.001"
+    )
     assert change_text(1.0, np.inf, (np.nan, np.nan, np.nan)) == "reference 1, candidate inf; change +inf"

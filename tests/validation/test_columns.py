@@ -61,7 +61,9 @@ def test_columns_are_one_entry_per_row() -> None:
     assert column(batch, "y", "--label", 3).tolist() == [1, 0, 1]
     with pytest.raises(UsageError, match=r"--label z: f.npz has no such column; it has: y, short, text"):
         column(batch, "z", "--label", 3)
-    with pytest.raises(UsageError, match=r"--label short: f.npz: expected one entry for each of the output's 3 rows, found shape \[2\]"):
+    with pytest.raises(
+        UsageError, match=r"--label short: f.npz: expected one entry for each of the output's 3 rows, found shape \[2\]"
+    ):
         column(batch, "short", "--label", 3)
     with pytest.raises(UsageError, match=r"--weight text: f.npz: expected numbers, found text"):
         numbers(batch, "text", "--weight", 3)

@@ -85,15 +85,15 @@ def test_errors_are_those_of_scipy() -> None:
 def test_beyond_what_is_kept_blocks_agree_with_rows() -> None:
     data = events(20_000)
     for edges in ((0.0, 30.0, 80.0), ()):
-        options = replace(OPTIONS, weight="w", bin_by="pt", edges=edges, replicas=200)
+        options = replace(OPTIONS, weight="w", bin_by="pt", edges=edges, replicas=80)
         exact, blocks = judged(options, data, 4), judged(replace(options, exact_rows=7_000), data, 4)
         assert "exact" in exact[0].text and "binned to 3% in 128 blocks, 20,000 rows" in blocks[0].text
         for one, many in zip(exact, blocks, strict=True):
             for side in ("reference", "candidate"):
                 scale = abs(float(exact[2].figures[f"all: {side}"]))
                 assert many.figures[f"all: {side}"] == pytest.approx(one.figures[f"all: {side}"], abs=0.005 * scale)
-                assert many.figures[f"all: {side} error"] == pytest.approx(one.figures[f"all: {side} error"], rel=0.35)
-            if edges:
+                assert many.figures[f"all: {side} error"] == pytest.approx(one.figures[f"all: {side} error"], rel=0.45)
+            if edges:  # its own bins are those of the rows that were kept first
                 value = one.figures["pt [30, 80): reference"]
                 assert many.figures["pt [30, 80): reference"] == pytest.approx(value, abs=0.01 * scale)
 

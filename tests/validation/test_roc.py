@@ -28,15 +28,23 @@ def events(rows: int = 4000, seed: int = 0, blur: float = 0.3) -> tuple[Array, A
     return sides[0].astype(np.float32), sides[1].astype(np.float32), label, rng.exponential(size=rows)
 
 
-def judged(options: DiscriminationOptions, reference: Array, candidate: Array, parts: int = 1, **columns: Array) -> list[CheckResult]:
+def judged(
+    options: DiscriminationOptions, reference: Array, candidate: Array, parts: int = 1, **columns: Array
+) -> list[CheckResult]:
     return list(checked(options, reference, candidate, parts, **columns).results())
 
 
-def checked(options: DiscriminationOptions, reference: Array, candidate: Array, parts: int = 1, **columns: Array) -> Discrimination:
+def checked(
+    options: DiscriminationOptions, reference: Array, candidate: Array, parts: int = 1, **columns: Array
+) -> Discrimination:
     check, first = Discrimination(options), 0
     for rows in np.array_split(np.arange(len(reference)), parts):
         batch = Batch(
-            name="f", stream="f", first_row=first, inputs={"x": reference[rows]}, columns={n: c[rows] for n, c in columns.items()}
+            name="f",
+            stream="f",
+            first_row=first,
+            inputs={"x": reference[rows]},
+            columns={n: c[rows] for n, c in columns.items()},
         )
         check.update({"y": reference[rows]}, {"y": candidate[rows]}, batch)
         first += len(rows)

@@ -83,7 +83,11 @@ def test_joining_keeps_rows_of_one_size() -> None:
     wide = np.zeros((1, 5), np.float32)
     check.merge(worst({"y": y[:1]}, {"y": y[:1] * 9}, inputs={"x": wide}, columns={}, name="wide"))
     arrays, columns, notes = joined(check.rows())
-    assert arrays["x"].shape == (1, 5) and columns == [] and notes == ["9 of the 10 worst rows are of other sizes and were left out"]
+    assert (
+        arrays["x"].shape == (1, 5)
+        and columns == []
+        and notes == ["9 of the 10 worst rows are of other sizes and were left out"]
+    )
 
 
 def test_a_column_that_is_called_like_an_input() -> None:

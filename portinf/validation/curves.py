@@ -7,11 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AT_SIGNAL", "area", "group_ends", "measures", "roc", "uncertain_area"]
+__all__ = ["AT_SIGNAL", "area", "group_ends", "measures", "rising", "roc", "uncertain_area"]
 
 AT_SIGNAL = 0.5  # signal efficiency at which the background rejection is given
 _SLACK = 1e-12  # of rounding when efficiencies are compared
 Floats = npt.NDArray[np.float64]
+
+
+def rising(values: Floats) -> Floats:
+    """Return running sums as they are, or their running maximum where negative weights make them fall."""
+    return values if bool((values[1:] >= values[:-1]).all()) else np.maximum.accumulate(values)
 
 
 def group_ends(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
@@ -55,7 +60,7 @@ def measures(background: Floats, signal: Floats, at_background: Sequence[float])
     found = [area(background, signal)]
     if np.isnan(background[-1]) or np.isnan(signal[-1]):
         return np.full(len(at_background) + 2, np.nan)
-    x, y = np.maximum.accumulate(background), np.maximum.accumulate(signal)
+    x, y = rising(background), rising(signal)
     for wanted in at_background:
         found.append(float(y[np.searchsorted(x, wanted * (1 + _SLACK), side="right") - 1]))
     least = float(x[np.searchsorted(y, AT_SIGNAL * (1 - _SLACK), side="left")])

@@ -81,6 +81,7 @@ class Regression:
         self._edges: Floats = np.array(options.edges, dtype=np.float64)
         self._totals = {"rows": 0, "left out": 0, "outside the bins": 0}
         self._known: tuple[Floats, Floats, Floats] | None = None  # what was computed, until more rows come
+        self._own_edges: Floats | None = None  # likewise
 
     def update(self, expected: Arrays, found: Arrays, batch: Batch) -> None:
         """Add one batch; generated ones have no truth.
@@ -155,7 +156,7 @@ class Regression:
 
     def _bound(self) -> None:
         """Sum up what is too much to be kept; what was computed before is out of date."""
-        self._known = None
+        self._known = self._own_edges = None
         if self._blocks is not None or self._totals["rows"] > self._options.exact_rows:
             self._spill()
 
@@ -178,10 +179,13 @@ class Regression:
         """Return the edges told, else those of bins of about as many of the rows that are kept; empty without a variable."""
         if len(self._edges) or not self._options.bin_by:
             return self._edges
+        if self._own_edges is not None:
+            return self._own_edges
         variable = np.concatenate([rows.variable for rows in self._kept]) if self._kept else np.zeros(1)
         inner = np.unique(np.quantile(variable, np.linspace(0, 1, BINS + 1)[1:-1]))
         inner = inner[inner > variable.min()]
-        return np.concatenate([[-np.inf], inner, [np.inf]])
+        self._own_edges = np.concatenate([[-np.inf], inner, [np.inf]])
+        return self._own_edges
 
     def _groups(self) -> tuple[RowResiduals, Floats]:
         weight = np.concatenate([rows.weight for rows in self._kept])

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from portinf.validation.bootstrap import BLOCKS
+from portinf.validation.curves import rising
 from portinf.validation.ordered import BlockHistogram, bin_edges
 
 __all__ = ["CENTRAL", "MEASURES", "RESOLUTION", "BlockResiduals", "RowResiduals"]
@@ -62,7 +63,7 @@ class RowResiduals:
             return np.full(len(MEASURES), np.nan)
         centre = values[len(values) // 2]  # sums around the middle lose no digits to a large common bias
         near = values - centre
-        places = np.searchsorted(np.maximum.accumulate(total), np.array(_QUANTILES) * total[-1] * (1 - 1e-12))
+        places = np.searchsorted(rising(total), np.array(_QUANTILES) * total[-1] * (1 - 1e-12))
         quantiles = values[np.minimum(places, len(values) - 1)] - centre
         weighted = times * near  # no BLAS: its threads cost more than they bring for vectors
         found = _from_sums(total[-1], np.sum(weighted), np.sum(weighted * near), quantiles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from portinf.samples import Array, Arrays, Batch
 from portinf.validation.binomial import LEVEL, quantile_rank
 from portinf.validation.checks import CheckResult, Figure
-from portinf.validation.pairing import bounds, float_pairs, rows_of, working
+from portinf.validation.pairing import bounds, case_of, float_pairs, rows_of, working
 from portinf.validation.sketch import RESOLUTION, Sketch
 from portinf.validation.tally import Value
 from portinf.validation.tolerance import Tolerance
@@ -21,6 +22,8 @@ __all__ = ["QUANTILES", "Quantiles", "distances"]
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 CHUNK = 32_768  # elements at a time: what is computed in between stays in the cache
+SAMPLE = 16_384  # elements of each batch whose quantiles are taken; the largest is that of all
+FEWEST = 256  # rows that a sample has at least, where there are as many
 KINDS = ("absolute", "relative", "ulp")
 Floats = npt.NDArray[np.floating]
 
@@ -65,41 +68,69 @@ def _order(array: Array) -> npt.NDArray[np.unsignedinteger]:
 
 @dataclass(kw_only=True)
 class _Output:
-    """The sketches of one output; ``rows`` counts what may be taken as independent draws."""
+    """The sketches of one output; ``rows`` counts what may be taken as independent draws; both counts are of the sample."""
 
     wide: bool
     rows: int = 0
     elements: int = 0
+    all_elements: int = 0
     sketches: tuple[Sketch, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with nothing seen."""
         self.sketches = tuple(Sketch(wide=self.wide) for _ in KINDS)
 
-    def add(self, reference: Array, candidate: Array, atol: float) -> None:
-        """Add one pair of arrays."""
-        self.rows += rows_of(reference)
-        self.elements += reference.size
+    def add(self, reference: Array, candidate: Array, atol: float, seed: int) -> None:
+        """Add one pair of arrays: the largest of all elements, and all differences of a sample of the rows."""
+        count = rows_of(reference)
+        r, c = reference.reshape(count, -1), candidate.reshape(count, -1)
+        step = max(1, min(-(-reference.size // SAMPLE), count // FEWEST))
+        sampled = -(-count // step)
+        self.rows += sampled
+        self.elements += sampled * r.shape[1]
+        self.all_elements += reference.size
         if np.array_equal(reference, candidate):
             for sketch in self.sketches:
-                sketch.add_zeros(reference.size)
+                sketch.add_zeros(sampled * r.shape[1])
             return
-        r, c = reference.ravel(), candidate.ravel()
+        if step > 1:
+            self._enlarge(r.ravel(), c.ravel(), atol)
+            chosen = _chosen(count, step, seed)
+            r, c = r[chosen], c[chosen]
+        first, second = r.ravel(), c.ravel()
+        for start in range(0, first.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            for sketch, values in zip(self.sketches, distances(first[part], second[part], atol), strict=True):
+                sketch.add(values)
+
+    def _enlarge(self, r: Array, c: Array, atol: float) -> None:
+        """Take note of the largest differences of all elements, flat."""
         for start in range(0, r.size, CHUNK):
             part = slice(start, start + CHUNK)
             for sketch, values in zip(self.sketches, distances(r[part], c[part], atol), strict=True):
-                sketch.add(values)
+                sketch.largest = max(sketch.largest, float(values.max()))
 
     def merge(self, other: _Output) -> None:
         """Add all that another one has seen."""
         self.rows += other.rows
         self.elements += other.elements
+        self.all_elements += other.all_elements
         for mine, theirs in zip(self.sketches, other.sketches, strict=True):
             mine.merge(theirs)
 
 
+def _chosen(count: int, step: int, seed: int) -> npt.NDArray[np.intp]:
+    """Draw one row of every ``step`` neighbours: no period in the rows can hide from it."""
+    starts = np.arange(0, count, step)
+    drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, step, len(starts))
+    return np.asarray(np.minimum(starts + drawn, count - 1))
+
+
 class Quantiles:
     """`Check`: how the differences are distributed, over the given samples, else over the generated ones.
+
+    Of a batch of more than 16,384 elements the quantiles are those of rows drawn evenly, one of every few neighbours; the
+    draw depends on output, case and row alone. The largest differences are always those of all elements.
 
     Args:
         tolerance: its ``atol`` bounds the denominator of relative differences.
@@ -114,7 +145,8 @@ class Quantiles:
         for name, reference, candidate in float_pairs(expected, found):
             key = (batch.origin, name)
             output = self._seen.setdefault(key, _Output(wide=reference.dtype == np.float64))
-            output.add(reference, candidate, bounds(self._tolerance, reference, batch)[1])
+            seed = zlib.crc32(f"{name}\n{case_of(batch)}\n{batch.first_row}".encode())
+            output.add(reference, candidate, bounds(self._tolerance, reference, batch)[1], seed)
 
     def merge(self, other: Quantiles) -> None:
         """Add all that another check has seen."""
@@ -133,7 +165,11 @@ class Quantiles:
 
 
 def _result(name: str, output: _Output) -> CheckResult:
-    figures: dict[str, Value] = {"elements": output.elements, "rows": output.rows}
+    figures: dict[str, Value] = {
+        "elements": output.all_elements,
+        "sampled elements": output.elements,
+        "sampled rows": output.rows,
+    }
     exact = all(sketch.exact for sketch in output.sketches)
     figures["resolution"] = 0.0 if exact else RESOLUTION
     for kind, sketch in zip(KINDS, output.sketches, strict=True):
@@ -155,10 +191,14 @@ def _upper(sketch: Sketch, output: _Output, q: float) -> float | None:
 def _text(output: _Output, exact: bool) -> str:
     absolute, relative, ulps = output.sketches
     if not absolute.largest and not ulps.largest:
-        return f"no difference at all in {output.elements:,} elements"
+        return f"no difference at all in {output.all_elements:,} elements"
     rank = math.ceil(0.99 * output.elements)
     upper = _upper(absolute, output, 0.99)
     sure = f" ({LEVEL:.0%} sure: {upper:.2g})" if upper is not None else ""
     within = f"{absolute.at_rank(rank):.2g}{sure}, relative {relative.at_rank(rank):.2g}, {ulps.at_rank(rank):.3g} ULP"
     most = f"{absolute.largest:.2g}, relative {relative.largest:.2g}, {ulps.largest:.3g} ULP"
-    return f"99 % within {within}; largest {most}" + ("" if exact else f"; in bins of {RESOLUTION:.0%}")
+    return f"99 % within {within}; largest {most}" + ("" if exact else f"; in bins of {RESOLUTION:.0%}") + _sampled(output)
+
+
+def _sampled(output: _Output) -> str:
+    return "" if output.elements == output.all_elements else f" (quantiles of {output.elements:,} sampled elements)"

@@ -53,12 +53,37 @@ def test_the_finding_has_quantiles_bounds_and_the_largest() -> None:
     candidate = reference + rng.random((100_000, 2), dtype=np.float32) * np.float32(1e-3)
     (result,) = check(reference, candidate).results()
     exact = np.abs(candidate - reference)
-    assert result.status == "reported" and result.output == "y" and "in bins of 3%" in result.text
+    assert result.status == "reported" and result.output == "y" and "(quantiles of 15,386 sampled elements)" in result.text
+    assert result.figures["elements"] == 200_000
     for q, title in ((0.5, "50.0%"), (0.999, "99.9%")):
         value, bound = result.figures[f"absolute {title}"], result.figures[f"absolute {title} at most"]
-        assert value == pytest.approx(np.quantile(exact, q), rel=0.035)
+        assert value == pytest.approx(np.quantile(exact, q), rel=0.05)
         assert value <= bound <= result.figures["absolute largest"]  # type: ignore[operator]
     assert result.figures["absolute largest"] == float(exact.max())
+
+
+def test_many_differences_are_counted_in_bins() -> None:
+    rng, found = np.random.default_rng(0), Quantiles(Tolerance())
+    for k in range(6):
+        y = rng.random(20_000, dtype=np.float32) + 1
+        found.update({"y": y}, {"y": y * np.float32(1.001)}, Batch(name="f", stream="f", first_row=20_000 * k, inputs={}))
+    (result,) = found.results()
+    assert "in bins of 3%" not in result.text  # 60,000 of 120,000 differences are still kept
+    for k in range(6, 8):
+        found.update({"y": y}, {"y": y * np.float32(1.001)}, Batch(name="f", stream="f", first_row=20_000 * k, inputs={}))
+    (result,) = found.results()
+    assert "in bins of 3%" in result.text and result.figures["relative 50.0%"] == pytest.approx(0.001, rel=0.035)
+
+
+def test_rows_in_turn_are_sampled_evenly() -> None:
+    y = np.ones(64_000, np.float32)
+    other = y.copy()
+    other[::2] += 0.5
+    (result,) = check(y, other).results()
+    assert result.figures["sampled rows"] == 16_000
+    assert (result.figures["absolute 50.0%"], result.figures["absolute 90.0%"]) in ((0.0, 0.5), (0.5, 0.5))
+    kept = check(y, other)._seen["given", "y"].sketches[0]
+    assert kept.zeros == pytest.approx(8_000, abs=400)  # more than six standard deviations
 
 
 def test_few_rows_give_no_bound_of_far_quantiles_however_many_elements() -> None:

@@ -40,7 +40,9 @@ def metrics_options(function: F) -> F:
             click.option("--bin-by", metavar="COLUMN[:EDGES]", help="Variable of the bins, with edges such as 0,10,50."),
             click.option("--relative", is_flag=True, help="Residuals relative to the truth."),
             click.option("--bootstrap", type=click.IntRange(min=20), metavar="N", help="Draws for the errors (200)."),
-            click.option("--max-auc-loss", type=_BOUND, metavar="X", help="Fail if the AUC falls by more than X plus its error."),
+            click.option(
+                "--max-auc-loss", type=_BOUND, metavar="X", help="Fail if the AUC falls by more than X plus its error."
+            ),
             click.option(
                 "--max-bias-change", type=_BOUND, metavar="X", help="Fail if a bias moves by more than X plus its error."
             ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portinf.cli.metrics import metrics_options, read_physics_options
 from portinf.cli.options import json_option, loading_options, permission_options, read_sourcing_options, tolerance_options
 from portinf.cli.progress import progress_line
 from portinf.errors import DisagreementError
@@ -35,6 +36,10 @@ __all__ = ["command"]
     default="all",
     help="How far ONNX Runtime may rewrite the candidates' graphs (all).",
 )
+@metrics_options
+@click.option(
+    "--save-worst", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the inputs of the ten worst rows."
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
 @json_option
 def command(reference: str, candidates: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
@@ -52,6 +57,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
       portinf validate model.keras model.onnx --inputs events.npz
       portinf validate net.py:build net.onnx grpc://localhost:8001/net \\
           --inputs events.npz --report report.html
+      portinf validate tagger.onnx fast.onnx --inputs jets.npz --label is_b \\
+          --weight w --max-auc-loss 0.001
       portinf validate models/facile http://localhost:8000/facile
     """
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report
@@ -67,6 +74,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         sets=given["sets"],
         probes=given["probes"],
         onnx=OnnxOptions(provider=given["provider"], level=given["graph_level"]),
+        physics=read_physics_options(given),
+        save_worst=given["save_worst"],
     )
     with progress_line() as progress:
         found = validate(reference, candidates, options, progress)

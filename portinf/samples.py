@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +20,14 @@ __all__ = [
     "Array",
     "Arrays",
     "Batch",
+    "Origin",
     "check_batch",
     "load_goldens",
     "load_npz",
     "save_goldens",
     "save_npz",
     "shapes_of",
+    "take_columns",
 ]
 
 Array = npt.NDArray[Any]
@@ -65,6 +67,25 @@ class Batch:
 def shapes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each array by name."""
     return {name: tuple(array.shape) for name, array in arrays.items()}
+
+
+def take_columns(batch: Batch, wanted: Mapping[str, str], inputs: Collection[str]) -> Batch:
+    """Move arrays from the inputs to the columns; what is known to be an input of the model stays there as well.
+
+    Args:
+        batch: with all arrays among its inputs, as an npz file is read.
+        wanted: the option that names it, by the name of each column; for messages.
+        inputs: names of inputs, as far as they are known.
+
+    Raises:
+        UsageError: there is no such array; the message lists what there is.
+    """
+    found = {**batch.columns, **batch.inputs}
+    for name, option in wanted.items():
+        if name not in found:
+            raise UsageError(f"{option} {name}: {batch.name} has no such array; it has: {', '.join(found) or 'none'}")
+    kept = {name: array for name, array in batch.inputs.items() if name not in wanted or name in inputs}
+    return replace(batch, inputs=kept, columns={**batch.columns, **{name: found[name] for name in wanted}})
 
 
 def _read_npz(path: Path) -> Arrays:

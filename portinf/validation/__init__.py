@@ -7,6 +7,7 @@ from portinf.validation.compare import Pair, compare, compare_chain
 from portinf.validation.elementwise import Elementwise
 from portinf.validation.report import Report, SideRecord
 from portinf.validation.results import CaseResult, Hop, OutputResult
+from portinf.validation.suite import PhysicsOptions, make_checks
 from portinf.validation.text import text
 from portinf.validation.tolerance import Tolerance
 from portinf.validation.writing import check_report_path, json_text, write_report
@@ -20,6 +21,7 @@ __all__ = [
     "Hop",
     "OutputResult",
     "Pair",
+    "PhysicsOptions",
     "Report",
     "Series",
     "SideRecord",
@@ -28,6 +30,7 @@ __all__ = [
     "compare",
     "compare_chain",
     "json_text",
+    "make_checks",
     "text",
     "write_report",
 ]

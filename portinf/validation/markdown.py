@@ -61,9 +61,15 @@ def _hop(position: int, hop: Hop) -> list[str]:
             ["output", "type", "elements", "wrong", "max abs", "max rel", "bound", "worst element"], map(_output, hop.outputs)
         ),
         "",
+        *(_checks(hop) if hop.checks else []),
         *_table(["case", "sizes", "status", "max abs", "reason"], map(_case, cases)),
     ]
     return lines + (["", f"{left_out} more cases are in the JSON report."] if left_out else [])
+
+
+def _checks(hop: Hop) -> list[str]:
+    rows = ([check.name, check.output, check.status, check.text] for check in hop.checks)
+    return [*_table(["check", "output", "status", "finding"], rows), ""]
 
 
 def _output(output: OutputResult) -> list[str]:

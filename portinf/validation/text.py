@@ -56,6 +56,8 @@ def _hop(console: Console, hop: Hop) -> None:
             console.print(f"worst of '{printable(output.name)}' at {printable(worst_text(output))}")
         elif output.reason:
             console.print(f"'{printable(output.name)}': {printable(output.reason)}")
+    if hop.checks:
+        console.print(_checks(hop))
     if hop.cases:
         console.print(_cases(hop))
         left_out = shown_cases(hop, CASES)[1]
@@ -85,6 +87,15 @@ def _outputs(hop: Hop) -> Table:
         errors = (number(tally.max_abs), number(tally.max_rel)) if sized else ("-", "-")
         counts = (str(tally.count), str(tally.wrong))
         table.add_row(printable(output.name), dtype_text(output.dtype), *counts, *errors, bound_text(output))
+    return table
+
+
+def _checks(hop: Hop) -> Table:
+    table = _table(("check", False), ("output", False), ("status", False), ("finding", False))
+    table.columns[0].max_width = table.columns[1].max_width = 15
+    table.columns[2].no_wrap = True
+    for check in hop.checks:
+        table.add_row(printable(check.name), printable(check.output), check.status, printable(check.text))
     return table
 
 

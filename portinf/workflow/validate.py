@@ -10,13 +10,27 @@ from pathlib import Path
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, not_tried, sweep
 from portinf.runners import Runner
-from portinf.samples import Batch, check_batch, load_npz, shapes_of
+from portinf.samples import Batch, check_batch, load_npz, shapes_of, take_columns
 from portinf.signature import Signature
-from portinf.validation import CheckResult, Hop, Pair, Report, SideRecord, Tolerance, compare_chain
+from portinf.validation import (
+    Check,
+    CheckResult,
+    Hop,
+    Pair,
+    PhysicsOptions,
+    Report,
+    SideRecord,
+    Tolerance,
+    compare_chain,
+    make_checks,
+)
+from portinf.validation.worst import Worst, WorstRow
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
+from portinf.workflow.rows import why_not_batched
 from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
+from portinf.workflow.worst_rows import check_worst_path, save_worst
 
 __all__ = ["ValidateOptions", "validate"]
 
@@ -32,6 +46,8 @@ class ValidateOptions:
         sets: labels of the axes whose order has no meaning.
         probes: ask each candidate again with other neighbours, paddings, orders and threads.
         onnx: how the candidates' ONNX files are run.
+        physics: metrics that need labels or truth from the sample files.
+        save_worst: npz file for inputs and columns of the worst rows; None for none.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
@@ -40,6 +56,8 @@ class ValidateOptions:
     sets: Sequence[str] = ()
     probes: bool = True
     onnx: OnnxOptions = field(default_factory=OnnxOptions)
+    physics: PhysicsOptions = field(default_factory=PhysicsOptions)
+    save_worst: Path | None = None
 
 
 def validate(
@@ -56,18 +74,21 @@ def validate(
         progress: told what happens, one line each.
 
     Raises:
-        UsageError: no candidate, or a sample does not fit the models.
+        UsageError: no candidate, a sample does not fit the models, or a column or output that is named is not there.
         PortinfError: a side cannot be opened.
         ServingError: a live endpoint fails.
     """
     if not candidates:
         raise UsageError("expected at least one candidate beside the reference")
+    _check_options(options)
     with ExitStack() as stack:
         progress(f"opening {reference}")
         sides = [open_side(reference, stack), *(open_side(name, stack, options.onnx) for name in candidates)]
         work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
         work.open_sources(stack, progress)
         hops = work.hops(progress)
+        if options.save_worst is not None:
+            work.notes += save_worst(options.save_worst, work.worst)
         return Report.of(hops, work.tolerance, work.notes, work.records())
 
 
@@ -77,9 +98,12 @@ class _Work:
     def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, given: Sequence[Batch]) -> None:
         self._sides = list(sides)
         self._options = options
-        self._files = given
         if given and isinstance(sides[0].runner, Recorded):
             raise UsageError(f"{sides[0].name}: recorded outputs are compared on their own inputs alone: leave --inputs out")
+        known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
+        self._files = [take_columns(batch, options.physics.columns, known) for batch in given]
+        self._with_columns = bool(options.physics.columns)  # worst rows that are written must have them, too
+        self.worst: list[WorstRow] = []
         self._replays = not given and bool(sides[0].recorded)
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
@@ -98,8 +122,8 @@ class _Work:
         for number, side in enumerate(self._sides):
             if not side.is_source:
                 continue
-            batches = [] if self._files else (self._recorded() or self._made())
-            source = open_source(side.name, replace(self._options.sourcing, batches=batches), progress)
+            batches = self._files or self._recorded() or self._made()
+            source = open_source(side.name, replace(self._options.sourcing, inputs=(), batches=batches), progress)
             stack.enter_context(source)
             self._opened[number] = source
             facts = {**side.facts, "framework": source.process.framework}
@@ -158,10 +182,10 @@ class _Work:
         first = None if self._replays else 0
         pairs = []
         for number, side in enumerate(self._sides[1:], start=1):
-            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side))]
+            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=self._checks())]
             if number > 1:
                 both = (self._taken(self._sides[number - 1]), self._taken(side))
-                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both))]
+                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both), checks=self._checks())]
         names = [side.name for side in self._sides[1:]]
         progress(f"comparing {', '.join(names)} with {self._sides[0].name}")
         runners = self._runners()
@@ -175,9 +199,20 @@ class _Work:
             reference_name=f"{self._sides[0].name} (recorded outputs)",
             signature=self._best()[1],
         )
+        worst = [check for pair in pairs for check in pair.checks if isinstance(check, Worst)]
+        self.worst = [row for check in worst for row in check.rows(given=self._with_columns)]
         if not self._options.probes:
             return hops
         return [self._probed(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
+
+    def _checks(self) -> Sequence[Check]:
+        """Return what is looked at beside single elements."""
+        return make_checks(
+            self._options.physics,
+            self.tolerance,
+            allow_nan=self._options.allow_nan,
+            batched=not why_not_batched(self._best()[1]),
+        )
 
     def _probed(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
         """Add the invariances of a candidate to its comparison with the first side."""
@@ -227,6 +262,15 @@ class _Work:
 
 def _all(conditions: Sequence[Callable[[Batch], bool]]) -> Callable[[Batch], bool]:
     return lambda batch: all(condition(batch) for condition in conditions)
+
+
+def _check_options(options: ValidateOptions) -> None:
+    """Refuse what cannot be done before anything is opened."""
+    if options.save_worst is not None:
+        check_worst_path(options.save_worst)
+    for name, option in options.physics.columns.items():
+        if not options.sourcing.inputs:
+            raise UsageError(f"{option} {name}: columns are read from sample files: give them with --inputs")
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

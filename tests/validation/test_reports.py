@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from portinf.errors import UsageError
 from portinf.samples import Batch
 from portinf.validation import Hop, Report, Tolerance, check_report_path, compare, json_text, text, write_report
+from portinf.validation.checks import CheckResult
 from portinf.validation.markdown import markdown
 from portinf.validation.page import bars, page
 from portinf.validation.tally import Histogram
@@ -69,6 +71,37 @@ def test_names_of_others_are_made_harmless() -> None:
     assert not re.search(r"(?<!\\)<script", markdown(evil))
     rows = [line for line in markdown(evil).splitlines() if line.startswith("|") and "script" in line]
     assert rows and all(len(re.findall(r"(?<!\\)\|", row)) in (6, 9) for row in rows)
+
+
+def checked(name: str = "y") -> Hop:
+    findings = [
+        CheckResult(name="constant output", status="failed", output=name, text=f"gives 0 for {name} " * 5),
+        CheckResult(
+            name="signal efficiency at background 0.01", status="not applicable", text="no rows", figures={"n": float("nan")}
+        ),
+    ]
+    return replace(hop(0.0), checks=tuple(findings))
+
+
+def test_checks_are_in_every_format() -> None:
+    found = report(checked())
+    assert not found.equal and found.verdict == "disagrees"
+    lines = text(found).splitlines()
+    assert (
+        max(map(len, lines)) <= 80
+        and any("failed" in line for line in lines)
+        and any("not applicable" in line for line in lines)
+    )
+    assert "| constant output | y | failed | gives 0 for y" in markdown(found)
+    assert json.loads(json_text(found))["hops"][0]["checks"][1]["figures"] == {"n": "nan"}
+
+
+def test_names_in_checks_are_made_harmless() -> None:
+    evil = report(checked(EVIL))
+    for written in (markdown(evil), text(evil)):
+        assert "\x1b" not in written and "\n# head" not in written
+    assert not re.search(r"(?<!\\)<script", markdown(evil))
+    assert max(map(len, text(report(checked("a_very_long_output_name_" * 6))).splitlines())) <= 80
 
 
 def test_a_report_without_hops_is_not_equal() -> None:

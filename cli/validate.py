@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portinf.cli.options import json_option, loading_options, permission_options, read_sourcing_options, tolerance_options
+from portinf.cli.options import (
+    json_option,
+    loading_options,
+    permission_options,
+    read_sourcing_options,
+    role_option,
+    stream_options,
+    tolerance_options,
+)
 from portinf.cli.progress import progress_line
 from portinf.errors import DisagreementError
 
@@ -21,6 +29,8 @@ __all__ = ["command"]
 @click.argument("reference")
 @click.argument("candidates", metavar="CANDIDATE...", nargs=-1, required=True)
 @loading_options
+@stream_options
+@role_option
 @permission_options
 @tolerance_options
 @click.option("--allow-nan", is_flag=True, help="NaN at the same places on both sides is right.")
@@ -34,13 +44,16 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
     grpc://HOST:PORT/MODEL[/VERSION] or http://HOST:PORT/MODEL[/VERSION].
     Every candidate is also compared with the one before it. Without --inputs the
     goldens of a packaged side are used, else inputs made from a signature. The
-    exit code is 5 if any comparison disagrees.
+    exit code is 5 if any comparison disagrees. Files larger than memory are read
+    in parts.
 
     \b
     Examples:
       portinf validate model.keras model.onnx --inputs events.npz
       portinf validate net.py:build net.onnx grpc://localhost:8001/net \\
           --inputs events.npz --report report.html
+      portinf validate facile.onnx fast.onnx --inputs jets.root:Events \\
+          --columns x=pt,eta,phi
       portinf validate models/facile http://localhost:8000/facile
     """
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report

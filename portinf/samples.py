@@ -45,6 +45,7 @@ class Batch:
         columns: arrays beside the inputs (labels, weights), first axis = rows.
         stream: name of the file that it is a part of, where a file is read in parts; its parts are reported as one case.
         first_row: number of its first row in that file.
+        file_rows: rows of that file that it holds, where they are not the first axis of its first input.
     """
 
     name: str
@@ -54,10 +55,13 @@ class Batch:
     columns: Arrays = field(default_factory=dict)
     stream: str = ""
     first_row: int = 0
+    file_rows: int | None = None
 
     @property
     def rows(self) -> int:
-        """Length of the first axis of the first input; 0 for a model without inputs or with a scalar there."""
+        """Rows of its file, else the length of the first axis of the first input; 0 for no inputs or a scalar there."""
+        if self.file_rows is not None:
+            return self.file_rows
         first = next(iter(self.inputs.values()), None)
         return 0 if first is None or first.ndim == 0 else len(first)
 

@@ -15,9 +15,11 @@ from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError
 from portinf.resampling import generate, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.samples import Batch, check_batch, load_npz
+from portinf.samples import Batch, check_batch
+from portinf.streams import StreamOptions
 from portinf.targets import TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
+from portinf.workflow.samplefiles import bound, heads, open_files
 
 __all__ = ["OptimizeResult", "optimize"]
 
@@ -58,6 +60,7 @@ def optimize(
     out: Path,
     *,
     inputs: Sequence[Path] = (),
+    streams: StreamOptions | None = None,
     tolerance: Tolerance,
     progress: Progress = lambda _: None,
 ) -> OptimizeResult:
@@ -67,7 +70,8 @@ def optimize(
         model: the ONNX file.
         target: name from `portinf.targets.TARGETS`.
         out: the file to write.
-        inputs: npz files with samples; sizes are generated from the stored roles in any case.
+        inputs: files with samples; sizes are generated from the stored roles in any case.
+        streams: how the files' columns become inputs.
         tolerance: when two numbers are equal.
         progress: told what happens.
 
@@ -79,7 +83,7 @@ def optimize(
     artifact = read_onnx(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
-    batches = _batches(artifact, inputs)
+    batches = _batches(artifact, inputs, streams or StreamOptions())
     for proposal in offer(artifact):
         with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
             progress(f"trying: {proposal.name}")
@@ -107,8 +111,8 @@ def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:
     return offer
 
 
-def _batches(artifact: Artifact, inputs: Sequence[Path]) -> list[Batch]:
-    given = [load_npz(path) for path in inputs]
+def _batches(artifact: Artifact, inputs: Sequence[Path], streams: StreamOptions) -> list[Batch]:
+    given = heads(bound(open_files(inputs, streams), artifact.signature))
     for batch in given:
         check_batch(artifact.signature, batch)
     return [*given, *([] if given else [generate(artifact.signature)]), *sweep(artifact.signature, given)]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, sweep
-from portinf.runners import Runner
-from portinf.samples import Batch, check_batch, load_npz, shapes_of
+from portinf.samples import Batch, check_batch, shapes_of
 from portinf.signature import Signature
-from portinf.validation import Hop, Report, Tolerance, compare
+from portinf.streams import SampleStream
+from portinf.validation import Hop, Report, Tolerance
+from portinf.validation.compare import Pair, compare_chain
+from portinf.workflow.edge_cases import edge_cases, with_ranges
+from portinf.workflow.samplefiles import bound, heads, open_files
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
 
@@ -39,8 +41,9 @@ def validate(
 ) -> Report:
     """Compare every candidate with the reference, and with the candidate before it.
 
-    The samples are the files given; else the goldens of a packaged side; else batches generated from a signature. Batches at
-    other sizes are made from them, except where recorded outputs are the reference: those exist for the goldens alone.
+    The samples are the files given, large ones read in parts; else the goldens of a packaged side; else batches generated from a
+    signature. Batches at other sizes are made from them, except where recorded outputs are the reference: those exist for the
+    goldens alone.
 
     Args:
         reference, candidates: a source, an ONNX file, the folder of a packaged model, or the address of a live model.
@@ -57,20 +60,20 @@ def validate(
     with ExitStack() as stack:
         progress(f"opening {reference}")
         sides = [open_side(name, stack) for name in (reference, *candidates)]
-        work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
+        work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, options.sourcing.streams))
         work.open_sources(stack, progress)
-        hops = list(work.hops(progress))
+        hops = work.hops(progress)
         return Report.of(hops, work.tolerance, work.notes)
 
 
 class _Work:
     """One validation under way: its sides, its cases and what there is to say about them."""
 
-    def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, given: Sequence[Batch]) -> None:
+    def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, files: Sequence[SampleStream]) -> None:
         self._sides = list(sides)
         self._options = options
-        self._files = given
-        self._replays = not given and bool(sides[0].recorded)
+        self._files = list(files)
+        self._replays = not files and bool(sides[0].recorded)
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
@@ -88,18 +91,35 @@ class _Work:
         for number, side in enumerate(self._sides):
             if not side.is_source:
                 continue
-            batches = [] if self._files else (self._recorded() or self._made())
-            source = open_source(side.name, replace(self._options.sourcing, batches=batches), progress)
+            source = open_source(side.name, self._sourcing(), progress)
             stack.enter_context(source)
             self._opened[number] = source
             self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True)
             self.notes += source.notes
 
+    def _sourcing(self) -> SourcingOptions:
+        """Return how to open a source: with the files as another side takes them, where one is known, else as it takes them."""
+        told = self._options.sourcing
+        if not self._files:
+            return replace(told, batches=self._recorded() or self._made())
+        known = self._described()
+        return told if known is None else replace(told, inputs=(), batches=heads(bound(self._files, known[1])))
+
+    def _described(self) -> tuple[str, Signature] | None:
+        """Return name and signature of the first side that knows its axes and roles."""
+        found = ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None)
+        return next(((name, self._told(signature)) for name, signature in found), None)
+
+    def _told(self, signature: Signature) -> Signature:
+        """Return a signature with the roles and ranges that the user gave."""
+        told = self._options.sourcing
+        roles = {signature.input(name).name: role for name, role in told.roles.items()}
+        inputs = [replace(spec, role=roles.get(spec.name, spec.role)) for spec in signature.inputs]
+        return replace(signature, inputs=with_ranges(inputs, told.ranges))
+
     def _made(self) -> list[Batch]:
         """Make samples of two sizes for a source that comes without, from what another side knows."""
-        found = next(
-            ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None), None
-        )
+        found = self._described()
         if found is None:
             return []
         name, signature = found
@@ -119,7 +139,7 @@ class _Work:
         """Return number and signature of the side that knows most of axes and roles; a server's only if there is no other."""
         known = [(k, s.described, s.signature) for k, s in enumerate(self._sides) if s.signature is not None]
         number, _, signature = max(known, key=lambda side: (side[1], *_knowledge(side[2])))
-        return number, signature
+        return number, self._told(signature)
 
     def cases(self) -> Iterator[Batch]:
         """Yield what is compared: the samples, then other sizes of them."""
@@ -127,46 +147,60 @@ class _Work:
             yield from self._sides[0].recorded
             return
         number, signature = self._best()
-        if self._files and number in self._opened:
-            yield from self._opened[number].cases  # their answers are remembered
+        opened = self._opened.get(number) if self._files else None
+        if opened is not None and all(file.whole for file in self._files):
+            yield from opened.cases  # their answers are remembered
             return
-        given = self._files or self._recorded()
+        self._files = bound(self._files, signature)
+        given = heads(self._files) or self._recorded()
         for batch in given:
             check_batch(signature, batch)
-        yield from given or [generate(signature)]
+        for file in self._files:
+            for batch in file:
+                check_batch(signature, batch)
+                yield batch
+        if not self._files:
+            yield from given or [generate(signature)]
+        if opened is not None:
+            yield from (batch for batch in opened.cases if batch.origin == "generated")
+            return
         yield from sweep(signature, given)
+        yield from edge_cases(signature, given, self._options.sourcing.ranges)
 
-    def hops(self, progress: Progress) -> Iterator[Hop]:
-        """Compare every candidate with the reference, and from the second on with its predecessor."""
-        first = None if self._replays else self._sides[0].runner
+    def hops(self, progress: Progress) -> list[Hop]:
+        """Compare every candidate with the reference, and from the second on with its predecessor; each side answers once."""
+        runners = [side.runner for side in self._sides if side.runner is not None]
+        assert len(runners) == len(self._sides)  # every source was opened
+        first = None if self._replays else 0
+        pairs: list[Pair] = []
         for number, side in enumerate(self._sides[1:], start=1):
-            yield self._hop(first, side, progress)
-            if number > 1:
-                yield self._hop(self._sides[number - 1].runner, side, progress)
-
-    def _hop(self, reference: Runner | None, side: Side, progress: Progress) -> Hop:
-        assert side.runner is not None  # every source was opened
-        name = f"{self._sides[0].name} (recorded outputs)"
-        progress(f"comparing {side.name} with {name if reference is None else reference.name}")
-        return compare(
-            reference,
-            side.runner,
-            self._served(side),
+            references = [first] if number == 1 else [first, number - 1]
+            pairs += [Pair(reference=k, candidate=number, takes=self._taken_by(side)) for k in references]
+        progress(f"comparing {', '.join(side.name for side in self._sides)}")
+        hops = compare_chain(
+            runners,
+            pairs,
+            self.cases(),
             tolerance=self.tolerance,
             allow_nan=self._options.allow_nan,
             progress=progress,
-            reference_name=name,
+            reference_name=f"{self._sides[0].name} (recorded outputs)",
             signature=self._best()[1],
         )
+        self.notes += [note for file in self._files for note in file.notes]
+        return hops
 
-    def _served(self, side: Side) -> Iterator[Batch]:
+    def _taken_by(self, side: Side) -> Callable[[Batch], bool]:
         """Leave out generated batches that no server takes: a batched model needs at least one row."""
-        for batch in self.cases():
+
+        def takes(batch: Batch) -> bool:
             if batch.origin == "generated" and side.endpoint and side.signature and _empty(side.signature, batch):
                 note = f"'{batch.name}' was not sent to {side.name}: a batched model needs at least one row"
                 self.notes += [] if note in self.notes else [note]
-                continue
-            yield batch
+                return False
+            return True
+
+        return takes
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

@@ -33,6 +33,7 @@ __all__ = ["command"]
 @role_option
 @permission_options
 @tolerance_options
+@click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="Threads of ONNX Runtime for each side.")
 @click.option("--allow-nan", is_flag=True, help="NaN at the same places on both sides is right.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
 @json_option
@@ -65,6 +66,7 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         sourcing=read_sourcing_options(given),
         tolerance=Tolerance.of(given["rtol"], given["atol"]),
         allow_nan=given["allow_nan"],
+        threads=given["threads"],
     )
     with progress_line() as progress:
         found = validate(reference, candidates, options, progress)

@@ -131,7 +131,7 @@ def bind(reader: Reader, options: StreamOptions, wanted: Sequence[Wanted]) -> Bi
             f"--columns {names[0]}=COL,COL,...; there are: {_listed(reader)}"
         )
     filled = [
-        _filled(reader, options, item, found[item.name], event=bool(made), name=reader.name)
+        _filled(reader, options, item, found[item.name], ragged=bool(made), name=reader.name)
         for item in wanted
         if found[item.name]
     ]
@@ -201,7 +201,7 @@ def _known(reader: Reader, column: str) -> ColumnInfo:
     return info
 
 
-def _filled(reader: Reader, options: StreamOptions, item: Wanted, columns: tuple[str, ...], *, event: bool, name: str) -> Fill:
+def _filled(reader: Reader, options: StreamOptions, item: Wanted, columns: tuple[str, ...], *, ragged: bool, name: str) -> Fill:
     infos = [_known(reader, column) for column in columns]
     what = f"{name}: input '{item.name}'"
     if len({info.jagged for info in infos}) > 1:
@@ -215,7 +215,7 @@ def _filled(reader: Reader, options: StreamOptions, item: Wanted, columns: tuple
     if item.name in options.layouts:
         layout = given_layout(options.layouts[item.name], infos, what)
     elif item.shape is not None:
-        layout = chosen_layout(item.shape, infos, what, event=event)
+        layout = chosen_layout(item.shape, infos, what, only="ragged" if ragged else None)
     else:
         layout = _natural(infos, item, what)
     return Fill(wanted=item, columns=columns, layout=layout, jagged=infos[0].jagged)
@@ -256,7 +256,7 @@ def _made(reader: Reader, options: StreamOptions, item: Wanted, filled: Sequence
         words = options.layouts.get(item.name)
         if words is None and item.shape is None:
             words = ("rows", "entries")
-        layout = given_layout(words, [info], what) if words else chosen_layout(item.shape or (), [info], what)
+        layout = given_layout(words, [info], what) if words else chosen_layout(item.shape or (), [info], what, only="padded")
         return {item.name: Fill(wanted=item, columns=(column,), layout=layout, made="mask", jagged=True)}
     return {}
 

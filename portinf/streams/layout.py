@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from portinf.streams.columns import ColumnInfo, Jagged
 __all__ = ["Layout", "chosen_layout", "given_layout", "pad_length", "padded", "ragged", "stacked", "valid"]
 
 Shape = tuple[Axis, ...]
+Form = Literal["padded", "ragged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +56,19 @@ def given_layout(words: Sequence[str], infos: Sequence[ColumnInfo], what: str) -
     return Layout(rows="rows" in words, features=features, entries=words.index("entries"))
 
 
-def chosen_layout(shape: Shape, infos: Sequence[ColumnInfo], what: str, *, event: bool = False) -> Layout:
+def chosen_layout(shape: Shape, infos: Sequence[ColumnInfo], what: str, *, only: Form | None = None) -> Layout:
     """Find the one layout that an input's shape allows.
 
     Args:
         shape: axes of the input.
         infos: of its columns, all flat or all jagged.
         what: for messages.
-        event: axis 0 is cut into events by another input (a segment vector or row splits).
+        only: consider one of the forms: ``ragged`` where another input cuts axis 0 into events, ``padded`` for masks.
 
     Raises:
         UsageError: none fits, or several do; the message says how to choose.
     """
-    options = _of_jagged(shape, len(infos), event) if infos[0].jagged else _of_flat(shape, infos)
+    options = _of_jagged(shape, len(infos), only) if infos[0].jagged else _of_flat(shape, infos)
     text = f"[{', '.join(map(str, shape))}]"
     shown = ", ".join(map(str, infos[:3])) + (", ..." if len(infos) > 3 else "")
     if not options:
@@ -107,14 +109,16 @@ def _matches(axes: Shape, lengths: tuple[int, ...]) -> bool:
     return all(axis.size in (None, length) for axis, length in zip(axes, lengths, strict=True))
 
 
-def _of_jagged(shape: Shape, count: int, event: bool) -> list[Layout]:
+def _of_jagged(shape: Shape, count: int, only: Form | None) -> list[Layout]:
     options: list[Layout] = []
     rank = len(shape)
-    if not event:
+    if only != "ragged":
         if rank == 3:
             options += [Layout(features=axis, entries=3 - axis) for axis in (2, 1) if shape[axis].size == count]
         if rank == 2 and count == 1:
             options.append(Layout(entries=1))
+    if only == "padded":
+        return options
     if rank == 2:
         options += [
             Layout(rows=False, features=axis, entries=1 - axis)

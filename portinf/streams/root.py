@@ -83,6 +83,8 @@ def _info(ak: Any, array: Any) -> ColumnInfo:
     """Read an awkward type: ``N * float32``, ``N * 15 * float32``, ``N * var * float32``."""
     kind = array.type.content
     tail: list[int] = []
+    if kind.parameters.get("__array__") in ("string", "bytestring"):
+        return ColumnInfo(dtype=None, kind="text")
     jagged = isinstance(kind, ak.types.ListType)
     if jagged:
         kind = kind.content

@@ -145,11 +145,11 @@ class FileStream:
 
     def head(self, rows: int) -> Batch:
         """Return the first rows as one small batch, as many as the model's batch axis allows."""
-        unit, _ = self._unit()
+        unit, fixed = self._unit()
         at_once = max(unit, self._least())
         if self.rows < at_once:
             raise UsageError(f"{self.name}: {self.rows} rows, and the model takes {at_once} at a time")
-        rows = max(at_once, min(rows, self.rows) // unit * unit)
+        rows = unit if fixed else max(at_once, min(rows, self.rows) // unit * unit)
         batch = next(self._batches(rows, rows, self._remarks), None)
         if batch is None:
             raise UsageError(f"{self.name}: its first row has fewer entries than the model takes")

@@ -50,12 +50,13 @@ class Side:
         return self.runner is None
 
 
-def open_side(name: str, stack: ExitStack) -> Side:
+def open_side(name: str, stack: ExitStack, *, threads: int = 0) -> Side:
     """Open one side; what it holds is closed with ``stack``.
 
     Args:
         name: a path, ``file.py:factory``, ``package.module:factory`` or the address of a live model.
         stack: takes the runner.
+        threads: of ONNX Runtime; 0 lets it choose.
 
     Raises:
         PortinfError: it cannot be read, or does not answer.
@@ -65,9 +66,9 @@ def open_side(name: str, stack: ExitStack) -> Side:
         return Side(name=name, runner=runner, signature=runner.signature, endpoint=True)
     folder = _version_folder(Path(name))
     if folder is not None:
-        return _packaged(name, folder, stack)
+        return _packaged(name, folder, stack, threads)
     if detect(name).format == "onnx":
-        runner = stack.enter_context(OnnxRuntimeRunner(Path(name)))
+        runner = stack.enter_context(OnnxRuntimeRunner(Path(name), threads=threads))
         return Side(name=name, runner=runner, signature=runner.signature, described=True)
     return Side(name=name)
 
@@ -88,9 +89,9 @@ def _version_folder(path: Path) -> Path | None:
     return versions[-1]
 
 
-def _packaged(name: str, folder: Path, stack: ExitStack) -> Side:
+def _packaged(name: str, folder: Path, stack: ExitStack, threads: int) -> Side:
     path = folder / MODEL
-    runner = stack.enter_context(OnnxRuntimeRunner(path))
+    runner = stack.enter_context(OnnxRuntimeRunner(path, threads=threads))
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
     recorded = load_goldens(folder / GOLDENS) if (folder / GOLDENS).is_file() else []
     bounds = manifest.tolerance if manifest is not None else None

@@ -29,11 +29,13 @@ class ValidateOptions:
         sourcing: sample files, and how to open sources.
         tolerance: when two numbers are equal; a packaged reference brings its own where no part is given.
         allow_nan: NaN at the same places on both sides is right.
+        threads: of ONNX Runtime, for each side; 0 lets it choose.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
     tolerance: Tolerance = field(default_factory=Tolerance)
     allow_nan: bool = False
+    threads: int = 0
 
 
 def validate(
@@ -59,7 +61,7 @@ def validate(
         raise UsageError("expected at least one candidate beside the reference")
     with ExitStack() as stack:
         progress(f"opening {reference}")
-        sides = [open_side(name, stack) for name in (reference, *candidates)]
+        sides = [open_side(name, stack, threads=options.threads) for name in (reference, *candidates)]
         work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, options.sourcing.streams))
         work.open_sources(stack, progress)
         hops = work.hops(progress)

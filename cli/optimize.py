@@ -42,6 +42,8 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
         return
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     if result.hop is None:
         click.echo(f"{output}: nothing to improve: the original, byte for byte")
         return

@@ -12,7 +12,7 @@ import numpy as np
 from portinf.errors import PortinfError, UnreadableError, first_line
 from portinf.samples import Array
 
-__all__ = ["Column", "ColumnInfo", "Jagged", "Reader", "reading", "windows"]
+__all__ = ["Column", "ColumnInfo", "Jagged", "Reader", "reading", "sliced", "windows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,15 @@ class ColumnInfo:
         if self.dtype is None:
             return self.kind
         return f"{self.dtype} per row" + (" of varying length" if self.jagged else f" {list(self.tail)}" if self.tail else "")
+
+
+def sliced(column: Column, first: int, last: int) -> Column:
+    """Return some rows of a column."""
+    if not isinstance(column, Jagged):
+        return column[first:last]
+    start = int(column.counts[:first].sum())
+    counts = column.counts[first:last]
+    return Jagged(counts=counts, values=column.values[start : start + int(counts.sum())])
 
 
 class Reader(Protocol):

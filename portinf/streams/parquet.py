@@ -43,7 +43,7 @@ class ParquetReader:
             raise UnreadableError(f"{name}: the name '{double[0]}' stands for two columns")
 
     def _opened(self) -> Any:
-        return self._parquet.ParquetFile(self._path, memory_map=True, buffer_size=1 << 20)
+        return self._parquet.ParquetFile(self._path, buffer_size=1 << 20)  # mapped, the whole file would count as memory
 
     def info(self, column: str) -> ColumnInfo:
         """Describe one column."""

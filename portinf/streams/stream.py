@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from portinf.errors import UnreadableError, UsageError
 from portinf.samples import Batch, shapes_of
 from portinf.streams.binding import Binding, Wanted, bind
-from portinf.streams.columns import Jagged, Reader
+from portinf.streams.columns import Column, Jagged, Reader, sliced, windows
 from portinf.streams.filling import Remarks, fill_part
 from portinf.streams.options import StreamOptions
 
@@ -19,6 +20,8 @@ HEAD_ROWS = 64
 HEAD_BYTES = 8 << 20
 PART_ROWS = 65_536
 PART_BYTES = 64 << 20
+READ_BYTES = 4 << 20  # where parts are small, several are read at once
+ROW_BYTES = 4096  # taken for a row of a jagged column
 OTHER_HEADS = (5, 3, 7, 2, 11, 1)  # rows of a second small batch, in which axes differ from the first
 
 
@@ -144,42 +147,53 @@ class FileStream:
         return FileStream(self._reader, self._options, wanted)
 
     def head(self, rows: int) -> Batch:
-        """Return the first rows as one small batch, as many as the model's batch axis allows."""
+        """Return the first rows as one small batch, as many as the model's batch axis allows.
+
+        Raises:
+            UsageError: the file has fewer rows, or its first row fewer entries, than the model takes.
+        """
+        return self._head(rows, Remarks(self.name))
+
+    def _head(self, rows: int, remarks: Remarks) -> Batch:
         unit, fixed = self._unit()
         at_once = max(unit, self._least())
         if self.rows < at_once:
             raise UsageError(f"{self.name}: {self.rows} rows, and the model takes {at_once} at a time")
         rows = unit if fixed else max(at_once, min(rows, self.rows) // unit * unit)
-        batch = next(self._batches(rows, rows, self._remarks), None)
+        batch = next(self._batches(rows, rows, remarks), None)
         if batch is None:
             raise UsageError(f"{self.name}: its first row has fewer entries than the model takes")
         return replace(batch, name=f"{self.name} (first {batch.rows} rows)", stream="", first_row=0)
 
     def heads(self) -> list[Batch]:
-        """Return one or two small batches of the first rows, of different sizes."""
+        """Return one or two small batches of the first rows, of different sizes; `notes` then says how they were read."""
+        remarks = self._remarks = Remarks(self.name)
         if self._binding.per_event:
-            return self._first_events()
+            return self._first_events(remarks)
         unit, fixed = self._unit()
         single = self.head(1)
         per_row = sum(array.nbytes for array in single.inputs.values()) / max(1, single.rows)
-        first = self.head(int(min(HEAD_ROWS, max(1, HEAD_BYTES // max(1.0, per_row)))))
+        first = self._head(int(min(HEAD_ROWS, max(1, HEAD_BYTES // max(1.0, per_row)))), remarks)
         if fixed:
             return [first]
         least = max(unit, self._least())
         smaller = [self.head(rows * unit) for rows in OTHER_HEADS if least <= rows * unit < first.rows]
         return [first, *sorted(smaller, key=lambda batch: -_differing(first, batch))[:1]]
 
-    def _first_events(self) -> list[Batch]:
-        """Return the first event, and the first of other sizes, among a few; ones with entries come first."""
-        found: list[Batch] = []
-        for batch in self._batches(1, min(HEAD_ROWS, self.rows), self._remarks):
-            filled = all(min(shape, default=2) > 1 for shape in shapes_of(batch.inputs).values())
-            found += [batch] if filled else []
+    def _first_events(self, remarks: Remarks) -> list[Batch]:
+        """Return the first event, and the first of other sizes, among a few; those with two entries or more come first."""
+        found = list(self._batches(1, min(HEAD_ROWS, self.rows), remarks))
         if not found:
-            found = list(self._batches(1, 1, self._remarks))
-        named = [replace(batch, name=f"{self.name} (row {batch.first_row})", stream="", first_row=0) for batch in found]
+            raise UsageError(f"{self.name}: its first rows have fewer entries than the model takes")
+        roomy = [batch for batch in found if self._entries(batch) > 1] or found
+        named = [replace(batch, name=f"{self.name} (row {batch.first_row})", stream="", first_row=0) for batch in roomy]
         other = sorted(named[1:], key=lambda batch: -_differing(named[0], batch))[:1]
         return [*named[:1], *(batch for batch in other if _differing(named[0], batch))]
+
+    def _entries(self, batch: Batch) -> int:
+        """Return the smallest number of entries of any ragged input."""
+        ragged = [fill for fill in self._binding.fills if fill.ragged]
+        return min(int(batch.inputs[fill.wanted.name].shape[fill.layout.entries or 0]) for fill in ragged)
 
     def _unit(self) -> tuple[int, bool]:
         """Return how many rows a part must be a multiple of, and whether it must be exactly that many."""
@@ -231,7 +245,7 @@ class FileStream:
     def _batches(self, rows: int, total: int, remarks: Remarks) -> Iterator[Batch]:
         binding, start = self._binding, self._options.first_row
         first, short = start, 0
-        for part in self._reader.parts(binding.read, rows, start, start + total):
+        for part in self._cut(rows, start, start + total):
             count = len(next(iter(part.values())))
             inputs = fill_part(part, binding, self.name, remarks)
             batch = Batch(
@@ -251,6 +265,19 @@ class FileStream:
             yield batch
         if short and total > 1:
             remarks.note(f"{self.name}: {short:,} requests were left out: fewer entries than the model takes")
+
+    def _cut(self, rows: int, start: int, stop: int) -> Iterator[Mapping[str, Column]]:
+        """Read several small parts at once: a library's cost for each reading is that of thousands of rows."""
+        infos = [self._reader.info(column) for column in self._binding.read]
+        sizes = [ROW_BYTES if i.jagged or i.dtype is None else i.dtype.itemsize * math.prod(i.tail) for i in infos]
+        together = max(1, min(READ_BYTES // max(1, sum(sizes)), PART_ROWS) // rows)
+        for block in self._reader.parts(self._binding.read, rows * together, start, stop):
+            length = len(next(iter(block.values())))
+            if length <= rows:
+                yield block
+                continue
+            for first, last in windows(rows, 0, length):
+                yield {name: sliced(column, first, last) for name, column in block.items()}
 
     def _too_short(self, batch: Batch) -> bool:
         for fill in self._binding.fills:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from portinf.errors import UsageError
 from portinf.resampling import generate
 from portinf.samples import Array, Batch
 from portinf.signature import Signature, TensorSpec
+from portinf.workflow.told import Ranges
 
-__all__ = ["Ranges", "edge_cases", "with_ranges"]
-
-Ranges = Mapping[str, tuple[float, float]]
-
-
-def with_ranges(inputs: Sequence[TensorSpec], ranges: Ranges) -> tuple[TensorSpec, ...]:
-    """Return inputs with the user's ranges of generated values.
-
-    Raises:
-        UsageError: there is no such input.
-    """
-    known = [spec.name for spec in inputs]
-    unknown = [name for name in ranges if name not in known]
-    if unknown:
-        raise UsageError(f"--range {unknown[0]}=...: no such input; the model has: {', '.join(known) or 'none'}")
-    return tuple(
-        replace(spec, low=ranges[spec.name][0], high=ranges[spec.name][1]) if spec.name in ranges else spec for spec in inputs
-    )
+__all__ = ["edge_cases"]
 
 
 def edge_cases(signature: Signature, batches: Sequence[Batch], ranges: Ranges) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from portinf.errors import CannotError, DisagreementError, UnreadableError, Usag
 from portinf.resampling import generate, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
-from portinf.streams import StreamOptions
+from portinf.streams import SampleStream, StreamOptions
 from portinf.targets import TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
-from portinf.workflow.samplefiles import bound, heads, open_files
+from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize"]
 
@@ -35,12 +35,14 @@ class OptimizeResult:
         hop: its comparison with the original; None where the original was returned.
         changed: names of the proposals that were kept.
         operators: number of operators before and after.
+        notes: how the samples' files were read.
     """
 
     artifact: Artifact
     hop: Hop | None
     changed: Sequence[str]
     operators: tuple[int, int]
+    notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -50,6 +52,7 @@ class OptimizeResult:
             "changed": list(self.changed),
             "operators_before": self.operators[0],
             "operators_after": self.operators[1],
+            "notes": list(self.notes),
             "validation": self.hop and self.hop.to_json(),
         }
 
@@ -83,7 +86,8 @@ def optimize(
     artifact = read_onnx(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
-    batches = _batches(artifact, inputs, streams or StreamOptions())
+    files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
+    batches = _batches(artifact, files)
     for proposal in offer(artifact):
         with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
             progress(f"trying: {proposal.name}")
@@ -95,8 +99,8 @@ def optimize(
             hop = _judged(model, path, batches, tolerance)
             if hop.verdict != "equal":
                 raise DisagreementError(f"{model}: {proposal.name}: nothing was written: {hop.summary()}")
-            return _kept(artifact, path, out, proposal, hop)
-    return _original(artifact, out)
+            return replace(_kept(artifact, path, out, proposal, hop), notes=notes(files))
+    return replace(_original(artifact, out), notes=notes(files))
 
 
 def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:
@@ -111,8 +115,8 @@ def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:
     return offer
 
 
-def _batches(artifact: Artifact, inputs: Sequence[Path], streams: StreamOptions) -> list[Batch]:
-    given = heads(bound(open_files(inputs, streams), artifact.signature))
+def _batches(artifact: Artifact, files: Sequence[SampleStream]) -> list[Batch]:
+    given = heads(files)
     for batch in given:
         check_batch(artifact.signature, batch)
     return [*given, *([] if given else [generate(artifact.signature)]), *sweep(artifact.signature, given)]

@@ -13,16 +13,15 @@ from portinf.detect import detect
 from portinf.errors import CannotError, DisagreementError, UsageError
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
-from portinf.signature import Signature
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.releases import limits, oldest_reader, ranges, readers
 from portinf.triton.repository import Entry, Packaged, check_entry, write_entry
 from portinf.validation import Hop, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
-from portinf.workflow.edge_cases import with_ranges
 from portinf.workflow.rows import prove_rows, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 from portinf.workflow.self_check import self_check
+from portinf.workflow.told import with_ranges, with_roles
 
 __all__ = ["BATCH_SIZE", "PackageOptions", "PackageResult", "package", "package_onnx"]
 
@@ -154,10 +153,8 @@ def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
         if label not in signature.axes:
             raise UsageError(f"--minimum {label}={minimum}: no such axis; there are: {', '.join(signature.axes) or 'none'}")
         signature = signature.with_minimum(label, minimum)
-    roles = {signature.input(name).name: role for name, role in told.roles.items()}
-    inputs = tuple(replace(spec, role=roles.get(spec.name, spec.role)) for spec in signature.inputs)
-    inputs = with_ranges(inputs, told.ranges)
-    return replace(artifact, signature=Signature(inputs=inputs, outputs=signature.outputs))
+    signature = with_roles(signature, told.roles)
+    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
 
 
 def _check_release(artifact: Artifact, release: str | None) -> None:

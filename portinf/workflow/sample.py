@@ -13,8 +13,8 @@ from portinf.resampling import generate, resample
 from portinf.samples import Batch, save_npz
 from portinf.signature import Signature
 from portinf.triton.manifest import MODEL, version_folders
-from portinf.workflow.edge_cases import with_ranges
 from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
+from portinf.workflow.told import with_ranges
 
 __all__ = ["sample"]
 

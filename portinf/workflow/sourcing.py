@@ -17,8 +17,9 @@ from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.process import SourceProcess
 from portinf.streams import SampleStream, StreamOptions
-from portinf.workflow.edge_cases import Ranges, edge_cases, with_ranges
+from portinf.workflow.edge_cases import edge_cases
 from portinf.workflow.samplefiles import guessed_heads, notes, open_files, source_heads
+from portinf.workflow.told import Ranges, with_ranges
 
 __all__ = ["OpenedSource", "SourcingOptions", "open_source"]
 

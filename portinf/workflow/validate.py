@@ -13,10 +13,11 @@ from portinf.signature import Signature
 from portinf.streams import SampleStream
 from portinf.validation import Hop, Report, Tolerance
 from portinf.validation.compare import Pair, compare_chain
-from portinf.workflow.edge_cases import edge_cases, with_ranges
+from portinf.workflow.edge_cases import edge_cases
 from portinf.workflow.samplefiles import bound, heads, open_files
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
+from portinf.workflow.told import with_ranges, with_roles
 
 __all__ = ["ValidateOptions", "validate"]
 
@@ -115,9 +116,8 @@ class _Work:
     def _told(self, signature: Signature) -> Signature:
         """Return a signature with the roles and ranges that the user gave."""
         told = self._options.sourcing
-        roles = {signature.input(name).name: role for name, role in told.roles.items()}
-        inputs = [replace(spec, role=roles.get(spec.name, spec.role)) for spec in signature.inputs]
-        return replace(signature, inputs=with_ranges(inputs, told.ranges))
+        signature = with_roles(signature, told.roles)
+        return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
 
     def _made(self) -> list[Batch]:
         """Make samples of two sizes for a source that comes without, from what another side knows."""

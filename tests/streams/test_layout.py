@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from portinf.errors import UsageError
 from portinf.signature import Axis, Role
-from portinf.streams import StreamOptions, Wanted
+from portinf.streams import StreamOptions, Wanted, open_stream
 from portinf.streams.stream import FileStream
-from tests.streams.files import memory
+from tests.streams.files import memory, write
 
 BATCH, N = Axis(label="batch"), Axis(label="n")
 COUNTS = st.lists(st.integers(0, 6), min_size=1, max_size=9)
@@ -116,6 +117,11 @@ def test_without_segments_each_row_is_one_request() -> None:
     assert any("each row is one request" in note for note in file.notes)
     assert any("1 requests were left out" in note for note in file.notes)
     assert [batch.inputs["x"].shape for batch in file.heads()] == [(3, 1)]  # the other has a single edge
+    fewer = [[1.0]] * 70 + graphs()["h"][:1]
+    with pytest.raises(UsageError, match="first rows have fewer entries"):
+        stream(
+            {"h": fewer}, x(Axis(label="n", minimum=2), Axis(size=1)), columns={"x": ["h"]}, layouts=options["layouts"]
+        ).heads()
 
 
 def test_dynamic_lengths_respect_minimum_and_multiple() -> None:
@@ -198,3 +204,24 @@ def test_a_models_own_types_are_unknown() -> None:
         single(events([1, 2]), free, columns={"x": ["c0", "c1"]})
     found = single(events([1, 2]), free, columns={"x": ["c0", "c1"]}, layouts={"x": ("rows", "features", "entries")})
     assert found["x"].shape == (2, 2, 2)
+
+
+def test_cuts_are_counted_once() -> None:
+    file = stream(events([5] * 100), x(BATCH, Axis(size=3)), columns={"x": ["c0"]})
+    file.heads()
+    for _ in range(2):
+        list(file)
+        assert file.notes[1:] == ["memory: 200 entries after the first 3 of their row were cut off for input 'x'"]
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "parquet", "root"])
+def test_small_parts_are_read_together_and_cut(tmp_path: Path, kind: str) -> None:
+    hits = [[100.0 * row + k for k in range(row % 4)] for row in range(50)]
+    name = write(tmp_path, kind, {"hits": hits, "flat": np.arange(50.0)})
+    wanted = [x(Axis(size=3), Axis(label="n"), name="hits", dtype="float64"), x(Axis(size=3), name="flat", dtype="float64")]
+    batches = list(open_stream(name).bound(wanted))
+    assert len(batches) == 16 and [batch.first_row for batch in batches] == list(range(0, 48, 3))
+    assert [float(v) for batch in batches for v in batch.inputs["flat"]] == list(range(48))
+    assert [[v for v in row if v] for batch in batches for row in batch.inputs["hits"].tolist()][1:] == [
+        [v for v in row if v] for row in hits[1:48]
+    ]

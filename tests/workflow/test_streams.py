@@ -140,6 +140,7 @@ def test_a_source_is_described_by_the_head_and_answers_every_part(tmp_path: Path
         (["--range", "x=2:1"], "with LOW no larger than HIGH"),
         (["--column", "=a"], "--column =a: expected NAME or NAME=COL"),
         (["--column", "w=weight"], "no column 'weight'; there are: x"),
+        (["--role", "x=index:nodes"], "--role x=index:nodes: no axis 'nodes'; there are: batch"),
         (["--columns", "x=pt"], "no column 'pt'; there are: x"),
     ],
 )

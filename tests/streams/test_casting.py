@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portinf.errors import UsageError
@@ -62,6 +62,7 @@ def test_rounding_of_large_numbers_is_said() -> None:
     assert np.isnan(tried([np.nan, np.inf], "float64", "float32")[0][0])
 
 
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_no_value_changes_silently(data: st.DataObject) -> None:
     source, target = (data.draw(st.sampled_from(TYPES)) for _ in range(2))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portinf.errors import UsageError
@@ -39,6 +39,7 @@ def x(*axes: Axis, role: Role | None = None, name: str = "x", dtype: str = "floa
     return Wanted(name=name, dtype=dtype, shape=axes, role=role or Role())
 
 
+@settings(deadline=None, max_examples=40)
 @given(counts=COUNTS, features_last=st.booleans(), length=st.integers(1, 8), fixed=st.booleans())
 def test_padding_with_a_mask(counts: list[int], features_last: bool, length: int, fixed: bool) -> None:
     entries = Axis(size=length) if fixed else N
@@ -65,6 +66,7 @@ def test_padding_with_a_mask(counts: list[int], features_last: bool, length: int
     assert any(f"{cut} entries after the first {longest}" in note for note in file.notes) == bool(cut)
 
 
+@settings(deadline=None, max_examples=40)
 @given(counts=COUNTS, splits=st.booleans(), batch_rows=st.integers(1, 10))
 def test_ragged_with_segments_or_splits(counts: list[int], splits: bool, batch_rows: int) -> None:
     kind = "row_splits" if splits else "segment"

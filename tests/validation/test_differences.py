@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portinf.validation import differences
@@ -14,6 +14,7 @@ from portinf.validation.differences import measure
 VALUES = st.lists(st.tuples(st.floats(width=64), st.floats(width=64) | st.just(0.0)), max_size=6)
 
 
+@settings(deadline=None, max_examples=100)
 @given(pairs=VALUES, rtol=st.sampled_from([0.0, 1e-4, 1.0]), atol=st.sampled_from([0.0, 1e-300, 1e-5]), near=st.booleans())
 def test_the_quick_way_gives_the_same(pairs: list[tuple[float, float]], rtol: float, atol: float, near: bool) -> None:
     reference, candidate = (np.array([pair[k] for pair in pairs], np.float64) for k in (0, 1))

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from portinf.artifact import write_onnx
+from portinf.cli.main import run
 from portinf.errors import UsageError
 from portinf.signature import Axis, Role, Signature, TensorSpec
 from portinf.streams import StreamOptions
@@ -144,10 +145,13 @@ def test_a_source_is_described_by_the_head_and_answers_every_part(tmp_path: Path
         (["--columns", "x=pt"], "no column 'pt'; there are: x"),
     ],
 )
-def test_wrong_options_are_one_line(tmp_path: Path, cli: Cli, arguments: list[str], message: str) -> None:
-    name = write(tmp_path, "npy", {"x": X})
-    done = cli("validate", scaled(tmp_path / "a.onnx"), tmp_path / "a.onnx", "--inputs", name, *arguments)
-    assert done.code == 2 and message in done.message
+def test_wrong_options_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    side, name = scaled(tmp_path / "a.onnx"), write(tmp_path, "npy", {"x": X})
+    assert run(["validate", side, side, "--inputs", name, *arguments]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("portinf: error:")]
+    assert len(errors) == 1 and message in errors[0]
 
 
 def test_two_hundred_thousand_rows_in_bounded_memory(tmp_path: Path) -> None:
@@ -170,3 +174,55 @@ def test_two_hundred_thousand_rows_in_bounded_memory(tmp_path: Path) -> None:
         assert status == "0"
         peaks.append(int(peak) >> 10)
     assert peaks[1] < peaks[0] + 16, f"MB: {peaks}"
+
+
+JET = """
+import torch
+from torch import nn
+
+class Jet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.each, self.all = nn.Conv1d(2, 8, 1), nn.Linear(8, 3)
+
+    def forward(self, features, mask):
+        hidden = torch.relu(self.each(features)) * mask
+        return self.all(hidden.sum(2) / mask.sum(2).clamp(min=1))
+
+def build():
+    torch.manual_seed(0)
+    return Jet()
+"""
+
+
+@pytest.mark.long
+def test_jagged_jets_of_a_source_that_says_no_shapes(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "jet.py").write_text(JET)
+    rng = np.random.default_rng(0)
+    pt = [rng.normal(size=n).tolist() for n in rng.poisson(8, 200)]
+    name = write(tmp_path, "root", {"pt": pt, "eta": [[2 * v for v in row] for row in pt], "label": np.arange(200)})
+    told = ["--inputs", name, "--columns", "features=pt,eta"]
+    assert "--layout features=rows,entries,features" in cli("convert", "jet.py:build", "-o", "jet.onnx", *told).message
+    axes = ["--layout", "features=rows,features,entries", "--layout", "mask=rows,features,entries", "--mask", "mask=pt"]
+    done = cli("convert", "jet.py:build", "-o", "jet.onnx", *told, *axes)
+    assert done.code == 0 and "(mask:features_2)" in done.out, done.err
+    report = cli("validate", "jet.py:build", "jet.onnx", *told, "--column", "label", "--json").report
+    assert report["hops"][0]["verdict"] == "equal" and report["hops"][0]["cases"][0]["sizes"] == {"rows": 200}
+
+
+@pytest.mark.long
+def test_jagged_graphs_are_one_request_each(tmp_path: Path, cli: Cli) -> None:
+    rng = np.random.default_rng(0)
+    nodes = rng.integers(3, 9, 30)
+    columns = {name: [rng.normal(size=n).tolist() for n in nodes] for name in "abc"}
+    columns |= {name: [rng.integers(0, n, 2 * n).astype(float).tolist() for n in nodes] for name in ("src", "dst")}
+    told = ["--inputs", write(tmp_path, "parquet", columns), "--columns", "x=a,b,c", "--columns", "edge_index=src,dst"]
+    axes = ["--layout", "x=entries,features", "--layout", "edge_index=features,entries"]
+    np.savez(tmp_path / "one.npz", x=np.ones((3, 3), np.float32), edge_index=np.array([[0, 1], [1, 2]]))
+    np.savez(tmp_path / "two.npz", x=np.ones((5, 3), np.float32), edge_index=np.array([[0, 1, 4], [1, 2, 0]]))
+    given = ["--inputs", "one.npz", "--inputs", "two.npz"]
+    done = cli("convert", f"{TORCH_MODELS}:edge_net", "-o", "g.onnx", *given)
+    assert done.code == 0, done.err
+    report = cli("validate", f"{TORCH_MODELS}:edge_net", "g.onnx", *told, *axes, "--json").report
+    assert report["hops"][0]["verdict"] == "equal" and report["hops"][0]["cases"][0]["sizes"] == {"rows": 30}
+    assert any("each row is one request" in note for note in report["notes"])

@@ -106,7 +106,7 @@ def read_parts(path: Path) -> Iterator[Any]:
     else:
         import pyarrow.parquet as pq
 
-        for batch in pq.ParquetFile(path).iter_batches(PART, columns=NAMES, use_threads=False):
+        for batch in pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False).iter_batches(PART, use_threads=False):
             yield np.stack([column.to_numpy() for column in batch.columns], axis=1)
 
 

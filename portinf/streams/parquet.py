@@ -43,7 +43,8 @@ class ParquetReader:
             raise UnreadableError(f"{name}: the name '{double[0]}' stands for two columns")
 
     def _opened(self) -> Any:
-        return self._parquet.ParquetFile(self._path, buffer_size=1 << 20)  # mapped, the whole file would count as memory
+        """Open it so that memory stays bounded: a mapped file, or one that is read ahead, is held whole in the end."""
+        return self._parquet.ParquetFile(self._path, buffer_size=1 << 20, pre_buffer=False)
 
     def info(self, column: str) -> ColumnInfo:
         """Describe one column."""

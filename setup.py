@@ -10,6 +10,7 @@ setup(
         "portinf.runners",
         "portinf.serving",
         "portinf.sources",
+        "portinf.streams",
         "portinf.targets",
         "portinf.triton",
         "portinf.validation",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from portinf.cli.options import json_option, tolerance_options
+from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
 
 __all__ = ["command"]
@@ -18,7 +18,8 @@ __all__ = ["command"]
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="NAME", help="onnxruntime; tensorrt and hls4ml are not there yet.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write.")
-@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="F.npz", help="Samples to compare on.")
+@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
+@column_options
 @tolerance_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
@@ -35,7 +36,9 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
 
     tolerance = Tolerance.of(given["rtol"], given["atol"])
     with progress_line() as progress:
-        result = optimize(model, target, output, inputs=inputs, tolerance=tolerance, progress=progress)
+        result = optimize(
+            model, target, output, inputs=inputs, streams=read_stream_options(given), tolerance=tolerance, progress=progress
+        )
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,17 +14,22 @@ from portinf.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.signature import Role
+    from portinf.streams import StreamOptions
     from portinf.workflow.convert import ConvertOptions
     from portinf.workflow.sourcing import SourcingOptions
 
 __all__ = [
+    "column_options",
     "convert_options",
     "json_option",
     "loading_options",
     "permission_options",
     "read_convert_options",
     "read_sourcing_options",
+    "read_stream_options",
+    "role_option",
     "source_options",
+    "stream_options",
     "tolerance_options",
 ]
 
@@ -57,6 +63,64 @@ def tolerance_options(function: F) -> F:
     )(function)
 
 
+def column_options(function: F) -> F:
+    """Add how the columns of files of samples become inputs."""
+    return _all(
+        click.option(
+            "--columns",
+            multiple=True,
+            metavar="INPUT=COL,COL,...",
+            help="Columns of the files that fill an input, in this order; default: one of the input's name.",
+        ),
+        click.option(
+            "--layout",
+            "layouts",
+            multiple=True,
+            metavar="INPUT=AXIS,AXIS,...",
+            help="Meaning of an input's axes where their lengths do not tell: rows, entries, features.",
+        ),
+        click.option(
+            "--mask",
+            "masks",
+            multiple=True,
+            metavar="INPUT=COL",
+            help="Fill an input with 1 where a row of column COL has an entry, else 0.",
+        ),
+    )(function)
+
+
+def stream_options(function: F) -> F:
+    """Add how much of a file is read at once and in all, and what goes beside the inputs."""
+    number = click.IntRange(min=1)
+    return _all(
+        click.option(
+            "--column",
+            "beside",
+            multiple=True,
+            metavar="NAME[=COL]",
+            help="Column of the files that goes beside the inputs, such as a label or a weight.",
+        ),
+        click.option(
+            "--batch-rows", type=number, metavar="N", help="Rows of a file read at once; default about 64 MB, <= 65536."
+        ),
+        click.option("--max-rows", type=number, metavar="N", help="Rows of a file read in all; default: every row."),
+        click.option(
+            "--first-row", type=click.IntRange(min=0), default=0, metavar="N", help="First row that is read; default 0."
+        ),
+    )(function)
+
+
+def role_option(function: F) -> F:
+    """Add --role."""
+    return click.option(
+        "--role",
+        "roles",
+        multiple=True,
+        metavar="NAME=KIND[:AXIS[:GROUPS]]",
+        help="What an input's numbers mean: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Found if not given.",
+    )(function)
+
+
 def loading_options(function: F) -> F:
     """Add what loading a source needs."""
     return _all(
@@ -65,8 +129,17 @@ def loading_options(function: F) -> F:
             "--inputs",
             multiple=True,
             type=click.Path(path_type=Path),
-            metavar="SAMPLE.npz",
-            help="Arrays under the model's own input names. Given twice, axes that differ become dynamic.",
+            metavar="FILE",
+            help="Samples: .npz (one request), .npy, HDF5 (FILE:GROUP), Parquet, ROOT (FILE:TREE). Given twice, axes that differ "
+            "become dynamic.",
+        ),
+        column_options,
+        click.option(
+            "--range",
+            "ranges",
+            multiple=True,
+            metavar="INPUT=LOW:HIGH",
+            help="Range of generated values; learned from the samples if not given.",
         ),
         click.option("--signature", metavar="NAME", help="Signature of a SavedModel or a .tflite file."),
         click.option("--input-name", "input_names", multiple=True, metavar="OLD=NEW", help="Rename an input."),
@@ -84,13 +157,7 @@ def source_options(function: F) -> F:
             metavar="NAME:AXIS[=LABEL],...",
             help="Make an axis dynamic; equal labels are one symbol.",
         ),
-        click.option(
-            "--role",
-            "roles",
-            multiple=True,
-            metavar="NAME=KIND[:AXIS[:GROUPS]]",
-            help="What an input's numbers mean: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Found if not given.",
-        ),
+        role_option,
         click.option(
             "--timeout",
             type=click.FloatRange(min=0, min_open=True),
@@ -162,6 +229,61 @@ def _minimums(texts: Sequence[str]) -> dict[str, int]:
     return {label: int(value) for label, value in pairs.items()}
 
 
+def _ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for name, value in _pairs(texts, "--range", "INPUT=LOW:HIGH").items():
+        low, _, high = value.partition(":")
+        try:
+            found[name] = float(low), float(high)
+        except ValueError as error:
+            raise UsageError(f"--range {name}={value}: expected two numbers, as INPUT=LOW:HIGH") from error
+        if not -math.inf < found[name][0] <= found[name][1] < math.inf:
+            raise UsageError(f"--range {name}={value}: expected LOW:HIGH with LOW no larger than HIGH")
+    return found
+
+
+def _lists(texts: Sequence[str], option: str, form: str) -> dict[str, list[str]]:
+    found = {name: [item.strip() for item in value.split(",")] for name, value in _pairs(texts, option, form).items()}
+    for name, items in found.items():
+        if "" in items:
+            raise UsageError(f"{option} {name}={','.join(items)}: a name is empty; expected {form}")
+    return found
+
+
+def _layouts(texts: Sequence[str]) -> dict[str, list[str]]:
+    from portinf.streams.options import AXES
+
+    found = _lists(texts, "--layout", "INPUT=AXIS,AXIS,...")
+    for name, words in found.items():
+        unknown = [word for word in words if word not in AXES]
+        if unknown or len(set(words)) < len(words):
+            raise UsageError(f"--layout {name}={','.join(words)}: expected each of {', '.join(AXES)} once at most")
+    return found
+
+
+def read_stream_options(given: Mapping[str, Any]) -> StreamOptions:
+    """Read what `column_options` and `stream_options` parsed; options that the command lacks count as not given.
+
+    Raises:
+        UsageError: a text is not of the form expected.
+    """
+    from portinf.streams import StreamOptions
+
+    beside = [text.partition("=") for text in given.get("beside", ())]
+    for name, sign, column in beside:
+        if not name or (sign and not column):
+            raise UsageError(f"--column {name}{sign}{column}: expected NAME or NAME=COL")
+    return StreamOptions(
+        columns=_lists(given.get("columns", ()), "--columns", "INPUT=COL,COL,..."),
+        beside={name: column or name for name, _, column in beside},
+        layouts=_layouts(given.get("layouts", ())),
+        masks=_pairs(given.get("masks", ()), "--mask", "INPUT=COL"),
+        batch_rows=given.get("batch_rows"),
+        first_row=given.get("first_row", 0),
+        max_rows=given.get("max_rows"),
+    )
+
+
 def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
     """Read what `source_options` (or `loading_options`) parsed; options that the command lacks count as not given.
 
@@ -177,9 +299,11 @@ def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
     return SourcingOptions(
         weights=given.get("weights"),
         inputs=given.get("inputs", ()),
+        streams=read_stream_options(given),
         dynamic=_dynamic(given.get("dynamic", ())),
         roles=_roles(given.get("roles", ())),
         minimums=_minimums(given.get("minimums", ())),
+        ranges=_ranges(given.get("ranges", ())),
         input_names=_pairs(given.get("input_names", ()), "--input-name", "OLD=NEW"),
         outputs=names,
         signature=given.get("signature"),

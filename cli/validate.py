@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portinf.cli.metrics import metrics_options, read_physics_options
-from portinf.cli.options import json_option, loading_options, permission_options, read_sourcing_options, tolerance_options
+from portinf.cli.options import (
+    json_option,
+    loading_options,
+    permission_options,
+    read_sourcing_options,
+    role_option,
+    stream_options,
+    tolerance_options,
+)
 from portinf.cli.progress import progress_line
 from portinf.errors import DisagreementError
 
@@ -22,8 +30,11 @@ __all__ = ["command"]
 @click.argument("reference")
 @click.argument("candidates", metavar="CANDIDATE...", nargs=-1, required=True)
 @loading_options
+@stream_options
+@role_option
 @permission_options
 @tolerance_options
+@click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="Threads of ONNX Runtime for each side.")
 @click.option("--allow-nan", is_flag=True, help="NaN at the same places on both sides is right.")
 @click.option(
     "--set-axis", "sets", multiple=True, metavar="AXIS", help="The order along this dynamic axis has no meaning: try others."
@@ -50,7 +61,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
     grpc://HOST:PORT/MODEL[/VERSION] or http://HOST:PORT/MODEL[/VERSION].
     Every candidate is also compared with the one before it. Without --inputs the
     goldens of a packaged side are used, else inputs made from a signature. The
-    exit code is 5 if any comparison disagrees.
+    exit code is 5 if any comparison disagrees. Files larger than memory are read
+    in parts.
 
     \b
     Examples:
@@ -59,6 +71,8 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
           --inputs events.npz --report report.html
       portinf validate tagger.onnx fast.onnx --inputs jets.npz --label is_b \\
           --weight w --max-auc-loss 0.001
+      portinf validate facile.onnx fast.onnx --inputs jets.root:Events \\
+          --columns x=pt,eta,phi
       portinf validate models/facile http://localhost:8000/facile
     """
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report
@@ -73,7 +87,7 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         allow_nan=given["allow_nan"],
         sets=given["sets"],
         probes=given["probes"],
-        onnx=OnnxOptions(provider=given["provider"], level=given["graph_level"]),
+        onnx=OnnxOptions(provider=given["provider"], level=given["graph_level"], threads=given["threads"]),
         physics=read_physics_options(given),
         save_worst=given["save_worst"],
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,6 @@ __all__ = [
     "save_goldens",
     "save_npz",
     "shapes_of",
-    "take_columns",
 ]
 
 Array = npt.NDArray[Any]
@@ -47,6 +46,7 @@ class Batch:
         columns: arrays beside the inputs (labels, weights), first axis = rows.
         stream: name of the file that it is a part of, where a file is read in parts; its parts are reported as one case.
         first_row: number of its first row in that file.
+        file_rows: rows of that file that it holds, where they are not the first axis of its first input.
     """
 
     name: str
@@ -56,10 +56,13 @@ class Batch:
     columns: Arrays = field(default_factory=dict)
     stream: str = ""
     first_row: int = 0
+    file_rows: int | None = None
 
     @property
     def rows(self) -> int:
-        """Length of the first axis of the first input; 0 for a model without inputs or with a scalar there."""
+        """Rows of its file, else the length of the first axis of the first input; 0 for no inputs or a scalar there."""
+        if self.file_rows is not None:
+            return self.file_rows
         first = next(iter(self.inputs.values()), None)
         return 0 if first is None or first.ndim == 0 else len(first)
 
@@ -67,25 +70,6 @@ class Batch:
 def shapes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each array by name."""
     return {name: tuple(array.shape) for name, array in arrays.items()}
-
-
-def take_columns(batch: Batch, wanted: Mapping[str, str], inputs: Collection[str]) -> Batch:
-    """Move arrays from the inputs to the columns; what is known to be an input of the model stays there as well.
-
-    Args:
-        batch: with all arrays among its inputs, as an npz file is read.
-        wanted: the option that names it, by the name of each column; for messages.
-        inputs: names of inputs, as far as they are known.
-
-    Raises:
-        UsageError: there is no such array; the message lists what there is.
-    """
-    found = {**batch.columns, **batch.inputs}
-    for name, option in wanted.items():
-        if name not in found:
-            raise UsageError(f"{option} {name}: {batch.name} has no such array; it has: {', '.join(found) or 'none'}")
-    kept = {name: array for name, array in batch.inputs.items() if name not in wanted or name in inputs}
-    return replace(batch, inputs=kept, columns={**batch.columns, **{name: found[name] for name in wanted}})
 
 
 def _read_npz(path: Path) -> Arrays:

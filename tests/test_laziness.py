@@ -13,9 +13,11 @@ HEAVY = [
     *("numpy", "onnx", "onnxruntime", "onnxscript", "tensorflow", "keras", "tf2onnx", "torch", "torch_geometric"),
     *("tritonclient", "grpc", "jinja2", "rich", "google.protobuf"),
     *("sklearn", "skl2onnx", "xgboost", "lightgbm", "pandas", "joblib", "scipy"),
+    *("h5py", "pyarrow", "uproot", "awkward"),
 ]
 FRAMEWORKS = ["tensorflow", "keras", "tf2onnx", "torch", "torch_geometric", "onnxscript", "h5py"]
 FRAMEWORKS += ["sklearn", "skl2onnx", "xgboost", "lightgbm", "pandas", "joblib", "scipy"]
+FRAMEWORKS += ["pyarrow", "uproot", "awkward"]
 
 
 def _modules_after(arguments: list[str]) -> set[str]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portinf.errors import UnreadableError, UsageError
-from portinf.samples import Batch, load_goldens, load_npz, save_goldens, save_npz, take_columns
+from portinf.samples import Batch, load_goldens, load_npz, save_goldens, save_npz
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\\"), min_size=1, max_size=8)
 
@@ -61,11 +61,3 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         save_npz(tmp_path / "a.npz", {"a": np.zeros(2), "b": np.array([{}], dtype=object)})
     assert list(load_npz(tmp_path / "a.npz").inputs) == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
-
-
-def test_columns_are_taken_out_of_the_inputs() -> None:
-    batch = Batch(name="f.npz", inputs={"x": np.ones(2), "label": np.zeros(2), "pt": np.ones(2)})
-    found = take_columns(batch, {"label": "--label", "pt": "--bin-by"}, ["x", "pt"])
-    assert list(found.inputs) == ["x", "pt"] and list(found.columns) == ["label", "pt"]
-    with pytest.raises(UsageError, match=r"--label lable: f\.npz has no such array; it has: x, label, pt"):
-        take_columns(batch, {"lable": "--label"}, [])

@@ -178,7 +178,7 @@ class _Run:
             return
         self.stream = self.stream or _Stream(name=batch.stream, origin=batch.origin)
         self.stream.add(case, batch)
-        self.progress(f"{batch.stream}: {batch.first_row + batch.rows:,} rows")
+        self.progress(f"{batch.stream}: row {batch.first_row + batch.rows}")
 
     def _finish(self, case: CaseResult) -> None:
         self.cases.append(case)

@@ -45,6 +45,8 @@ def measure(reference: Array, candidate: Array, *, rtol: float, atol: float, all
         case: kept with the worst element.
     """
     kind = dtype_by_numpy(str(reference.dtype))
+    if reference.size and kind.numpy != "object" and np.array_equal(reference, candidate):  # no NaN: it equals nothing
+        return Tally(count=int(reference.size), histogram=Histogram(exact=int(reference.size)))
     if kind.is_float:
         found = _floats(reference, candidate, rtol, atol, allow_nan)
     elif kind.is_integer:
@@ -56,6 +58,10 @@ def measure(reference: Array, candidate: Array, *, rtol: float, atol: float, all
 
 def _floats(reference: Array, candidate: Array, rtol: float, atol: float, allow_nan: bool) -> _Differences:
     r, c = reference.ravel().astype(np.float64), candidate.ravel().astype(np.float64)
+    with np.errstate(all="ignore"):
+        plain = _plain(r, c, rtol, atol) if atol > 0 and bool(np.isfinite(r.sum() + c.sum())) else None
+    if plain is not None:
+        return plain
     nan_r, nan_c = np.isnan(r), np.isnan(c)
     either, both = nan_r | nan_c, nan_r & nan_c
     with np.errstate(all="ignore"):
@@ -79,6 +85,23 @@ def _floats(reference: Array, candidate: Array, rtol: float, atol: float, allow_
         nan_candidate=int(nan_c.sum()),
         same_nan=bool(np.array_equal(nan_r, nan_c)),
         same_inf=all(np.array_equal(r == sign, c == sign) for sign in (np.inf, -np.inf)),
+    )
+
+
+def _plain(r: Floats, c: Floats, rtol: float, atol: float) -> _Differences | None:
+    """Compare finite numbers with bounds above 0, in few passes; None where a difference overflows: the general way, faster."""
+    absolute = np.abs(c - r)
+    if not np.isfinite(absolute.max(initial=0.0)):
+        return None
+    sizes = np.abs(r)
+    allowed = rtol * sizes
+    allowed += atol
+    return _Differences(
+        absolute=absolute,
+        relative=absolute / np.maximum(sizes, atol, out=sizes),
+        score=absolute / allowed,
+        wrong=absolute > allowed,
+        allowed=allowed,
     )
 
 
@@ -165,9 +188,11 @@ def _value(element: object) -> Value:
 
 def _histogram(absolute: Floats) -> Histogram:
     finite = absolute[np.isfinite(absolute) & (absolute > 0)]
-    decades, counts = np.unique(np.floor(np.log10(finite)).astype(int), return_counts=True)
+    decades = np.floor(np.log10(finite)).astype(int)
+    lowest = int(decades.min(initial=0))
+    counts = np.bincount(decades - lowest)
     return Histogram(
         exact=int((absolute == 0).sum()),
-        decades={int(k): int(n) for k, n in zip(decades, counts, strict=True)},
+        decades={lowest + k: int(n) for k, n in enumerate(counts) if n},
         not_finite=int(np.isinf(absolute).sum()),
     )

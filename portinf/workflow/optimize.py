@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError
 from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.samples import Batch, check_batch, load_npz
+from portinf.samples import Batch, check_batch
+from portinf.streams import StreamOptions
 from portinf.targets import TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
+from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize"]
 
@@ -33,7 +35,7 @@ class OptimizeResult:
         hop: its comparison with the original; None where the original was returned.
         changed: names of the proposals that were kept.
         operators: number of operators before and after.
-        notes: which sizes were too large to compare at.
+        notes: how the samples' files were read, and which sizes were too large to compare at.
     """
 
     artifact: Artifact
@@ -61,6 +63,7 @@ def optimize(
     out: Path,
     *,
     inputs: Sequence[Path] = (),
+    streams: StreamOptions | None = None,
     tolerance: Tolerance,
     progress: Progress = lambda _: None,
 ) -> OptimizeResult:
@@ -70,7 +73,8 @@ def optimize(
         model: the ONNX file.
         target: name from `portinf.targets.TARGETS`.
         out: the file to write.
-        inputs: npz files with samples; sizes are generated from the stored roles in any case.
+        inputs: files with samples; sizes are generated from the stored roles in any case.
+        streams: how the files' columns become inputs.
         tolerance: when two numbers are equal.
         progress: told what happens.
 
@@ -82,7 +86,8 @@ def optimize(
     artifact = read_onnx(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
-    given = [load_npz(path) for path in inputs]
+    files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
+    given = heads(files)
     batches = _batches(artifact, given)
     for proposal in offer(artifact):
         with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
@@ -95,8 +100,9 @@ def optimize(
             hop = _judged(model, path, batches, tolerance)
             if hop.verdict != "equal":
                 raise DisagreementError(f"{model}: {proposal.name}: nothing was written: {hop.summary()}")
-            return _kept(artifact, path, out, proposal, hop, not_tried(artifact.signature, given))
-    return _original(artifact, out)
+            left_out = not_tried(artifact.signature, given)
+            return replace(_kept(artifact, path, out, proposal, hop, left_out), notes=[*notes(files), *left_out])
+    return replace(_original(artifact, out), notes=notes(files))
 
 
 def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:

@@ -12,15 +12,16 @@ from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
 from portinf.errors import CannotError, DisagreementError, UsageError
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.samples import Batch, check_batch, load_npz
-from portinf.signature import Signature
+from portinf.samples import Batch, check_batch
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.releases import limits, oldest_reader, ranges, readers
 from portinf.triton.repository import Entry, Packaged, check_entry, write_entry
 from portinf.validation import Hop, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
 from portinf.workflow.rows import prove_rows, servable
+from portinf.workflow.samplefiles import bound, heads, notes, open_files
 from portinf.workflow.self_check import self_check
+from portinf.workflow.told import with_ranges, with_roles
 
 __all__ = ["BATCH_SIZE", "PackageOptions", "PackageResult", "package", "package_onnx"]
 
@@ -112,8 +113,10 @@ def package(
     options = replace(options, name=check_model_name(options.name) if options.name is not None else _name(source))
     check_entry(options.repository, str(options.name), version=options.version)
     if found.format == "onnx":
-        batches = [load_npz(path) for path in conversion.sourcing.inputs]
-        return package_onnx(_described(read_onnx(found.path), conversion), batches, options, progress=progress)
+        artifact = _described(read_onnx(found.path), conversion)
+        files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), artifact.signature)
+        packaged = package_onnx(artifact, heads(files), options, progress=progress)
+        return replace(packaged, notes=[*packaged.notes, *notes(files)])
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         result = convert(source, Path(folder) / "model.onnx", conversion, progress)
         packaged = package_onnx(result.artifact, result.goldens, options, hop=result.hop, shown=source, progress=progress)
@@ -150,9 +153,8 @@ def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
         if label not in signature.axes:
             raise UsageError(f"--minimum {label}={minimum}: no such axis; there are: {', '.join(signature.axes) or 'none'}")
         signature = signature.with_minimum(label, minimum)
-    roles = {signature.input(name).name: role for name, role in told.roles.items()}
-    inputs = tuple(replace(spec, role=roles.get(spec.name, spec.role)) for spec in signature.inputs)
-    return replace(artifact, signature=Signature(inputs=inputs, outputs=signature.outputs))
+    signature = with_roles(signature, told.roles)
+    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
 
 
 def _check_release(artifact: Artifact, release: str | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.artifact import sha256
+from portinf.streams import split_place
 from portinf.workflow.candidate import Candidate, ConvertOptions
 
 __all__ = ["provenance_of"]
@@ -32,7 +33,7 @@ def provenance_of(
         "framework": process.framework,
         "route": route,
         "tried": [{"route": name, "failed": why} for name, why in tried],
-        "samples": [_named_hash(Path(path)) for path in options.sourcing.inputs],
+        "samples": [_named_hash(split_place(path)[0]) for path in options.sourcing.inputs],
         "notes": list(notes),
         "tolerance": str(options.tolerance),
         "validation": {"verdict": candidate.hop.verdict, "summary": candidate.hop.summary()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from portinf.artifact import read_onnx
@@ -13,6 +14,7 @@ from portinf.samples import Batch, save_npz
 from portinf.signature import Signature
 from portinf.triton.manifest import MODEL, version_folders
 from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
+from portinf.workflow.told import with_ranges
 
 __all__ = ["sample"]
 
@@ -35,7 +37,8 @@ def sample(
     """
     found = detect(source)
     if found.format in ("onnx", "package"):
-        batch = _made(read_onnx(_model_file(found)).signature, [], sizes)
+        signature = read_onnx(_model_file(found)).signature
+        batch = _made(replace(signature, inputs=with_ranges(signature.inputs, options.ranges)), [], sizes)
     else:
         with open_source(source, options, progress) as opened:
             batch = _made(opened.signature, list(opened.given), sizes)

@@ -64,14 +64,16 @@ class OnnxOptions:
     Attributes:
         provider: execution provider of ONNX Runtime, by its full or short name.
         level: how far ONNX Runtime may rewrite the graph.
+        threads: intra-op threads; 0 lets ONNX Runtime choose.
     """
 
     provider: str = "cpu"
     level: GraphLevel = "all"
+    threads: int = 0
 
     def open(self, path: Path) -> OnnxRuntimeRunner:
         """Open a file."""
-        return OnnxRuntimeRunner(path, level=self.level, provider=self.provider)
+        return OnnxRuntimeRunner(path, level=self.level, provider=self.provider, threads=self.threads)
 
 
 class Recorded:

@@ -12,10 +12,14 @@ from portinf.discovery import Given, find_inputs, find_minimums, find_outputs
 from portinf.errors import CannotError, RunnerError, UsageError
 from portinf.resampling import default_sizes, generate, not_tried, resample, sweep
 from portinf.runners.source import SourceRunner
-from portinf.samples import Arrays, Batch, load_npz, shapes_of
+from portinf.samples import Arrays, Batch, shapes_of
 from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.process import SourceProcess
+from portinf.streams import SampleStream, StreamOptions
+from portinf.workflow.edge_cases import edge_cases
+from portinf.workflow.samplefiles import guessed_heads, notes, open_files, source_heads
+from portinf.workflow.told import Ranges, with_ranges
 
 __all__ = ["OpenedSource", "SourcingOptions", "open_source"]
 
@@ -28,11 +32,13 @@ class SourcingOptions:
 
     Attributes:
         weights: file of weights for a factory's model.
-        inputs: npz files with samples.
+        inputs: files with samples.
+        streams: how the files' columns become inputs.
         batches: samples that are at hand already.
         dynamic: label ("" for none) by (input, axis).
         roles: role by input.
         minimums: smallest length by axis label.
+        ranges: lowest and highest generated value by input.
         input_names: the user's name by the model's own.
         outputs: the user's output names in order.
         signature: name of a SavedModel's signature.
@@ -43,10 +49,12 @@ class SourcingOptions:
 
     weights: Path | None = None
     inputs: Sequence[Path] = ()
+    streams: StreamOptions = field(default_factory=StreamOptions)
     batches: Sequence[Batch] = ()
     dynamic: Mapping[tuple[str, int], str] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     minimums: Mapping[str, int] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
     input_names: Mapping[str, str] = field(default_factory=dict)
     outputs: Sequence[str] = ()
     signature: str | None = None
@@ -64,10 +72,18 @@ class OpenedSource:
         runner: the same, behind the runners' contract.
         given: the user's samples.
         cases: the samples and batches at other sizes, in the order in which they are compared.
+        remarks: what there is to say of the samples' files.
     """
 
-    def __init__(self, process: SourceProcess, runner: SourceRunner, given: Sequence[Batch], cases: Sequence[Batch]) -> None:
-        self.process, self.runner, self.given, self.cases = process, runner, given, cases
+    def __init__(
+        self,
+        process: SourceProcess,
+        runner: SourceRunner,
+        given: Sequence[Batch],
+        cases: Sequence[Batch],
+        remarks: Sequence[str] = (),
+    ) -> None:
+        self.process, self.runner, self.given, self.cases, self.remarks = process, runner, given, cases, remarks
 
     @property
     def signature(self) -> Signature:
@@ -76,8 +92,8 @@ class OpenedSource:
 
     @property
     def notes(self) -> list[str]:
-        """What the loader had to say."""
-        return self.process.notes
+        """What the loader and the samples' files had to say."""
+        return [*self.process.notes, *self.remarks]
 
     @property
     def left_out(self) -> list[str]:
@@ -90,7 +106,7 @@ class OpenedSource:
         runner = SourceRunner(self.process, name=self.runner.name, signature=signature)
         runner.adopt(self.runner)
         kept = [b for b in self.cases if self.signature.sizes(shapes_of(b.inputs)).get(label, minimum) >= minimum]
-        return OpenedSource(self.process, runner, self.given, kept)
+        return OpenedSource(self.process, runner, self.given, kept, self.remarks)
 
     def example(self) -> Arrays:
         """Return inputs to export at: every dynamic axis at least 2 long, no two of equal length where that can be."""
@@ -126,7 +142,8 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
         raise CannotError(
             f"{source}: a packaged model; use it with inspect, sample or validate, or give the model.onnx of a version"
         )
-    given = [*(load_npz(Path(path)) for path in options.inputs), *options.batches]
+    files = open_files(options.inputs, options.streams)
+    guessed = [*guessed_heads(files), *options.batches]
     progress(f"loading {source}")
     process = SourceProcess(
         SourceOptions(
@@ -139,29 +156,32 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
             allow_code=options.allow_code,
             samples=[
                 Declared(name=name, dtype=dtype_by_numpy(str(array.dtype)).numpy, shape=array.shape)
-                for name, array in (given[0].inputs if given else {}).items()
+                for name, array in (guessed[0].inputs if guessed else {}).items()
             ],
         ),
         seconds=options.timeout,
         memory=None if options.memory is None else int(options.memory * 1e9),
     )
     try:
-        return _described(source, process, given, options, progress)
+        return _described(source, process, files, options, progress)
     except BaseException:
         process.close()
         raise
 
 
 def _described(
-    source: str, process: SourceProcess, given: Sequence[Batch], options: SourcingOptions, progress: Progress
+    source: str, process: SourceProcess, files: Sequence[SampleStream], options: SourcingOptions, progress: Progress
 ) -> OpenedSource:
     declared = [_declared(item) for item in process.inputs]
+    told = _told(process.inputs, options)
+    bound, heads = source_heads(files, process.inputs, told, process.infer)
+    given = [*heads, *options.batches]
     known = _check_samples(process, given)
     progress("finding axes and roles")
-    told = _told(process.inputs, options)
-    inputs = find_minimums(find_inputs(declared, given, told, process.infer), given, process.infer)
-    signature = Signature(inputs=inputs, outputs=())
+    inputs = with_ranges(find_inputs(declared, given, told, process.infer), options.ranges)
+    signature = Signature(inputs=find_minimums(inputs, given, process.infer), outputs=())
     cases = [*given, *([] if given else [generate(signature)]), *sweep(signature, given)]
+    cases += edge_cases(signature, given, options.ranges)
     runner = SourceRunner(process, name=source, signature=signature)
     for batch, answer in zip(given, known, strict=True):
         runner.keep(batch.inputs, answer)
@@ -183,7 +203,7 @@ def _described(
     _check_names(complete)
     described = SourceRunner(process, name=source, signature=complete)
     described.adopt(runner)
-    return OpenedSource(process, described, given, cases)
+    return OpenedSource(process, described, given, cases, notes(bound))
 
 
 def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:

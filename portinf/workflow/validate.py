@@ -10,8 +10,9 @@ from pathlib import Path
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, not_tried, sweep
 from portinf.runners import Runner
-from portinf.samples import Batch, check_batch, load_npz, shapes_of, take_columns
+from portinf.samples import Batch, check_batch, shapes_of
 from portinf.signature import Signature
+from portinf.streams import SampleStream, StreamOptions
 from portinf.validation import (
     Check,
     CheckResult,
@@ -25,11 +26,14 @@ from portinf.validation import (
     make_checks,
 )
 from portinf.validation.worst import Worst, WorstRow
+from portinf.workflow.edge_cases import edge_cases
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
 from portinf.workflow.rows import why_not_batched
+from portinf.workflow.samplefiles import bound, heads, open_files
 from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
+from portinf.workflow.told import with_ranges, with_roles
 from portinf.workflow.worst_rows import check_worst_path, save_worst
 
 __all__ = ["ValidateOptions", "validate"]
@@ -65,8 +69,9 @@ def validate(
 ) -> Report:
     """Compare every candidate with the reference, and with the candidate before it.
 
-    The samples are the files given; else the goldens of a packaged side; else batches generated from a signature. Batches at
-    other sizes are made from them, except where recorded outputs are the reference: those exist for the goldens alone.
+    The samples are the files given, large ones read in parts; else the goldens of a packaged side; else batches generated from a
+    signature. Batches at other sizes are made from them, except where recorded outputs are the reference: those exist for the
+    goldens alone.
 
     Args:
         reference, candidates: a source, an ONNX file, the folder of a packaged model, or the address of a live model.
@@ -83,8 +88,9 @@ def validate(
     _check_options(options)
     with ExitStack() as stack:
         progress(f"opening {reference}")
-        sides = [open_side(reference, stack), *(open_side(name, stack, options.onnx) for name in candidates)]
-        work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
+        plain = replace(options.onnx, provider="cpu", level="all")
+        sides = [open_side(reference, stack, plain), *(open_side(name, stack, options.onnx) for name in candidates)]
+        work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, _streams(sides, options)))
         work.open_sources(stack, progress)
         hops = work.hops(progress)
         if options.save_worst is not None:
@@ -95,16 +101,15 @@ def validate(
 class _Work:
     """One validation under way: its sides, its cases and what there is to say about them."""
 
-    def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, given: Sequence[Batch]) -> None:
+    def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, files: Sequence[SampleStream]) -> None:
         self._sides = list(sides)
         self._options = options
-        if given and isinstance(sides[0].runner, Recorded):
+        if files and isinstance(sides[0].runner, Recorded):
             raise UsageError(f"{sides[0].name}: recorded outputs are compared on their own inputs alone: leave --inputs out")
-        known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
-        self._files = [take_columns(batch, options.physics.columns, known) for batch in given]
+        self._files = list(files)
         self._with_columns = bool(options.physics.columns)  # worst rows that are written must have them, too
         self.worst: list[WorstRow] = []
-        self._replays = not given and bool(sides[0].recorded)
+        self._replays = not files and bool(sides[0].recorded)
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
@@ -122,19 +127,35 @@ class _Work:
         for number, side in enumerate(self._sides):
             if not side.is_source:
                 continue
-            batches = self._files or self._recorded() or self._made()
-            source = open_source(side.name, replace(self._options.sourcing, inputs=(), batches=batches), progress)
+            source = open_source(side.name, self._sourcing(), progress)
             stack.enter_context(source)
             self._opened[number] = source
             facts = {**side.facts, "framework": source.process.framework}
             self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True, facts=facts)
             self.notes += source.notes
 
+    def _sourcing(self) -> SourcingOptions:
+        """Return how to open a source: with the files as another side takes them, where one is known, else as it takes them."""
+        told = self._options.sourcing
+        if not self._files:
+            return replace(told, batches=self._recorded() or self._made())
+        known = self._described()
+        return told if known is None else replace(told, inputs=(), batches=heads(bound(self._files, known[1])))
+
+    def _described(self) -> tuple[str, Signature] | None:
+        """Return name and signature of the first side that knows its axes and roles."""
+        found = ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None)
+        return next(((name, self._told(signature)) for name, signature in found), None)
+
+    def _told(self, signature: Signature) -> Signature:
+        """Return a signature with the roles and ranges that the user gave."""
+        told = self._options.sourcing
+        signature = with_roles(signature, told.roles)
+        return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
+
     def _made(self) -> list[Batch]:
         """Make samples of two sizes for a source that comes without, from what another side knows."""
-        found = next(
-            ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None), None
-        )
+        found = self._described()
         if found is None:
             return []
         name, signature = found
@@ -154,7 +175,7 @@ class _Work:
         """Return number and signature of the side that knows most of axes and roles; a server's only if there is no other."""
         known = [(k, s.described, s.signature) for k, s in enumerate(self._sides) if s.signature is not None]
         number, _, signature = max(known, key=lambda side: (side[1], *_knowledge(side[2])))
-        return number, signature
+        return number, self._told(signature)
 
     def cases(self) -> Iterator[Batch]:
         """Yield what is compared: the samples, then other sizes of them."""
@@ -162,16 +183,33 @@ class _Work:
             yield from self._sides[0].recorded
             return
         number, signature = self._best()
-        if self._files and number in self._opened:
-            self._note(self._opened[number].left_out)
-            yield from self._opened[number].cases  # their answers are remembered
+        opened = self._opened.get(number) if self._files else None
+        if opened is not None and all(file.whole for file in self._files):
+            self._note(opened.left_out)
+            yield from map(self._columned, opened.cases)  # their answers are remembered
             return
-        given = self._files or self._recorded()
+        self._files = bound(self._files, signature)
+        given = heads(self._files) or self._recorded()
         for batch in given:
             check_batch(signature, batch)
-        self._note(not_tried(signature, given))
-        yield from given or [generate(signature)]
+        self._note(not_tried(signature, given) if opened is None else opened.left_out)
+        for file in self._files:
+            for batch in file:
+                check_batch(signature, batch)
+                yield self._columned(batch)
+        if not self._files:
+            yield from given or [generate(signature)]
+        if opened is not None:
+            yield from (batch for batch in opened.cases if batch.origin == "generated")
+            return
         yield from sweep(signature, given)
+        yield from edge_cases(signature, given, self._options.sourcing.ranges)
+
+    def _columned(self, batch: Batch) -> Batch:
+        """Put inputs that the physics metrics need beside the inputs as well."""
+        more = {name: batch.inputs[name] for name in self._options.physics.columns if name in batch.inputs}
+        missing = {name: array for name, array in more.items() if name not in batch.columns}
+        return replace(batch, columns={**batch.columns, **missing}) if missing and batch.origin == "given" else batch
 
     def _note(self, lines: Sequence[str]) -> None:
         """Add what is not said yet."""
@@ -201,6 +239,7 @@ class _Work:
         )
         worst = [check for pair in pairs for check in pair.checks if isinstance(check, Worst)]
         self.worst = [row for check in worst for row in check.rows(given=self._with_columns)]
+        self._note([note for file in self._files for note in file.notes])
         if not self._options.probes:
             return hops
         return [self._probed(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
@@ -221,7 +260,7 @@ class _Work:
         hop = replace(hop, checks=(*hop.checks, *self._hints(hop, pair.candidate)))
         progress(f"invariances of {hop.candidate}")
         signature = self._best()[1]
-        given = self._files or self._recorded() or [replace(generate(signature), name="a sample made for the signature")]
+        given = heads(self._files) or self._recorded() or [replace(generate(signature), name="a sample made for the signature")]
         probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
         reference = None if pair.reference is None else runners[pair.reference]
         return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
@@ -271,6 +310,13 @@ def _check_options(options: ValidateOptions) -> None:
     for name, option in options.physics.columns.items():
         if not options.sourcing.inputs:
             raise UsageError(f"{option} {name}: columns are read from sample files: give them with --inputs")
+
+
+def _streams(sides: Sequence[Side], options: ValidateOptions) -> StreamOptions:
+    """Say how files are read: what the physics metrics need goes beside the inputs, unless it is an input of a model."""
+    known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
+    told = options.sourcing.streams
+    return replace(told, beside={**{name: name for name in options.physics.columns if name not in known}, **told.beside})
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

@@ -100,7 +100,7 @@ def test_no_difference_writes_no_worst_rows(sides: list[str], capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--label", "lable"], "--label lable: f.npz has no such array; it has: x, label, weight, truth, pt"),
+        (["--label", "lable"], "f.npz: no array 'lable'; there are: x, label, weight, truth, pt"),
         ([*COLUMNS, "--score", "y"], "--score y: no float output 'y'; the reference has: score [400, 1]"),
         ([*COLUMNS, "--signal", "b"], "--signal b: the labels are numbers"),
         (["--weight", "weight"], "--weight: it says nothing without --label COLUMN or --truth COLUMN"),

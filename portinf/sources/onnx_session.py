@@ -25,9 +25,12 @@ class OnnxSession:
         threads: intra-op threads; 0 lets ONNX Runtime choose.
         name: how messages call this side.
         apart: requests with empty tensors are answered in a process of their own.
+        data: folder of the external data where it does not lie beside the file.
     """
 
-    def __init__(self, path: Path, *, level: str, threads: int, name: str, apart: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, level: str, threads: int, name: str, apart: bool = True, data: Path | None = None
+    ) -> None:
         ort = require("onnxruntime", "")
         options = ort.SessionOptions()
         options.log_severity_level = 4
@@ -35,13 +38,17 @@ class OnnxSession:
         options.graph_optimization_level = getattr(
             ort.GraphOptimizationLevel, "ORT_DISABLE_ALL" if level == "none" else f"ORT_ENABLE_{level.upper()}"
         )
+        model: str | bytes = str(path)
+        if data is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(data.resolve()))
+            model = path.read_bytes()  # the folder is looked at for models that come as bytes
         try:
-            self._session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise UnreadableError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
         self._name = name
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        self._apart = ApartSession(path, level=level, name=name) if apart else None
+        self._outputs = [output.name for output in self._session.get_outputs() if output.type.startswith("tensor")]
+        self._apart = ApartSession(path, level=level, name=name, data=data) if apart else None
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request.

@@ -33,6 +33,7 @@ class Side:
         tolerance: that a packaged model was judged with; None elsewhere.
         notes: what is wrong with the files.
         endpoint: it is a live server.
+        onnx: the ONNX file that it answers with; None for a source and a server.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Side:
     tolerance: Tolerance | None = None
     notes: Sequence[str] = ()
     endpoint: bool = False
+    onnx: Path | None = None
 
     @property
     def is_source(self) -> bool:
@@ -68,7 +70,7 @@ def open_side(name: str, stack: ExitStack) -> Side:
         return _packaged(name, folder, stack)
     if detect(name).format == "onnx":
         runner = stack.enter_context(OnnxRuntimeRunner(Path(name)))
-        return Side(name=name, runner=runner, signature=runner.signature, described=True)
+        return Side(name=name, runner=runner, signature=runner.signature, described=True, onnx=Path(name))
     return Side(name=name)
 
 
@@ -102,4 +104,5 @@ def _packaged(name: str, folder: Path, stack: ExitStack) -> Side:
         recorded=recorded,
         tolerance=None if bounds is None else Tolerance.of(bounds.get("rtol"), bounds.get("atol")),
         notes=verify(folder) if manifest is not None else [],
+        onnx=path,
     )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, sweep
-from portinf.runners import Runner
 from portinf.samples import Batch, check_batch, load_npz, shapes_of
 from portinf.signature import Signature
 from portinf.validation import Hop, Report, Tolerance, compare
+from portinf.validation.checks import Check
+from portinf.validation.precision import Precision, Truth, bounds_of
+from portinf.workflow.bisect import Bisector, Place, choose
+from portinf.workflow.precision import ReferencePrecision, held_precision, truth_of
 from portinf.workflow.sides import Side, open_side
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
 
@@ -27,11 +32,20 @@ class ValidateOptions:
         sourcing: sample files, and how to open sources.
         tolerance: when two numbers are equal; a packaged reference brings its own where no part is given.
         allow_nan: NaN at the same places on both sides is right.
+        bisect: find the first node at which the sides of each hop part.
+        reproducer: folder for the files that show it; None for ``bisect-MODEL`` in the current folder.
+        precision: ``fp64`` measures both sides against the reference in float64, ``fp32`` refuses a reference with parameters
+            in half precision; None for neither.
+        tolerance_from: ``fp64`` takes each output's tolerance from the reference's own distance from float64.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
     tolerance: Tolerance = field(default_factory=Tolerance)
     allow_nan: bool = False
+    bisect: bool = False
+    reproducer: Path | None = None
+    precision: ReferencePrecision | None = None
+    tolerance_from: Literal["fp64"] | None = None
 
 
 def validate(
@@ -59,7 +73,8 @@ def validate(
         sides = [open_side(name, stack) for name in (reference, *candidates)]
         work = _Work(sides=sides, options=options, given=[load_npz(Path(path)) for path in options.sourcing.inputs])
         work.open_sources(stack, progress)
-        hops = list(work.hops(progress))
+        work.look_at_precision(stack, progress)
+        hops = list(work.hops(stack, progress))
         return Report.of(hops, work.tolerance, work.notes)
 
 
@@ -74,6 +89,7 @@ class _Work:
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
+        self._truth: Truth | None = None
 
     def _tolerance(self) -> Tolerance:
         """Return the user's tolerance, or the one that a packaged reference was judged with."""
@@ -94,6 +110,21 @@ class _Work:
             self._opened[number] = source
             self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True)
             self.notes += source.notes
+
+    def look_at_precision(self, stack: ExitStack, progress: Progress) -> None:
+        """Prepare the reference in float64 where it is asked for, and take the tolerance from it where that is asked for."""
+        options = self._options
+        if options.precision != "fp64" and options.tolerance_from is None:
+            return
+        side = self._sides[0]
+        self._truth = truth_of(side, self._opened.get(0), stack)
+        if options.tolerance_from is None:
+            return
+        progress("measuring the reference against fp64")
+        assert side.runner is not None
+        bounds = bounds_of(side.runner, self._truth, self.cases())
+        self.tolerance = replace(self.tolerance, outputs=bounds)
+        self.notes.append("the tolerance was taken from the reference's own distance from fp64")
 
     def _made(self) -> list[Batch]:
         """Make samples of two sizes for a source that comes without, from what another side knows."""
@@ -136,37 +167,62 @@ class _Work:
         yield from given or [generate(signature)]
         yield from sweep(signature, given)
 
-    def hops(self, progress: Progress) -> Iterator[Hop]:
+    def hops(self, stack: ExitStack, progress: Progress) -> Iterator[Hop]:
         """Compare every candidate with the reference, and from the second on with its predecessor."""
-        first = None if self._replays else self._sides[0].runner
-        for number, side in enumerate(self._sides[1:], start=1):
-            yield self._hop(first, side, progress)
-            if number > 1:
-                yield self._hop(self._sides[number - 1].runner, side, progress)
+        bisector = None
+        if self._options.bisect:
+            folder = self._options.reproducer or Path(f"bisect-{_stem(self._sides[-1].name)}")
+            bisector = stack.enter_context(Bisector(tolerance=self.tolerance, folder=folder, progress=progress))
+        for number in range(1, len(self._sides)):
+            for before in (0, number - 1) if number > 1 else (0,):
+                hop = self._hop(before, number, progress)
+                if bisector is not None:
+                    hop = bisector.bisect(hop, self._place(before), self._place(number), choose(hop, self._served(number)))
+                yield hop
 
-    def _hop(self, reference: Runner | None, side: Side, progress: Progress) -> Hop:
+    def _place(self, number: int) -> Place:
+        return Place(side=self._sides[number], source=self._opened.get(number))
+
+    def _hop(self, before: int, number: int, progress: Progress) -> Hop:
+        side = self._sides[number]
+        reference = None if self._replays and before == 0 else self._sides[before].runner
         assert side.runner is not None  # every source was opened
         name = f"{self._sides[0].name} (recorded outputs)"
         progress(f"comparing {side.name} with {name if reference is None else reference.name}")
-        return compare(
+        hop = compare(
             reference,
             side.runner,
-            self._served(side),
+            self._served(number),
             tolerance=self.tolerance,
             allow_nan=self._options.allow_nan,
             progress=progress,
             reference_name=name,
             signature=self._best()[1],
+            checks=self._checks(before),
         )
+        if self._options.precision == "fp32" and before == 0:
+            hop = replace(hop, checks=(*hop.checks, held_precision(self._sides[0], self._opened.get(0))))
+        return hop
 
-    def _served(self, side: Side) -> Iterator[Batch]:
+    def _checks(self, before: int) -> list[Check]:
+        """Return what is looked at beside single elements: the distance from fp64 of what is compared with the reference."""
+        return [Precision(self._truth)] if self._truth is not None and before == 0 else []
+
+    def _served(self, number: int) -> Iterator[Batch]:
         """Leave out generated batches that no server takes: a batched model needs at least one row."""
+        side = self._sides[number]
         for batch in self.cases():
             if batch.origin == "generated" and side.endpoint and side.signature and _empty(side.signature, batch):
                 note = f"'{batch.name}' was not sent to {side.name}: a batched model needs at least one row"
                 self.notes += [] if note in self.notes else [note]
                 continue
             yield batch
+
+
+def _stem(name: str) -> str:
+    """Return a short name of a side for a folder: of a file without its suffix, of a live model without its address."""
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    return re.sub(r"[^\w.-]+", "-", last.removesuffix(".onnx")) or "model"
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

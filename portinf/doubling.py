@@ -75,8 +75,6 @@ def _attribute(attribute: Any, node: Any, versions: dict[str, int]) -> None:
         attribute.CopyFrom(helper.make_attribute("value", require("onnx", "").numpy_helper.from_array(given)))
     for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
         _graph(inner, versions)
-    if node.op_type == "ConstantOfShape":
-        return
 
 
 def _casts(node: Any, versions: dict[str, int]) -> list[Any]:
@@ -89,7 +87,7 @@ def _casts(node: Any, versions: dict[str, int]) -> list[Any]:
         raise CannotError(
             f"operator {domain}::{node.op_type} is none of ONNX's own: it cannot be computed in float64 here"
         ) from error
-    if any(_narrow(formal) for formal in schema.outputs[: len(node.output)]):
+    if any(_narrow(formal, schema) for formal in schema.outputs[: len(node.output)]):
         raise CannotError(f"operator {node.op_type} gives float32 alone: no fp64 reference by this graph")
     if node.op_type == "ConstantOfShape" and not node.attribute:
         node.attribute.append(
@@ -98,13 +96,15 @@ def _casts(node: Any, versions: dict[str, int]) -> list[Any]:
     casts = []
     for number, name in enumerate(node.input):
         formal = schema.inputs[min(number, len(schema.inputs) - 1)]
-        if name and _narrow(formal):
+        if name and _narrow(formal, schema):
             cast = f"{name}__float_for_{node.output[0]}"
             casts.append(onnx.helper.make_node("Cast", [name], [cast], to=FLOAT))
             node.input[number] = cast
     return casts
 
 
-def _narrow(formal: Any) -> bool:
+def _narrow(formal: Any, schema: Any) -> bool:
     """Whether a schema allows float32 in this place and float64 not."""
-    return "tensor(float)" in formal.types and "tensor(double)" not in formal.types
+    by_name = {entry.type_param_str: list(entry.allowed_type_strs) for entry in schema.type_constraints}
+    allowed = by_name.get(formal.type_str, [formal.type_str])
+    return "tensor(float)" in allowed and "tensor(double)" not in allowed

@@ -131,9 +131,10 @@ def _proved(
             continue
         if alone.deviation.agrees:
             return None
-        kind: Kind = "node" if len(alone.candidate.active) <= 1 or match.node == node else "part"
-        after = _error(match)
-        return Culprit(kind=kind, node=node, match=match, before=before(matching, [node]), after=after, alone=alone)
+        active = alone.candidate.active
+        kind: Kind = "node" if len(active) <= 1 or match.node == node else "part"
+        first = node if node in active else active[0] if active else node
+        return Culprit(kind=kind, node=first, match=match, before=before(matching, [first]), after=_error(match), alone=alone)
     return None
 
 

@@ -34,8 +34,9 @@ class Part:
 
     @property
     def active(self) -> list[Node]:
-        """The nodes that depend on its inputs."""
-        return [node for node in self.nodes if self.graph.dynamic(node)]
+        """The nodes that depend on the values of its inputs; where there are none, those that depend on their shapes."""
+        dynamic = [node for node in self.nodes if self.graph.dynamic(node)]
+        return [node for node in dynamic if not set(node.outputs) <= self.graph.sizes] or dynamic
 
 
 def part_of(graph: Graph, output: str, known: Collection[str]) -> Part:

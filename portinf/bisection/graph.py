@@ -94,12 +94,22 @@ class Graph:
         self.inputs = [value.name for value in graph.input if value.name not in self.initializers]
         self.outputs = [value.name for value in graph.output]
         self.constants = self._constants()
+        self.sizes = self._sizes()
 
     def _constants(self) -> set[str]:
         """Return the names of all values that no input changes."""
         found = {"", *self.initializers, *(tensor.values.name for tensor in self.model.graph.sparse_initializer)}
         for node in self.nodes:
             if node.proto.op_type not in _RANDOM and all(name in found for name in node.inputs):
+                found.update(node.outputs)
+        return found
+
+    def _sizes(self) -> set[str]:
+        """Return the names of all values that depend on the inputs' shapes alone."""
+        found: set[str] = set()
+        for node in self.nodes:
+            taken = [name for name in node.inputs if name not in self.constants]
+            if taken and (node.proto.op_type in ("Shape", "Size") or all(name in found for name in taken)):
                 found.update(node.outputs)
         return found
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from portinf.bisection.alone import Alone, run_alone
-from portinf.bisection.graph import Node
+from portinf.bisection.graph import Graph, Node
 from portinf.bisection.matching import Match, Matching
 from portinf.bisection.store import Store
 from portinf.validation.tolerance import Tolerance, rounding
@@ -18,6 +18,7 @@ __all__ = ["Culprit", "find_culprit", "jump", "ranking"]
 
 ROUNDINGS = 64  # a node that differs by more on the same inputs does more than round otherwise
 TRIED = 40  # nodes run alone before giving up
+NEXT = 2  # tensors behind a node at which its difference may be gone again
 
 Kind = Literal["node", "suspect", "part"]
 
@@ -74,6 +75,9 @@ def find_culprit(
 ) -> Culprit | None:
     """Return the first node that is wrong by itself; None where every node only passes on, or rounds.
 
+    A node that parts from what seems to be its counterpart may still be right, where the candidate computes the same in other
+    steps: it is innocent if the next tensor that all ways from it to the outputs go through is right again.
+
     First the nodes on the way to a wrong output whose inputs all agree and whose output does not, in the candidate's order;
     then, because rounding may cross a bound anywhere, the nodes at which the error grows most. Each is run alone on the
     reference's inputs: what then agrees is innocent.
@@ -88,12 +92,13 @@ def find_culprit(
         matching.counterparts.keys() - matching.matches.keys()
     )
     guilty = _guilty(matching, wrong, agreed)
+    court = _Court(matching, expected, tolerance)
     frontier = [node for node in guilty if all(name in agreed for _, name in matching.candidate.dynamic(node))]
     for node in frontier:
-        culprit = _proved(matching, node, guilty, agreed, expected, tolerance)
+        culprit = _proved(court, node, guilty, agreed)
         if culprit is not None:
             return culprit
-    return _by_growth(matching, expected, found, tolerance)
+    return _by_growth(court, found)
 
 
 def _guilty(matching: Matching, wrong: Collection[str], agreed: set[str]) -> list[Node]:
@@ -120,16 +125,77 @@ def _matters(matching: Matching, node: Node) -> bool:
     )
 
 
-def _proved(
-    matching: Matching, node: Node, guilty: Sequence[Node], agreed: set[str], expected: Store, tolerance: Tolerance
-) -> Culprit | None:
+class _Court:
+    """Runs parts of both graphs on the reference's own tensors.
+
+    Args:
+        matching: of the graphs.
+        expected: the reference's tensors.
+        tolerance: of the comparison.
+    """
+
+    def __init__(self, matching: Matching, expected: Store, tolerance: Tolerance) -> None:
+        self.matching = matching
+        self._expected, self._tolerance = expected, tolerance
+        self._through = _through(matching.candidate)
+
+    def alone(self, match: Match, known: Collection[str]) -> Alone | None:
+        """Run what computes one tensor from known ones."""
+        return run_alone(self.matching, match, known, self._expected, self._tolerance)
+
+    def absorbed(self, node: Node, known: Collection[str]) -> bool:
+        """Whether the difference of a node is gone at the next tensors that all ways from it to the outputs go through."""
+        behind = _behind(self.matching.candidate, node)
+        outside = set(known) - behind
+        for number in self._through.get(node.number, [])[:NEXT]:
+            later = self.matching.candidate.nodes[number]
+            matches = [self.matching.matches[out] for out in later.outputs if out in self.matching.matches]
+            parts = [self.alone(match, outside) for match in matches if match.counterpart is not None]
+            runs = [part for part in parts if part is not None]
+            if runs and all(run.deviation.error <= ROUNDINGS * rounding(str(run.output.dtype)) for run in runs):
+                return True
+        return False
+
+
+def _behind(graph: Graph, node: Node) -> set[str]:
+    """Return all tensors that depend on a node."""
+    found = set(node.outputs)
+    for later in graph.nodes[node.number + 1 :]:
+        if not found.isdisjoint(later.inputs):
+            found.update(later.outputs)
+    return found
+
+
+def _through(graph: Graph) -> dict[int, list[int]]:
+    """Return for each node the later nodes that every way from it to an output goes through, in order (post-dominators)."""
+    masks: dict[int, int] = {}
+    for node in reversed(graph.nodes):
+        takers = {taker.number for out in node.outputs if out for taker in graph.takers.get(out, ())}
+        ways = [masks[number] for number in takers if number in masks]
+        if any(out in graph.outputs for out in node.outputs):
+            ways = [0]
+        if not ways:
+            continue  # nothing needs it
+        common = ways[0]
+        for mask in ways[1:]:
+            common &= mask
+        masks[node.number] = common | (1 << node.number)
+    return {number: _bits(mask & ~(1 << number)) for number, mask in masks.items()}
+
+
+def _bits(mask: int) -> list[int]:
+    return [number for number in range(mask.bit_length()) if mask >> number & 1]
+
+
+def _proved(court: _Court, node: Node, guilty: Sequence[Node], agreed: set[str]) -> Culprit | None:
     """Run what computes the first comparable tensor behind a node, alone."""
+    matching = court.matching
     later = [match for other in guilty if other.number >= node.number for match in _parted(matching, other, agreed)]
     for match in later[:TRIED]:
-        alone = run_alone(matching, match, agreed, expected, tolerance)
+        alone = court.alone(match, agreed)
         if alone is None or all(inner.number != node.number for inner in alone.candidate.nodes):
             continue
-        if alone.deviation.agrees:
+        if alone.deviation.agrees or court.absorbed(match.node, agreed):
             return None
         active = alone.candidate.active
         kind: Kind = "node" if len(active) <= 1 or match.node == node else "part"
@@ -143,15 +209,16 @@ def _parted(matching: Matching, node: Node, agreed: set[str]) -> list[Match]:
     return [match for match in matches if match.counterpart is not None]
 
 
-def _by_growth(matching: Matching, expected: Store, found: Store, tolerance: Tolerance) -> Culprit | None:
+def _by_growth(court: _Court, found: Store) -> Culprit | None:
     """Try the nodes at which the error grows most; the first in order that is out of tolerance, else the worst by far."""
+    matching = court.matching
     known = set(matching.counterparts)
     own: list[tuple[float, Match, Alone]] = []
     for factor, match in ranking(matching, found)[:TRIED]:
         if factor <= 2:
             break
-        alone = run_alone(matching, match, known - {match.tensor}, expected, tolerance)
-        if alone is not None:
+        alone = court.alone(match, known - {match.tensor})
+        if alone is not None and alone.deviation.error and not court.absorbed(match.node, known):
             share = alone.deviation.error / (rounding(str(alone.output.dtype)) or 1e-12)
             own.append((share, match, alone))
     wrong = [entry for entry in own if not entry[2].deviation.agrees]

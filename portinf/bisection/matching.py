@@ -123,6 +123,8 @@ class Matching:
             for name in other.outputs[:1]:
                 if name in self._expected and self._expected[name].shape == self._found[tensor].shape:
                     yield name, "position"
+        if named and self._expected[tensor].shape == self._found[tensor].shape:
+            yield tensor, "name"
 
     def _structural(self, node: Node, *, same_operator: bool) -> list[Node]:
         """Return the reference's unclaimed nodes on the same tensors, those with the most equal constants and attributes first."""
@@ -140,9 +142,19 @@ class Matching:
         return sorted(fitting, key=lambda other: (-self._likeness(node, other), other.number))
 
     def _takes(self, other: Node, node: Node, known: Mapping[int, str]) -> bool:
-        if node.proto.op_type in _SWAP or other.operator != node.operator:
+        if other.operator != node.operator:
+            return set(known.values()) <= set(other.inputs) and self._constants_fit(node, other)
+        if node.proto.op_type in _SWAP:
             return set(known.values()) <= set(other.inputs)
         return len(other.inputs) == len(node.inputs) and all(other.inputs[number] == name for number, name in known.items())
+
+    def _constants_fit(self, node: Node, other: Node) -> bool:
+        """Whether two nodes take as many inputs, and stored constants of the same shapes."""
+        shapes = []
+        for graph, each in ((self.candidate, node), (self.reference, other)):
+            values = [graph.value(name) for name in each.inputs if name in graph.constants and name]
+            shapes.append(sorted(value.shape for value in values if value is not None))
+        return len(node.inputs) == len(other.inputs) and shapes[0] == shapes[1]
 
     def _likeness(self, node: Node, other: Node) -> int:
         equal = sum(

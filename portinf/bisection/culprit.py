@@ -147,7 +147,7 @@ class _Court:
         """Whether the difference of a node is gone at the next tensors that all ways from it to the outputs go through."""
         behind = _behind(self.matching.candidate, node)
         outside = set(known) - behind
-        for number in self._through.get(node.number, [])[:NEXT]:
+        for number in _bits(self._through.get(node.number, 0))[:NEXT]:
             later = self.matching.candidate.nodes[number]
             matches = [self.matching.matches[out] for out in later.outputs if out in self.matching.matches]
             parts = [self.alone(match, outside) for match in matches if match.counterpart is not None]
@@ -166,8 +166,8 @@ def _behind(graph: Graph, node: Node) -> set[str]:
     return found
 
 
-def _through(graph: Graph) -> dict[int, list[int]]:
-    """Return for each node the later nodes that every way from it to an output goes through, in order (post-dominators)."""
+def _through(graph: Graph) -> dict[int, int]:
+    """Return for each node the later nodes that every way from it to an output goes through (post-dominators), as bits."""
     masks: dict[int, int] = {}
     for node in reversed(graph.nodes):
         takers = {taker.number for out in node.outputs if out for taker in graph.takers.get(out, ())}
@@ -180,7 +180,7 @@ def _through(graph: Graph) -> dict[int, list[int]]:
         for mask in ways[1:]:
             common &= mask
         masks[node.number] = common | (1 << node.number)
-    return {number: _bits(mask & ~(1 << number)) for number, mask in masks.items()}
+    return {number: mask & ~(1 << number) for number, mask in masks.items()}
 
 
 def _bits(mask: int) -> list[int]:

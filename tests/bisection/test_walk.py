@@ -16,6 +16,7 @@ from portinf.bisection.onnx_pair import walk
 from portinf.bisection.reproducer import write_reproducer
 from portinf.bisection.store import Store
 from portinf.naming import rename_values
+from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.validation import Tolerance
 from tests.bisection.graphs import attention, graph_network, perceptron, save
 from tests.bisection.planting import plant
@@ -173,3 +174,44 @@ def test_large_tensors_are_kept_in_files(tmp_path: Path) -> None:
         assert store.names == list(arrays) and "big" in store and "none" not in store
         for name, array in arrays.items():
             np.testing.assert_array_equal(store[name], array)
+
+
+def test_weights_beside_the_file_and_inputs_that_are_cropped(tmp_path: Path) -> None:
+    """The reproducer holds its weights itself, and a few kilobytes of a large request."""
+    right, _ = perceptron(tmp_path / "right.onnx", depth=4)
+    inputs = {"x": np.random.default_rng(5).normal(size=(20_000, 16)).astype(np.float32)}
+    node, what = plant(right, tmp_path / "plain.onnx", inputs, 4)
+    for name in ("right", "plain"):
+        model = onnx.load(str(tmp_path / f"{name}.onnx"))
+        onnx.save(
+            model, str(tmp_path / f"{name}_apart.onnx"), save_as_external_data=True, location=f"{name}.data", size_threshold=0
+        )
+    found = walk(tmp_path / "right_apart.onnx", tmp_path / "plain_apart.onnx", inputs, TOLERANCE)
+    assert found.culprit is not None and found.culprit.node.name == node, what
+    assert found.alone is not None
+    written = write_reproducer(found.alone, tmp_path / "small", TOLERANCE)
+    assert written is not None
+    assert (tmp_path / "small" / "inputs.npz").stat().st_size < 8192
+    for name in ("reference", "candidate"):
+        model = onnx.load(str(tmp_path / "small" / f"{name}.onnx"), load_external_data=False)
+        assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)
+
+
+def test_onnx_runtimes_own_rewriting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both files agree as they stand, and one of them answers otherwise once it is rewritten."""
+    left, inputs = perceptron(tmp_path / "left.onnx", depth=1)
+    right = tmp_path / "right.onnx"
+    right.write_bytes(left.read_bytes())
+
+    class Rewriting(OnnxRuntimeRunner):
+        def __init__(self, path: Path, *, level: Any) -> None:
+            super().__init__(path)
+            self._factor = np.float32(1.1 if (path, level) == (right, "extended") else 1)
+
+        def infer(self, inputs: Any) -> Any:
+            return {name: array * self._factor for name, array in super().infer(inputs).items()}
+
+    monkeypatch.setattr("portinf.bisection.onnx_pair.OnnxRuntimeRunner", Rewriting)
+    found = walk(left, right, inputs, TOLERANCE)
+    assert found.culprit is None
+    assert f"ONNX Runtime's own rewriting (level 'extended') of {right} changes output 'r0'" in found.text

@@ -93,8 +93,11 @@ class PyTorchSource:
         recorder = Recorder(
             lambda value: isinstance(value, torch.Tensor), lambda tensor: tensor.detach().cpu().numpy().copy(), tensors
         )
-        hooks = [hook for name, part in self.model.named_modules() if name for hook in _hooked(recorder, name, part)]
+        hooks: list[Any] = []
         try:
+            for name, part in self.model.named_modules():
+                if name:
+                    hooks += _hooked(recorder, name, part)
             with torch.no_grad():
                 self.model(**tensors)
         finally:

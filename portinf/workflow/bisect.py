@@ -14,7 +14,7 @@ from portinf.bisection.layers import LayerWalk, walk_layers
 from portinf.bisection.onnx_pair import Walk, walk
 from portinf.bisection.reproducer import Reproducer, write_reproducer
 from portinf.bisection.store import Store
-from portinf.errors import CannotError, PortinfError, RunnerError, UnreadableError, first_line
+from portinf.errors import CannotError, PortinfError, RunnerError, first_line
 from portinf.runners.onnx_trace import trace_onnx
 from portinf.runners.source import SourceRunner
 from portinf.samples import Batch
@@ -95,7 +95,7 @@ class Bisector:
         self.progress(f"bisecting at {batch.name}")
         try:
             return self._bisected(hop, reference, candidate, batch)
-        except (CannotError, RunnerError, UnreadableError) as error:
+        except PortinfError as error:
             return _with(hop, _cannot(f"{batch.name}: {first_line(error)}"))
 
     def _bisected(self, hop: Hop, reference: Place, candidate: Place, batch: Batch) -> Hop:

@@ -70,7 +70,7 @@ def walk(reference: Path, candidate: Path, inputs: Arrays, tolerance: Tolerance)
         culprit = find_culprit(matching, wrong, expected, found, tolerance)
         text = told(culprit, graphs[1]) if culprit is not None else ""
         if culprit is None and not wrong:
-            text = _by_rewriting(reference, candidate, inputs, tolerance)
+            text = _by_rewriting(reference, candidate, inputs, tolerance) or "the outputs agree, and no node is wrong by itself"
         if not text:
             text = "no node is wrong by itself: the error grows along the way, as rounding does"
         return Walk(

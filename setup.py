@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     packages=[
         "portinf",
+        "portinf.bisection",
         "portinf.cli",
         "portinf.converters",
         "portinf.runners",

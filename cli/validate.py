@@ -18,7 +18,7 @@ from portinf.cli.options import (
     tolerance_options,
 )
 from portinf.cli.progress import progress_line
-from portinf.errors import DisagreementError
+from portinf.errors import DisagreementError, UsageError
 
 if TYPE_CHECKING:
     from portinf.validation import Report
@@ -51,6 +51,24 @@ __all__ = ["command"]
 @click.option(
     "--save-worst", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the inputs of the ten worst rows."
 )
+@click.option("--bisect", is_flag=True, help="Name the first node or layer at which the sides part.")
+@click.option(
+    "--reproducer",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where --bisect puts that node alone with its inputs; beside the report, or bisect-MODEL here.",
+)
+@click.option(
+    "--reference-precision",
+    "precision",
+    type=click.Choice(["fp32", "fp64"]),
+    help="fp64: measure both sides against the reference in float64. fp32: refuse a reference in half precision.",
+)
+@click.option(
+    "--tolerance-from",
+    type=click.Choice(["fp64"]),
+    help="Take each output's tolerance from the reference's own distance from float64.",
+)
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
 @json_option
 def command(reference: str, candidates: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
@@ -73,12 +91,15 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
           --weight w --max-auc-loss 0.001
       portinf validate facile.onnx fast.onnx --inputs jets.root:Events \\
           --columns x=pt,eta,phi
+      portinf validate net.onnx optimised.onnx --bisect --reproducer small/
       portinf validate models/facile http://localhost:8000/facile
     """
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report
     from portinf.workflow.sides import OnnxOptions
     from portinf.workflow.validate import ValidateOptions, validate
 
+    if given["tolerance_from"] and (given["rtol"] is not None or given["atol"] is not None):
+        raise UsageError("--tolerance-from gives each output its own tolerance; leave out --rtol and --atol")
     if report is not None:
         check_report_path(report)
     options = ValidateOptions(
@@ -90,6 +111,10 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
         onnx=OnnxOptions(provider=given["provider"], level=given["graph_level"], threads=given["threads"]),
         physics=read_physics_options(given),
         save_worst=given["save_worst"],
+        bisect=given["bisect"] or given["reproducer"] is not None,
+        reproducer=given["reproducer"] or (report and report.parent / f"bisect-{report.stem}"),
+        precision=given["precision"],
+        tolerance_from=given["tolerance_from"],
     )
     with progress_line() as progress:
         found = validate(reference, candidates, options, progress)
@@ -102,4 +127,5 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
 
 def _first(report: Report) -> str:
     hop = next(hop for hop in report.hops if hop.verdict != "equal")
-    return f"{hop.candidate} disagrees with {hop.reference}: {hop.summary()}"
+    found = [check.text for check in hop.checks if check.name == "bisection" and check.status == "reported"]
+    return "; ".join([f"{hop.candidate} disagrees with {hop.reference}: {hop.summary()}", *found])

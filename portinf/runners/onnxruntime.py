@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 from portinf.artifact import read_onnx
+from portinf.runners.onnx_trace import trace_onnx
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
 from portinf.sources.onnx_session import OnnxSession
@@ -71,6 +72,10 @@ class OnnxRuntimeRunner:
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
         return self._session.infer(inputs)
+
+    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
+        """Yield inner tensors of the graph as it stands in the file; see `portinf.runners.protocol.Tracer.trace`."""
+        return trace_onnx(self._path, inputs, names, name=self._name)
 
     def __enter__(self) -> OnnxRuntimeRunner:
         return self

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "Tracer"]
 
 
 class Runner(Protocol):
@@ -47,3 +47,27 @@ class Runner(Protocol):
     def __enter__(self) -> Runner: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+@runtime_checkable
+class Tracer(Protocol):
+    """An optional part of the contract: a runner that can show what it computes on the way.
+
+    A live endpoint cannot.
+    """
+
+    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
+        """Yield inner tensors by name.
+
+        An ONNX file's are those of its main graph by their names in the file, computed with the graph as it stands; a
+        source's are what its layers give, by the layers' names (``name:1`` for further outputs, ``name@1`` for further calls).
+
+        Args:
+            inputs: arrays by the user's input names.
+            names: which; None for all. Names that this side does not have are left out.
+
+        Raises:
+            RunnerError: this side cannot answer.
+            CannotError: this side has no inner tensors to show.
+        """
+        ...

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 
 from portinf.errors import RunnerError
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
+from portinf.sources.layers import Layer
 from portinf.sources.process import SourceProcess
 
 __all__ = ["SourceRunner"]
@@ -63,6 +64,24 @@ class SourceRunner:
                     raise answer
                 return answer
         return self._process.infer(inputs)
+
+    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
+        """Yield what the layers give; see `portinf.runners.protocol.Tracer.trace`."""
+        layers, arrays = self._process.trace(inputs, names)
+        yield from ((name, arrays[name]) for layer in layers for name in layer.outputs if name in arrays)
+
+    def layers(self, inputs: Mapping[str, Array]) -> tuple[list[Layer], Arrays]:
+        """Return the calls of the layers in the order in which they finish, and all they take and give by name."""
+        return self._process.trace(inputs)
+
+    def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request in float64.
+
+        Raises:
+            RunnerError: the model fails on these inputs.
+            CannotError: this source cannot compute in float64.
+        """
+        return self._process.infer(inputs, double=True)
 
     def __enter__(self) -> SourceRunner:
         return self

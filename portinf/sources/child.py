@@ -9,16 +9,17 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from portinf.detect import Factory, Found
-from portinf.errors import PortinfError, RunnerError, UsageError, first_line
+from portinf.errors import CannotError, PortinfError, RunnerError, UsageError, first_line
 from portinf.routes import ExportOptions, Route, routes_of
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.signature import Signature
-from portinf.sources.model import Declared, Source, SourceOptions, renamed
+from portinf.sources.layers import Recorder
+from portinf.sources.model import Declared, Source, SourceOptions, half_notes, renamed
 from portinf.sources.opening import open_source
 
 __all__ = ["main"]
@@ -35,6 +36,7 @@ class Session:
         self._options = options
         self._source: Source = open_source(options)
         self._routes: list[Route] = []
+        self._dtypes: dict[str, int] = dict(getattr(self._source, "dtypes", {}))
         own = [declared.name for declared in self._source.inputs]
         unknown = [name for name in options.input_names if own and name not in own]
         if unknown:
@@ -49,26 +51,24 @@ class Session:
             "framework": self._source.framework,
             "inputs": [dataclasses.asdict(d) for d in declared],
             "notes": self.notes,
+            "dtypes": self._dtypes,
         }
 
     @property
     def notes(self) -> list[str]:
         """What the user should know of the source, as far as it is known by now."""
-        return self._source.notes
+        return [*self._source.notes, *half_notes(self._dtypes)]
 
-    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Answer one request under the user's names.
+    def infer(self, inputs: Mapping[str, Array], *, double: bool = False) -> Arrays:
+        """Answer one request under the user's names, in float64 where that is asked.
 
         Raises:
             RunnerError: the model fails on these inputs.
+            CannotError: this source cannot compute in float64.
         """
-        known = [d.name for d in self._source.inputs]
-        own = {self._own.get(name, name): array for name, array in inputs.items()}
-        unknown = [name for name in own if known and name not in known]
-        if unknown:
-            raise UsageError(f"the model has no input '{unknown[0]}'; it has: {', '.join(known)}")
+        infer = self._part("infer_double", "compute in float64") if double else self._source.infer
         try:
-            outputs = self._source.infer(own)
+            outputs = infer(self._owned(inputs))
         except PortinfError:
             raise
         except Exception as error:
@@ -77,6 +77,45 @@ class Session:
             ) from error
         names = renamed(list(outputs), self._options.outputs)
         return dict(zip(names, outputs.values(), strict=True))
+
+    def _owned(self, inputs: Mapping[str, Array]) -> Arrays:
+        known = [d.name for d in self._source.inputs]
+        own = {self._own.get(name, name): array for name, array in inputs.items()}
+        unknown = [name for name in own if known and name not in known]
+        if unknown:
+            raise UsageError(f"the model has no input '{unknown[0]}'; it has: {', '.join(known)}")
+        return own
+
+    def _part(self, method: str, what: str) -> Any:
+        """Return an optional method of the source."""
+        found = getattr(self._source, method, None)
+        if found is None:
+            raise CannotError(
+                f"a source of framework '{self._source.framework}' cannot {what} here; PyTorch modules and Keras models can"
+            )
+        return found
+
+    def trace(self, inputs: Mapping[str, Array], names: Sequence[str] | None) -> tuple[list[dict[str, Any]], Arrays]:
+        """Return the calls of the layers, and the tensors asked for by name (None: all).
+
+        Raises:
+            RunnerError: the model fails on these inputs.
+            CannotError: this source has no layers to show.
+        """
+        trace = self._part("trace", "show its layers")
+        try:
+            recorder: Recorder = trace(self._owned(inputs))
+        except PortinfError:
+            raise
+        except Exception as error:
+            raise RunnerError(
+                f"the model fails while its layers are recorded: {type(error).__name__}: {first_line(error)}"
+            ) from error
+        own = {name: given for given, name in self._own.items()}
+        layers = [
+            {**dataclasses.asdict(layer), "inputs": [own.get(name, name) for name in layer.inputs]} for layer in recorder.layers
+        ]
+        return layers, {name: array for name, array in recorder.arrays.items() if names is None or name in names}
 
     def offer(self, options: ExportOptions) -> list[dict[str, Any]]:
         """Prepare the routes and return their names, with the reason where one cannot be taken."""
@@ -131,9 +170,13 @@ def _answer(session: Session | None, command: Mapping[str, Any]) -> tuple[Sessio
         return session, session.describe()
     assert session is not None
     if what == "infer":
-        outputs = session.infer(load_npz(Path(command["inputs"])).inputs)
+        outputs = session.infer(load_npz(Path(command["inputs"])).inputs, double=command["double"])
         save_npz(Path(command["outputs"]), outputs)
         return session, {"outputs": list(outputs), "notes": session.notes}
+    if what == "trace":
+        layers, arrays = session.trace(load_npz(Path(command["inputs"])).inputs, command["names"])
+        save_npz(Path(command["outputs"]), {f"{number}": array for number, array in enumerate(arrays.values())})
+        return session, {"layers": layers, "names": list(arrays)}
     if what == "routes":
         options = ExportOptions(
             signature=Signature.from_json(command["signature"]), example=Path(command["example"]), opset=command["opset"]

@@ -11,6 +11,9 @@ from typing import Any
 
 from portinf.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, first_line
 from portinf.lazy import available, require
+from portinf.samples import Array, Arrays
+from portinf.sources.keras_layers import dtypes_of, infer_double, trace
+from portinf.sources.layers import Recorder
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 from portinf.sources.tensorflow import TensorSource, parameters
 
@@ -110,6 +113,20 @@ class KerasSource(TensorSource):
         if all(name == f"output_{k}" for k, name in enumerate(leaves)) and len(self._output_names) == len(leaves):
             return dict(zip(self._output_names, leaves.values(), strict=True))
         return leaves
+
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """Number of float weights by type, and of layers that compute in another type than float32."""
+        return dtypes_of(self.model)
+
+    def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Run the model in float64 with the same weights; see `portinf.sources.keras_layers.infer_double`."""
+        return infer_double(self.model, self.infer, inputs)
+
+    def trace(self, inputs: Mapping[str, Array]) -> Recorder:
+        """Run the model and record what its layers take and give."""
+        tensors = {name: self._tf.convert_to_tensor(array) for name, array in inputs.items()}
+        return trace(self._tf, self.model, self.call, tensors)
 
     def _answer(self, tensors: Mapping[str, Any]) -> Any:
         if self._struct is not None:

@@ -12,7 +12,7 @@ from portinf.errors import UsageError
 from portinf.samples import Array, Arrays
 from portinf.signature import Role
 
-__all__ = ["Declared", "Source", "SourceOptions", "flatten_outputs", "renamed"]
+__all__ = ["Declared", "Source", "SourceOptions", "flatten_outputs", "half_notes", "renamed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,3 +130,20 @@ def renamed(names: Sequence[str], given: Sequence[str]) -> list[str]:
     if len(set(given)) < len(given):
         raise UsageError(f"--outputs gives one name twice: {', '.join(given)}")
     return list(given)
+
+
+def half_notes(dtypes: Mapping[str, int]) -> list[str]:
+    """Say of a model with parameters in half precision that it is no fp32 reference; nothing of any other.
+
+    Args:
+        dtypes: number of float parameters by type, of layers by ``computing in TYPE``.
+    """
+    half = {name: count for name, count in dtypes.items() if name.endswith("float16")}
+    if not half:
+        return []
+    parameters = sum(count for name, count in dtypes.items() if not name.startswith("computing"))
+    words = [
+        f"{count} layers are {name}" if name.startswith("computing") else f"{count} of {parameters} float parameters are {name}"
+        for name, count in half.items()
+    ]
+    return [f"half precision in the model ({', '.join(words)}): its answers are no fp32 reference"]

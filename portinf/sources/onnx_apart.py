@@ -30,10 +30,12 @@ class ApartSession:
         path: the ONNX file.
         level: how far ONNX Runtime may rewrite the graph.
         name: how messages call this side.
+        data: folder of the external data where it does not lie beside the file.
     """
 
-    def __init__(self, path: Path, *, level: str, name: str) -> None:
+    def __init__(self, path: Path, *, level: str, name: str, data: Path | None = None) -> None:
         self._path, self._level, self._name = path, level, name
+        self._data = [] if data is None else [str(data)]
         self._folder = tempfile.TemporaryDirectory(prefix="portinf-apart-")
         self._process: subprocess.Popen[str] | None = None
 
@@ -45,7 +47,7 @@ class ApartSession:
         """
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(self._path), self._level],
+                [sys.executable, "-c", _START, str(self._path), self._level, *self._data],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -86,10 +88,11 @@ class ApartSession:
 
 
 def main() -> None:
-    """Answer requests, one JSON line each, until stdin ends; arguments: path and level."""
+    """Answer requests, one JSON line each, until stdin ends; arguments: path, level, and a folder of external data or none."""
     from portinf.sources.onnx_session import OnnxSession
 
-    runner = OnnxSession(Path(sys.argv[1]), level=sys.argv[2], threads=1, name="", apart=False)
+    data = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    runner = OnnxSession(Path(sys.argv[1]), level=sys.argv[2], threads=1, name="", apart=False, data=data)
     for line in sys.stdin:
         command = json.loads(line)
         try:

@@ -26,13 +26,24 @@ class OnnxSession:
         name: how messages call this side.
         apart: requests with empty tensors are answered in a process of their own.
         provider: execution provider, by its name in ONNX Runtime or shortened.
+        data: folder of the external data where it does not lie beside the file.
 
     Raises:
         UsageError: this ONNX Runtime has no such provider.
         UnreadableError: it cannot load the file.
     """
 
-    def __init__(self, path: Path, *, level: str, threads: int, name: str, apart: bool = True, provider: str = "cpu") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        level: str,
+        threads: int,
+        name: str,
+        apart: bool = True,
+        provider: str = "cpu",
+        data: Path | None = None,
+    ) -> None:
         ort = require("onnxruntime", "")
         providers = _providers(ort, provider)
         apart = apart and len(providers) == 1
@@ -42,13 +53,17 @@ class OnnxSession:
         options.graph_optimization_level = getattr(
             ort.GraphOptimizationLevel, "ORT_DISABLE_ALL" if level == "none" else f"ORT_ENABLE_{level.upper()}"
         )
+        model: str | bytes = str(path)
+        if data is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(data.resolve()))
+            model = path.read_bytes()  # the folder is looked at for models that come as bytes
         try:
-            self._session: Any = ort.InferenceSession(str(path), options, providers=providers)
+            self._session: Any = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:
             raise UnreadableError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
         self._name = name
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        self._apart = ApartSession(path, level=level, name=name) if apart else None
+        self._outputs = [output.name for output in self._session.get_outputs() if output.type.startswith("tensor")]
+        self._apart = ApartSession(path, level=level, name=name, data=data) if apart else None
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request.

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ import portinf.errors
 from portinf.errors import CannotError, PortinfError
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.signature import Role, Signature
+from portinf.sources.layers import Layer
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.watchdog import Watchdog
 
@@ -69,24 +70,51 @@ class SourceProcess:
         self.framework: str = answer["framework"]
         self.inputs: list[Declared] = [_declared(item) for item in answer["inputs"]]
         self.notes: list[str] = answer["notes"]
+        self.dtypes: dict[str, int] = answer["dtypes"]
 
     @property
     def folder(self) -> Path:
         """A temporary folder that lives as long as the child."""
         return Path(self._folder.name)
 
-    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+    def infer(self, inputs: Mapping[str, Array], *, double: bool = False) -> Arrays:
         """Run the source eagerly; inputs and outputs under the user's names.
+
+        Args:
+            inputs: arrays by name.
+            double: compute everything in float64.
 
         Raises:
             RunnerError: the model fails on these inputs.
+            CannotError: it cannot compute in float64.
         """
         asked, answered = self.folder / "inputs.npz", self.folder / "outputs.npz"
         save_npz(asked, inputs)
-        answer = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered)})
+        answer = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered), "double": double})
         self.notes = answer["notes"]
         arrays = load_npz(answered).inputs
         return {name: arrays[name] for name in answer["outputs"]}
+
+    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> tuple[list[Layer], Arrays]:
+        """Return the calls of the source's layers in the order in which they finish, and their tensors by name.
+
+        Args:
+            inputs: arrays under the user's names.
+            names: which tensors; None for all.
+
+        Raises:
+            RunnerError: the model fails on these inputs.
+            CannotError: a source of this kind has no layers to show.
+        """
+        asked, answered = self.folder / "inputs.npz", self.folder / "trace.npz"
+        save_npz(asked, inputs)
+        wanted = None if names is None else sorted(names)
+        answer = self._ask({"do": "trace", "inputs": str(asked), "outputs": str(answered), "names": wanted})
+        arrays = load_npz(answered).inputs
+        layers = [
+            Layer(**{**item, "inputs": tuple(item["inputs"]), "outputs": tuple(item["outputs"])}) for item in answer["layers"]
+        ]
+        return layers, {name: arrays[str(number)] for number, name in enumerate(answer["names"])}
 
     def routes(self, signature: Signature, example: Mapping[str, Array], opset: int) -> list[dict[str, Any]]:
         """Return name and reason (None: it can be taken) of each route, in order of trust."""

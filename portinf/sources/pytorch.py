@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from portinf.errors import CannotError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources import dense_knn
+from portinf.sources.layers import Recorder
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 from portinf.sources.pytorch_files import load_weights
 from portinf.sources.pytorch_settling import settle
@@ -39,6 +42,17 @@ class PyTorchSource:
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self.inputs: Sequence[Declared] = _declared(module)
+        self._double: Any = None
+
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """Number of float parameters and buffers by type."""
+        counts: dict[str, int] = {}
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            if tensor.is_floating_point():
+                name = str(tensor.dtype).removeprefix("torch.")
+                counts[name] = counts.get(name, 0) + 1
+        return counts
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Run the module; arrays become tensors of the same type."""
@@ -49,6 +63,80 @@ class PyTorchSource:
         dense_knn.tell(self.notes)
         leaves = flatten_outputs(answer, is_leaf=torch.Tensor)
         return {name: leaf.detach().cpu().numpy() for name, leaf in leaves.items()}
+
+    def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Run a copy of the module in float64, with float64 inputs and constants.
+
+        Raises:
+            CannotError: it cannot be copied, fails in float64, or computes something in a narrower type.
+        """
+        torch = self._torch
+        narrow: dict[str, None] = {}
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            self._double = self._double or copy.deepcopy(self.model).double()
+            tensors = {name: _widened(torch.from_numpy(array.copy())) for name, array in inputs.items()}
+            with torch.no_grad(), _watch(torch, narrow):
+                answer = self._double(**tensors)
+        except Exception as error:
+            raise CannotError(f"the module does not run in float64: {type(error).__name__}: {first_line(error)}") from error
+        finally:
+            torch.set_default_dtype(before)
+        if narrow:
+            raise CannotError(
+                f"the module computes in a narrower type than float64 inside, at {', '.join(list(narrow)[:3])}: no fp64 reference"
+            )
+        leaves = flatten_outputs(answer, is_leaf=torch.Tensor)
+        return {name: leaf.detach().cpu().numpy() for name, leaf in leaves.items()}
+
+    def trace(self, inputs: Mapping[str, Array]) -> Recorder:
+        """Run the module and record what its sub-modules take and give."""
+        torch = self._torch
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
+        recorder = Recorder(
+            lambda value: isinstance(value, torch.Tensor), lambda tensor: tensor.detach().cpu().numpy().copy(), tensors
+        )
+        hooks: list[Any] = []
+        try:
+            for name, part in self.model.named_modules():
+                if name:
+                    hooks += _hooked(recorder, name, part)
+            with torch.no_grad():
+                self.model(**tensors)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return recorder
+
+
+def _hooked(recorder: Recorder, name: str, part: Any) -> list[Any]:
+    def enter(module: Any, arguments: Any, keywords: Any) -> None:
+        recorder.enter(name, [*arguments, *keywords.values()])
+
+    def leave(module: Any, arguments: Any, output: Any) -> None:
+        recorder.leave(name, type(module).__name__, output)
+
+    return [part.register_forward_pre_hook(enter, with_kwargs=True), part.register_forward_hook(leave)]
+
+
+def _widened(tensor: Any) -> Any:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _watch(torch: Any, narrow: dict[str, None]) -> Any:
+    """Return a context that notes every operation whose answer is a float narrower than float64."""
+    mode: Any = require("torch.utils._python_dispatch", "torch").TorchDispatchMode
+
+    class Watch(mode):  # type: ignore[misc]
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            answer = function(*args, **(kwargs or {}))
+            for value in answer if isinstance(answer, list | tuple) else (answer,):
+                if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dtype != torch.float64:
+                    narrow[str(function)] = None
+            return answer
+
+    return Watch()
 
 
 def _declared(module: Any) -> list[Declared]:

@@ -32,7 +32,7 @@ class Elementwise:
     ) -> None:
         self._name = name
         self._dtype = dtype_by_numpy(dtype).numpy
-        self._rtol, self._atol = tolerance.for_dtype(self._dtype, inputs)
+        self._rtol, self._atol = tolerance.for_output(name, self._dtype, inputs)
         self._allow_nan = allow_nan
         self._tally = Tally()
         self._mismatch = ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from portinf.errors import UsageError
 from portinf.signature import dtype_by_numpy
 
-__all__ = ["DEFAULTS", "Tolerance"]
+__all__ = ["DEFAULTS", "Tolerance", "rounding"]
 
 # (rtol, atol) by type; see the class for the reasoning.
 DEFAULTS: dict[str, tuple[float, float]] = {
@@ -18,6 +18,15 @@ DEFAULTS: dict[str, tuple[float, float]] = {
     "float16": (1e-2, 1e-3),
     "bfloat16": (8e-2, 8e-3),
 }
+
+
+# Relative size of one rounding (the distance of 1 from the next number).
+_EPS = {"float64": 2.2e-16, "float32": 1.2e-7, "float16": 9.8e-4, "bfloat16": 7.8e-3}
+
+
+def rounding(*dtypes: str) -> float:
+    """Return the relative size of one rounding of the coarsest of these types, 0 where none is a float."""
+    return max((_EPS.get(dtype, 0.0) for dtype in dtypes), default=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +42,12 @@ class Tolerance:
     Attributes:
         rtol: relative part for every float type; None for the type's default.
         atol: absolute part for every float type; None for the type's default.
+        outputs: (rtol, atol) of single outputs, which come before all else.
     """
 
     rtol: float | None = None
     atol: float | None = None
+    outputs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what is no bound."""
@@ -52,6 +63,10 @@ class Tolerance:
             UsageError: a value is negative, infinite or NaN.
         """
         return Tolerance(rtol=rtol, atol=atol)
+
+    def for_output(self, name: str, dtype: str, inputs: Iterable[str] = ()) -> tuple[float, float]:
+        """Return (rtol, atol) of one output; see `for_dtype`."""
+        return self.outputs[name] if name in self.outputs else self.for_dtype(dtype, inputs)
 
     def for_dtype(self, dtype: str, inputs: Iterable[str] = ()) -> tuple[float, float]:
         """Return (rtol, atol) of a numpy type name; (0, 0) where values must be equal.
@@ -69,6 +84,9 @@ class Tolerance:
 
     def __str__(self) -> str:
         """Say the rule in one line, for reports."""
+        if self.outputs:
+            parts = (f"'{name}' {r:.2g}/{a:.2g}" for name, (r, a) in self.outputs.items())
+            return f"rtol/atol by output: {', '.join(parts)}; of others by type"
         if self.rtol is not None and self.atol is not None:
             return f"rtol {self.rtol:g}, atol {self.atol:g} for floats; other types exact"
         parts = (f"{name} {r:g}/{a:g}" for name, (r, a) in ((n, self.for_dtype(n)) for n in DEFAULTS))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from portinf.errors import UsageError
 from portinf.resampling import default_sizes, generate, not_tried, sweep
@@ -25,10 +27,13 @@ from portinf.validation import (
     compare_chain,
     make_checks,
 )
+from portinf.validation.precision import Precision, Truth, bounds_of
 from portinf.validation.worst import Worst, WorstRow
+from portinf.workflow.bisect import Bisector, Place, choose
 from portinf.workflow.edge_cases import edge_cases
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
+from portinf.workflow.precision import ReferencePrecision, held_precision, truth_of
 from portinf.workflow.rows import why_not_batched
 from portinf.workflow.samplefiles import bound, heads, open_files
 from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
@@ -52,6 +57,11 @@ class ValidateOptions:
         onnx: how the candidates' ONNX files are run.
         physics: metrics that need labels or truth from the sample files.
         save_worst: npz file for inputs and columns of the worst rows; None for none.
+        bisect: find the first node at which the sides of each hop part.
+        reproducer: folder for the files that show it; None for ``bisect-MODEL`` in the current folder.
+        precision: ``fp64`` measures both sides against the reference in float64, ``fp32`` refuses a reference with parameters
+            in half precision; None for neither.
+        tolerance_from: ``fp64`` takes each output's tolerance from the reference's own distance from float64.
     """
 
     sourcing: SourcingOptions = field(default_factory=SourcingOptions)
@@ -62,6 +72,10 @@ class ValidateOptions:
     onnx: OnnxOptions = field(default_factory=OnnxOptions)
     physics: PhysicsOptions = field(default_factory=PhysicsOptions)
     save_worst: Path | None = None
+    bisect: bool = False
+    reproducer: Path | None = None
+    precision: ReferencePrecision | None = None
+    tolerance_from: Literal["fp64"] | None = None
 
 
 def validate(
@@ -92,7 +106,8 @@ def validate(
         sides = [open_side(reference, stack, plain), *(open_side(name, stack, options.onnx) for name in candidates)]
         work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, _streams(sides, options)))
         work.open_sources(stack, progress)
-        hops = work.hops(progress)
+        work.look_at_precision(stack, progress)
+        hops = work.hops(stack, progress)
         if options.save_worst is not None:
             work.notes += save_worst(options.save_worst, work.worst)
         return Report.of(hops, work.tolerance, work.notes, work.records())
@@ -113,6 +128,7 @@ class _Work:
         self._opened: dict[int, OpenedSource] = {}
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
+        self._truth: Truth | None = None
 
     def _tolerance(self) -> Tolerance:
         """Return the user's tolerance, or the one that a packaged reference was judged with."""
@@ -152,6 +168,21 @@ class _Work:
         told = self._options.sourcing
         signature = with_roles(signature, told.roles)
         return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
+
+    def look_at_precision(self, stack: ExitStack, progress: Progress) -> None:
+        """Prepare the reference in float64 where it is asked for, and take the tolerance from it where that is asked for."""
+        options = self._options
+        if options.precision != "fp64" and options.tolerance_from is None:
+            return
+        side = self._sides[0]
+        self._truth = truth_of(side, self._opened.get(0), stack)
+        if options.tolerance_from is None:
+            return
+        progress("measuring the reference against fp64")
+        assert side.runner is not None
+        bounds = bounds_of(side.runner, self._truth, self.cases())
+        self.tolerance = replace(self.tolerance, outputs=bounds)
+        self.notes.append("the tolerance was taken from the reference's own distance from fp64")
 
     def _made(self) -> list[Batch]:
         """Make samples of two sizes for a source that comes without, from what another side knows."""
@@ -215,15 +246,15 @@ class _Work:
         """Add what is not said yet."""
         self.notes += [line for line in lines if line not in self.notes]
 
-    def hops(self, progress: Progress) -> list[Hop]:
+    def hops(self, stack: ExitStack, progress: Progress) -> list[Hop]:
         """Compare every candidate with the reference, and from the second on with its predecessor; each side answers once."""
         first = None if self._replays else 0
         pairs = []
         for number, side in enumerate(self._sides[1:], start=1):
-            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=self._checks())]
+            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=self._checks(0))]
             if number > 1:
                 both = (self._taken(self._sides[number - 1]), self._taken(side))
-                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both), checks=self._checks())]
+                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both), checks=self._checks(number - 1))]
         names = [side.name for side in self._sides[1:]]
         progress(f"comparing {', '.join(names)} with {self._sides[0].name}")
         runners = self._runners()
@@ -240,24 +271,44 @@ class _Work:
         worst = [check for pair in pairs for check in pair.checks if isinstance(check, Worst)]
         self.worst = [row for check in worst for row in check.rows(given=self._with_columns)]
         self._note([note for file in self._files for note in file.notes])
-        if not self._options.probes:
-            return hops
-        return [self._probed(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
+        hops = [self._looked_at(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
+        return self._bisected(hops, pairs, stack, progress) if self._options.bisect else hops
 
-    def _checks(self) -> Sequence[Check]:
-        """Return what is looked at beside single elements."""
-        return make_checks(
+    def _looked_at(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
+        """Add to a comparison with the first side what needs more than its outputs."""
+        if pair.reference not in (None, 0):
+            return hop
+        more = [*self._hints(hop, pair.candidate)]
+        if self._options.precision == "fp32":
+            more.append(held_precision(self._sides[0], self._opened.get(0)))
+        hop = replace(hop, checks=(*hop.checks, *more))
+        return self._probed(hop, pair, runners, progress) if self._options.probes else hop
+
+    def _bisected(self, hops: Sequence[Hop], pairs: Sequence[Pair], stack: ExitStack, progress: Progress) -> list[Hop]:
+        """Name the first node at which the sides of each hop part."""
+        folder = self._options.reproducer or Path(f"bisect-{_stem(self._sides[-1].name)}")
+        bisector = stack.enter_context(Bisector(tolerance=self.tolerance, folder=folder, progress=progress))
+        found = []
+        for hop, pair in zip(hops, pairs, strict=True):
+            batch = choose(hop, filter(pair.takes, self.cases()))
+            found.append(bisector.bisect(hop, self._place(pair.reference or 0), self._place(pair.candidate), batch))
+        return found
+
+    def _place(self, number: int) -> Place:
+        return Place(side=self._sides[number], source=self._opened.get(number))
+
+    def _checks(self, before: int) -> Sequence[Check]:
+        """Return what is looked at beside single elements; against the first side also the distance from fp64."""
+        made = make_checks(
             self._options.physics,
             self.tolerance,
             allow_nan=self._options.allow_nan,
             batched=not why_not_batched(self._best()[1]),
         )
+        return [*made, *([Precision(self._truth)] if self._truth is not None and before == 0 else [])]
 
     def _probed(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
         """Add the invariances of a candidate to its comparison with the first side."""
-        if pair.reference not in (None, 0):
-            return hop
-        hop = replace(hop, checks=(*hop.checks, *self._hints(hop, pair.candidate)))
         progress(f"invariances of {hop.candidate}")
         signature = self._best()[1]
         given = heads(self._files) or self._recorded() or [replace(generate(signature), name="a sample made for the signature")]
@@ -317,6 +368,12 @@ def _streams(sides: Sequence[Side], options: ValidateOptions) -> StreamOptions:
     known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
     told = options.sourcing.streams
     return replace(told, beside={**{name: name for name in options.physics.columns if name not in known}, **told.beside})
+
+
+def _stem(name: str) -> str:
+    """Return a short name of a side for a folder: of a file without its suffix, of a live model without its address."""
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    return re.sub(r"[^\w.-]+", "-", last.removesuffix(".onnx")) or "model"
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

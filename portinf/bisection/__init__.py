@@ -1,0 +1,1 @@
+"""Two sides that part -> the first node at which they do."""

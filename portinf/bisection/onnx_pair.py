@@ -1,0 +1,165 @@
+"""Two ONNX files and one request -> where they part: the walk over both graphs, its sentence, its profile, its proof."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from portinf.bisection.alone import Alone
+from portinf.bisection.culprit import Culprit, find_culprit, ranking
+from portinf.bisection.deviation import deviation
+from portinf.bisection.graph import Graph
+from portinf.bisection.matching import Matching
+from portinf.bisection.sentences import named, told
+from portinf.bisection.store import Store
+from portinf.runners.onnx_trace import trace_onnx
+from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
+from portinf.samples import Arrays
+from portinf.validation.checks import Figure, Series
+from portinf.validation.tolerance import Tolerance
+
+__all__ = ["Walk", "walk"]
+
+SMALLEST = 1e-10  # an error of nothing, on a logarithmic axis
+SHOWN = 3  # entries of the ranking in the sentence
+TICKS = 60  # nodes up to which each is named on the axis
+_LEVELS: tuple[GraphLevel, ...] = ("basic", "extended", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """What a walk over two graphs found.
+
+    Attributes:
+        text: one line.
+        figure: error against depth.
+        culprit: where they part; None where no node is wrong by itself.
+        alone: the proof; None where there is no culprit.
+        numbers: for JSON.
+    """
+
+    text: str
+    figure: Figure
+    culprit: Culprit | None
+    alone: Alone | None
+    numbers: dict[str, float | int | str]
+
+
+def walk(reference: Path, candidate: Path, inputs: Arrays, tolerance: Tolerance) -> Walk:
+    """Compute the inner tensors of both files on one request and find the first node at which they part.
+
+    Args:
+        reference, candidate: ONNX files with the same input names.
+        inputs: the request.
+        tolerance: of the comparison.
+
+    Raises:
+        RunnerError: one of them does not answer.
+    """
+    with ExitStack() as stack:
+        expected, found = stack.enter_context(Store()), stack.enter_context(Store())
+        graphs = Graph(reference), Graph(candidate)
+        expected.add(inputs.items())
+        for path, store in ((reference, expected), (candidate, found)):
+            store.add(trace_onnx(path, inputs, None, name=str(path)))
+        matching = Matching(*graphs, expected, found, tolerance)
+        wrong = _wrong(matching, expected, found, tolerance)
+        culprit = find_culprit(matching, wrong, expected, found, tolerance)
+        text = told(culprit, graphs[1]) if culprit is not None else ""
+        if culprit is None and not wrong:
+            text = _by_rewriting(reference, candidate, inputs, tolerance) or "the outputs agree, and no node is wrong by itself"
+        if not text:
+            text = "no node is wrong by itself: the error grows along the way, as rounding does"
+        return Walk(
+            text=f"{text}; {_ranked(matching, found)}",
+            figure=_figure(matching),
+            culprit=culprit,
+            alone=None if culprit is None else culprit.alone,
+            numbers=_numbers(matching, culprit),
+        )
+
+
+def _wrong(matching: Matching, expected: Store, found: Store, tolerance: Tolerance) -> list[str]:
+    """Return the outputs that differ when both graphs run as they stand."""
+    return [
+        name
+        for name in matching.candidate.outputs
+        if name in found and (name not in expected or not deviation(expected[name], found[name], tolerance).agrees)
+    ]
+
+
+def _by_rewriting(reference: Path, candidate: Path, inputs: Arrays, tolerance: Tolerance) -> str:
+    """Say at which level of ONNX Runtime's own rewriting two files part that agree as they stand; empty where at none."""
+    with OnnxRuntimeRunner(reference, level="none") as runner:
+        plain = runner.infer(inputs)
+    for path in (candidate, reference):
+        for level in _LEVELS:
+            with OnnxRuntimeRunner(path, level=level) as runner:
+                answer = runner.infer(inputs)
+            bad = [name for name in plain if name in answer and not deviation(plain[name], answer[name], tolerance).agrees]
+            if bad:
+                return (
+                    f"both files agree on this request as they stand; ONNX Runtime's own rewriting (level '{level}') of {path} "
+                    f"changes output '{bad[0]}'"
+                )
+    return ""
+
+
+def _ranked(matching: Matching, found: Store) -> str:
+    rows = [(factor, match) for factor, match in ranking(matching, found)[:SHOWN] if factor > 2]
+    if not rows:
+        return "the error grows nowhere by more than a factor of 2"
+    shown = (f"{match.node.operator} '{match.node.name}' x{factor:.2g}" for factor, match in rows)
+    return f"largest growth of the error: {', '.join(shown)}"
+
+
+def _figure(matching: Matching) -> Figure:
+    """Return the layer profile; tensors without a counterpart are left out, an infinite error is drawn at 1."""
+    rows = [match for match in matching.matches.values() if match.deviation is not None]
+    errors = [match.deviation.error for match in rows if match.deviation is not None]
+    bounds = [match.deviation.allowed for match in rows if match.deviation is not None]
+    numbers: Collection[float] = [float(match.node.number) for match in rows]
+    nodes = matching.candidate.nodes
+    return Figure(
+        kind="lines",
+        title="Error of the inner tensors along the candidate's graph",
+        x_label="node, in the candidate's order",
+        y_label="largest difference / largest element of the reference",
+        series=(
+            Series(name="error", x=list(numbers), y=[_drawn(error) for error in errors]),
+            Series(name="allowed at its worst element", x=list(numbers), y=[_drawn(bound) for bound in bounds]),
+        ),
+        log_y=True,
+        ticks=[f"{node.operator} {node.name}" for node in nodes] if len(nodes) <= TICKS else (),
+    )
+
+
+def _drawn(value: float) -> float:
+    return max(value, SMALLEST) if math.isfinite(value) else 1.0
+
+
+def _numbers(matching: Matching, culprit: Culprit | None) -> dict[str, float | int | str]:
+    matches = matching.matches.values()
+    counts: dict[str, float | int | str] = {
+        "tensors": len(matches),
+        "with a counterpart": sum(match.counterpart is not None for match in matches),
+        "agreeing": sum(match.agrees for match in matches),
+    }
+    if culprit is None:
+        return counts
+    return {
+        **counts,
+        "node": culprit.node.name,
+        "operator": culprit.node.operator,
+        "number": culprit.node.number,
+        "layer": culprit.node.layer,
+        "tensor": culprit.match.tensor,
+        "kind": culprit.kind,
+        "error before": culprit.before,
+        "error after": culprit.after,
+        "error alone": culprit.alone.deviation.error,
+        "says": named(culprit.node),
+    }

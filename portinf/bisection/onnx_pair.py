@@ -127,7 +127,7 @@ def _figure(matching: Matching) -> Figure:
         kind="lines",
         title="Error of the inner tensors along the candidate's graph",
         x_label="node, in the candidate's order",
-        y_label="largest difference / largest element of the reference",
+        y_label="error, share of the largest element",
         series=(
             Series(name="error", x=list(numbers), y=[_drawn(error) for error in errors]),
             Series(name="allowed at its worst element", x=list(numbers), y=[_drawn(bound) for bound in bounds]),

@@ -94,7 +94,25 @@ def _hop(hop: Hop) -> dict[str, Any]:
     counted = [output for output in hop.outputs if output.tally.count]
     drawn = [output for output in counted if type_has_size(output.dtype) and output.tally.max_abs > 0]
     same = [output.name for output in counted if output.tally.max_abs == 0]
-    return {"hop": hop, "cases": cases, "left_out": left_out, "counts": _counts(hop), "drawn": drawn, "same": same}
+    return {
+        "hop": hop,
+        "cases": cases,
+        "left_out": left_out,
+        "counts": _counts(hop),
+        "worst": worst_rows(hop),
+        "drawn": drawn,
+        "same": same,
+    }
+
+
+def worst_rows(hop: Hop) -> list[dict[str, str]]:
+    """Return the worst rows of a hop, each as its columns by name, worst first; empty where no row differs."""
+    found: dict[int, dict[str, str]] = {}
+    for check in hop.checks:
+        for key, value in check.figures.items() if check.name == "worst rows" else ():
+            number, _, column = key.partition(" ")
+            found.setdefault(int(number), {})[column] = value if isinstance(value, str) else show(value)
+    return [found[number] for number in sorted(found)]
 
 
 def _counts(hop: Hop) -> Sequence[tuple[str, int]]:

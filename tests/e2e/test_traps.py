@@ -249,6 +249,15 @@ def test_a_golden_recorded_in_training_mode(tmp_path: Path, capsys: pytest.Captu
     assert judged(capsys, tmp_path / "honest.npz", model)[0] == 0
 
 
+def test_a_reference_in_half_precision_where_fp32_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The graph computes in fp32 from parameters that were rounded to fp16."""
+    half = changed(DENSE, nodes=[("Cast:to=1", "h16", "w"), *DENSE.nodes], weights={"h16": W.astype(np.float16)})
+    reference, model = half.write(tmp_path / "half.onnx"), DENSE.write(tmp_path / "model.onnx")
+    code, message = judged(capsys, reference, model, "--rtol", 0.1, "--atol", 0.1, "--reference-precision", "fp32")
+    assert code == 5 and "fp32 was asked of" in message and "float16" in message, message
+    assert judged(capsys, model, model, "--reference-precision", "fp32")[0] == 0
+
+
 def test_an_endpoint_that_answers_with_zero_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = Graph(
         nodes=[("MatMul", "x w", "y")], weights={"w": np.eye(2, dtype=np.float32)},

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
+
+if TYPE_CHECKING:
+    from portinf.workflow.optimize import Step
 
 __all__ = ["command"]
 
@@ -21,6 +24,13 @@ __all__ = ["command"]
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
 @column_options
 @tolerance_options
+@click.option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Intra-op threads on which it will run; 1 allows more.",
+)
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
@@ -37,7 +47,14 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     tolerance = Tolerance.of(given["rtol"], given["atol"])
     with progress_line() as progress:
         result = optimize(
-            model, target, output, inputs=inputs, streams=read_stream_options(given), tolerance=tolerance, progress=progress
+            model,
+            target,
+            output,
+            inputs=inputs,
+            streams=read_stream_options(given),
+            tolerance=tolerance,
+            threads=given["threads"],
+            progress=progress,
         )
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
@@ -48,5 +65,13 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
         click.echo(f"{output}: nothing to improve: the original, byte for byte")
         return
     before, after = result.operators
-    click.echo(f"{output}: {before} operators before, {after} after: {', '.join(result.changed)}")
+    click.echo(f"{output}: {before} operators before, {after} after")
+    for step in result.steps:
+        click.echo(f"  {_step(step)}")
     click.echo(f"  {result.hop.summary()}")
+
+
+def _step(step: Step) -> str:
+    if not step.kept:
+        return f"left out: {step.name}: {step.text}"
+    return f"{step.name} ({step.proof}): {step.before * 1e3:.3g} ms before, {step.after * 1e3:.3g} ms after"

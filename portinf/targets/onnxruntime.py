@@ -1,28 +1,41 @@
-"""Offers what ONNX Runtime's own portable graph optimisations make of a file: no operator that another release lacks."""
+"""Offers rewritings of the graph, and what ONNX Runtime's own portable graph optimisations make of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
-from portinf.artifact import Artifact, external_files, load_proto
+from portinf.artifact import external_files, load_proto
 from portinf.errors import CannotError, first_line
 from portinf.lazy import require
+from portinf.rewriting import RULES, Rule, rewrite
 from portinf.targets.proposal import Proposal
 
 __all__ = ["proposals"]
 
 
-def proposals(artifact: Artifact) -> Iterable[Proposal]:
-    """Yield the one proposal: constants folded, redundant nodes removed, at ONNX Runtime's level ``basic``.
+def proposals(threads: int) -> Iterable[Proposal]:
+    """Yield the rewritings, then constants folded and redundant nodes removed, at ONNX Runtime's level ``basic``.
 
     The levels above it write operators of ONNX Runtime's own domain for the processor at hand: these are left to the
     server, which applies them when it loads the file.
+
+    Args:
+        threads: intra-op threads on which the file will run; 1 allows what is right on one thread only, 0 means unknown.
     """
-    yield Proposal(name="ONNX Runtime graph optimisations, level basic", make=lambda folder: _basic(artifact.path, folder))
+    for rule in RULES:
+        if threads == 1 or not rule.one_thread:
+            yield Proposal(name=rule.name, proof=rule.proof, make=partial(_rewritten, rule))
+    yield Proposal(name="ONNX Runtime graph optimisations, level basic", proof="exact", make=_basic)
 
 
-def _basic(path: Path, folder: Path) -> Path:
+def _rewritten(rule: Rule, path: Path, folder: Path) -> Path | None:
+    out = folder / "model.onnx"
+    return out if rewrite(rule, path, out) else None
+
+
+def _basic(path: Path, folder: Path) -> Path | None:
     ort = require("onnxruntime", "")
     out = folder / "model.onnx"
     options = ort.SessionOptions()

@@ -11,12 +11,14 @@ __all__ = ["Proposal"]
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """One rewriting of an artifact.
+    """One rewriting.
 
     Attributes:
         name: as shown in reports.
-        make: writes the rewritten file into the folder given and returns its path.
+        proof: ``exact``, or ``reassociated``: equal in exact arithmetic, sums in another order.
+        make: takes a file, writes the rewritten one into the folder given and returns its path; None where it changes nothing.
     """
 
     name: str
-    make: Callable[[Path], Path]
+    proof: str
+    make: Callable[[Path, Path], Path | None]

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,37 @@ from portinf.samples import Batch, check_batch
 from portinf.streams import StreamOptions
 from portinf.targets import TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
+from portinf.workflow.pace import paired, timing_batch
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize"]
 
 Progress = Callable[[str], None]
+SLOWER = 1.05  # times the time before: a rewriting that takes longer is left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What became of one proposal that changes the file.
+
+    Attributes:
+        name: of the proposal.
+        proof: ``exact`` or ``reassociated``.
+        kept: it computes the same and is not slower.
+        text: the largest error, or why it was left out.
+        before, after: median seconds of one request of the largest sample without and with it; 0 where it was not timed.
+    """
+
+    name: str
+    proof: str
+    kept: bool
+    text: str
+    before: float = 0.0
+    after: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,23 +59,30 @@ class OptimizeResult:
     Attributes:
         artifact: the file written.
         hop: its comparison with the original; None where the original was returned.
-        changed: names of the proposals that were kept.
+        steps: the proposals that change the file, in the order in which they were tried.
         operators: number of operators before and after.
-        notes: how the samples' files were read, and which sizes were too large to compare at.
+        notes: how the samples' files were read, which sizes were too large to compare at, on how many threads it must run.
     """
 
     artifact: Artifact
     hop: Hop | None
-    changed: Sequence[str]
+    steps: Sequence[Step]
     operators: tuple[int, int]
     notes: Sequence[str] = ()
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the proposals that were kept."""
+        return [step.name for step in self.steps if step.kept]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
             "output": str(self.artifact.path),
             "files": dict(self.artifact.files),
-            "changed": list(self.changed),
+            "changed": self.changed,
+            "steps": [step.to_json() for step in self.steps],
+            "one_thread": self.artifact.one_thread,
             "operators_before": self.operators[0],
             "operators_after": self.operators[1],
             "notes": list(self.notes),
@@ -65,9 +98,10 @@ def optimize(
     inputs: Sequence[Path] = (),
     streams: StreamOptions | None = None,
     tolerance: Tolerance,
+    threads: int = 0,
     progress: Progress = lambda _: None,
 ) -> OptimizeResult:
-    """Try a target's proposals and keep those that compute the same.
+    """Try a target's proposals one after the other, each on what the ones before it left, and keep those that compute the same.
 
     Args:
         model: the ONNX file.
@@ -76,11 +110,12 @@ def optimize(
         inputs: files with samples; sizes are generated from the stored roles in any case.
         streams: how the files' columns become inputs.
         tolerance: when two numbers are equal.
+        threads: intra-op threads on which the file will run; 0 for not known.
         progress: told what happens.
 
     Raises:
         CannotError: the target is not there yet.
-        DisagreementError: a proposal computes something else; nothing is at ``out``.
+        DisagreementError: every proposal computes something else; nothing is at ``out``.
     """
     offer = _target(target)
     artifact = read_onnx(model)
@@ -88,24 +123,115 @@ def optimize(
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
     given = heads(files)
-    batches = _batches(artifact, given)
-    for proposal in offer(artifact):
-        with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
-            progress(f"trying: {proposal.name}")
-            path = proposal.make(Path(folder))
-            found = read_onnx(path)
-            if dict(found.operators) == dict(artifact.operators):
+    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
+        work = _Trial(
+            artifact=artifact,
+            batches=_batches(artifact, given),
+            timed=timing_batch(artifact.signature, given),
+            tolerance=tolerance,
+            threads=threads,
+            folder=Path(folder),
+            progress=progress,
+        )
+        for proposal in offer(threads):
+            work.consider(proposal)
+        work.weed()
+        if work.hop is None:
+            if work.wrong and len(work.wrong) == len(work.steps):
+                raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
+            return replace(_original(artifact, out), steps=work.steps, notes=notes(files))
+        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path)]
+        return _kept(artifact, work, out, said)
+
+
+def _threads_note(path: Path) -> list[str]:
+    if not read_onnx(path).one_thread:
+        return []
+    return [
+        "right on one intra-op thread only (ScatterND with a reduction): portinf runs and packages it so; "
+        "elsewhere set intra_op_num_threads = 1"
+    ]
+
+
+class _Trial:
+    """A file on its way through the proposals.
+
+    Attributes:
+        path: the file as it stands.
+        hop: its comparison with the original; None where it still is the original.
+        wrong: steps that computed something else.
+    """
+
+    def __init__(
+        self,
+        *,
+        artifact: Artifact,
+        batches: Sequence[Batch],
+        timed: Batch,
+        tolerance: Tolerance,
+        threads: int,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        self._artifact, self._batches, self._timed, self._tolerance = artifact, batches, timed, tolerance
+        self._threads, self._folder, self._progress = threads, folder, progress
+        self._kept: dict[str, tuple[Proposal, Step]] = {}
+        self._slow: list[Step] = []
+        self.path = artifact.path
+        self.hop: Hop | None = None
+        self.wrong: list[Step] = []
+
+    @property
+    def steps(self) -> list[Step]:
+        """What became of the proposals."""
+        return [*(step for _, step in self._kept.values()), *self._slow, *self.wrong]
+
+    def consider(self, proposal: Proposal) -> None:
+        """Try one proposal on the file as it stands; it stays if the file still computes the same."""
+        self._progress(f"trying: {proposal.name}")
+        path = self._made(proposal, self.path)
+        if path is None:
+            return
+        hop = _judged(self._artifact.path, path, self._batches, self._tolerance)
+        step = Step(name=proposal.name, proof=proposal.proof, kept=hop.verdict == "equal", text=hop.summary())
+        if step.kept:
+            self._kept[proposal.name] = proposal, step
+            self.path, self.hop = path, hop
+        else:
+            self.wrong.append(step)
+
+    def weed(self) -> None:
+        """Time the file without each of its steps, the last one first, and leave out those that cost more than they save."""
+        for name, (proposal, step) in reversed(self._kept.items()):
+            self._progress(f"timing without: {name}")
+            others = [other for other, _ in self._kept.values() if other is not proposal]
+            path = self._chain(others)
+            before, after = paired(path, self.path, self._timed.inputs, threads=self._threads)
+            step = replace(step, before=before, after=after)
+            hop = _judged(self._artifact.path, path, self._batches, self._tolerance) if others else None
+            if after <= SLOWER * before or (hop is not None and hop.verdict != "equal"):
+                self._kept[name] = proposal, step
                 continue
-            progress("comparing")
-            hop = _judged(model, path, batches, tolerance)
-            if hop.verdict != "equal":
-                raise DisagreementError(f"{model}: {proposal.name}: nothing was written: {hop.summary()}")
-            left_out = not_tried(artifact.signature, given)
-            return replace(_kept(artifact, path, out, proposal, hop, left_out), notes=[*notes(files), *left_out])
-    return replace(_original(artifact, out), notes=notes(files))
+            self._slow.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))
+            self._kept = {key: value for key, value in self._kept.items() if key != name}
+            self.path, self.hop = path, hop
+
+    def _chain(self, proposals: Sequence[Proposal]) -> Path:
+        """Apply proposals to the original."""
+        path = self._artifact.path
+        for proposal in proposals:
+            path = self._made(proposal, path) or path
+        return path
+
+    def _made(self, proposal: Proposal, path: Path) -> Path | None:
+        folder = self._folder / str(len(list(self._folder.iterdir())))
+        folder.mkdir()
+        made = proposal.make(path, folder)
+        same = made is None or dict(read_onnx(made).operators) == dict(read_onnx(path).operators)
+        return None if same else made
 
 
-def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:
+def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
     if name not in TARGETS:
         raise UsageError(f"--target {name}: no such target; there are: {', '.join(TARGETS)}")
     entry = TARGETS[name]
@@ -113,7 +239,7 @@ def _target(name: str) -> Callable[[Artifact], Iterable[Proposal]]:
         ready = ", ".join(key for key, value in TARGETS.items() if value)
         raise CannotError(f"--target {name}: not there yet in this version; there is: {ready}")
     module, _, attribute = entry.partition(":")
-    offer: Callable[[Artifact], Iterable[Proposal]] = getattr(importlib.import_module(module), attribute)
+    offer: Callable[[int], Iterable[Proposal]] = getattr(importlib.import_module(module), attribute)
     return offer
 
 
@@ -131,18 +257,20 @@ def _judged(reference: Path, candidate: Path, batches: Sequence[Batch], toleranc
         return compare(left, right, batches, tolerance=tolerance)
 
 
-def _kept(artifact: Artifact, path: Path, out: Path, proposal: Proposal, hop: Hop, notes: Sequence[str]) -> OptimizeResult:
+def _kept(artifact: Artifact, work: _Trial, out: Path, said: Sequence[str]) -> OptimizeResult:
+    assert work.hop is not None
     step = {
-        "optimised": proposal.name,
+        "optimised": [step.name for step in work.steps if step.kept],
         "from_sha256": next(iter(artifact.files.values())),
-        "validation": {"verdict": hop.verdict, "summary": hop.summary()},
-        "notes": list(notes),
+        "validation": {"verdict": work.hop.verdict, "summary": work.hop.summary()},
+        "notes": list(said),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     steps = [*artifact.provenance.get("steps", []), step]
-    written = write_onnx(load_proto(path), path, out, artifact.signature, {**artifact.provenance, "steps": steps})
+    provenance = {**artifact.provenance, "steps": steps}
+    written = write_onnx(load_proto(work.path), work.path, out, artifact.signature, provenance)
     counts = _counts(artifact, written)
-    return OptimizeResult(artifact=written, hop=hop, changed=[proposal.name], operators=counts, notes=notes)
+    return OptimizeResult(artifact=written, hop=work.hop, steps=work.steps, operators=counts, notes=said)
 
 
 def _counts(before: Artifact, after: Artifact) -> tuple[int, int]:
@@ -166,4 +294,4 @@ def _original(artifact: Artifact, out: Path) -> OptimizeResult:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
-    return OptimizeResult(artifact=read_onnx(out), hop=None, changed=[], operators=_counts(artifact, artifact))
+    return OptimizeResult(artifact=read_onnx(out), hop=None, steps=[], operators=_counts(artifact, artifact))

@@ -1,0 +1,74 @@
+"""A scatter as exporters write it: rows of updates that go to rows of data, the index repeated along every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from portinf.rewriting.graphs import attribute, constant, made_by, number_of_axes
+
+__all__ = ["RowScatter", "row_scatters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowScatter:
+    """``data[index[k]] = reduction(data[index[k]], updates[k])`` for every row k.
+
+    Attributes:
+        node: the ScatterElements.
+        data: value, (rows, ...).
+        column: value with one index a row, (updates, 1) or (updates, 1, 1), ...
+        axes: number of axes of data, column and updates.
+        updates: value, (updates, ...).
+        reduction: ``add``, ``max``, ``min`` or ``mul``.
+    """
+
+    node: Any
+    data: Any
+    column: Any
+    axes: int
+    updates: Any
+    reduction: str
+
+    @property
+    def empty_start(self) -> bool:
+        """Whether the data are zeros."""
+        made = made_by(self.data, "ConstantOfShape")
+        value = None if made is None else made.attributes.get("value")
+        return made is not None and (value is None or bool(np.all(value.value.numpy() == 0)))
+
+
+def row_scatters(model: Any) -> list[RowScatter]:
+    """Return the scatters with a reduction along axis 0 whose index is repeated along every row."""
+    found = []
+    for node in model.graph:
+        if node.op_type != "ScatterElements" or node.domain not in ("", "ai.onnx") or attribute(node, "axis", 0) != 0:
+            continue
+        reduction = attribute(node, "reduction", "none")
+        data, index, updates = node.inputs
+        column, axes = _column(index)
+        known = {number_of_axes(value) for value in (data, index, updates)} - {None}
+        if reduction == "none" or column is None or known != {axes}:
+            continue
+        found.append(RowScatter(node=node, data=data, column=column, axes=axes, updates=updates, reduction=reduction))
+    return found
+
+
+def _column(index: Any) -> tuple[Any, int]:
+    """Return what an index was repeated from, a value whose axes after the first have length 1, and how many axes it has."""
+    expand = made_by(index, "Expand")
+    if expand is None:
+        return None, 0
+    column = expand.inputs[0]
+    reshape, unsqueeze = made_by(column, "Reshape"), made_by(column, "Unsqueeze")
+    if reshape is not None:
+        shape = constant(reshape.inputs[1])
+        fits = shape is not None and shape.size > 1 and shape[0] == -1 and bool(np.all(shape[1:] == 1))
+        return (column, int(shape.size)) if fits and shape is not None else (None, 0)
+    if unsqueeze is not None and number_of_axes(unsqueeze.inputs[0]) == 1:
+        axes = constant(unsqueeze.inputs[1])
+        fits = axes is not None and 0 not in axes and bool(np.all(axes != -1 - axes.size))
+        return (column, 1 + int(axes.size)) if fits and axes is not None else (None, 0)
+    return None, 0

@@ -1,0 +1,66 @@
+"""How long two ONNX files take for one request, in pairs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from portinf.resampling import default_sizes, generate
+from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.samples import Array, Batch
+from portinf.signature import Signature
+
+__all__ = ["paired", "timing_batch"]
+
+PAIRS = 9
+SECONDS = 5.0  # after which no further pair is begun
+ROWS = 1000  # entries of an axis whose values are timed where there is no sample
+POINTERS = 6  # entries that point into an axis, for each of its own
+MOST = 4_000_000  # elements of all inputs
+
+
+def timing_batch(signature: Signature, given: Sequence[Batch]) -> Batch:
+    """Return the largest sample, or a generated request of a size that takes time."""
+    if given:
+        return max(given, key=lambda batch: sum(array.size for array in batch.inputs.values()))
+    least = default_sizes(signature)
+    pointing = {label for spec in signature.inputs if spec.role.kind == "index" for label in spec.labels}
+    for rows in (ROWS, ROWS // 4, ROWS // 16, ROWS // 64):
+        wanted = {label: rows * (POINTERS if label in pointing else 1) for label in signature.axes}
+        sizes = {label: max(least[label], n - n % signature.axes[label].multiple) for label, n in wanted.items()}
+        if _elements(signature, sizes) <= MOST:
+            return generate(signature, sizes)
+    return generate(signature, least)
+
+
+def _elements(signature: Signature, sizes: Mapping[str, int]) -> int:
+    total = 0
+    for spec in signature.inputs:
+        count = 1
+        for axis in spec.shape or ():
+            count *= sizes[axis.label] if axis.label is not None else int(axis.size or 0)
+        total += count
+    return total
+
+
+def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: int) -> tuple[float, float]:
+    """Return the median seconds of both files, asked in turns.
+
+    Args:
+        first, second: ONNX files that both answer the inputs.
+        inputs: arrays by name.
+        threads: intra-op threads; 0 lets ONNX Runtime choose.
+    """
+    with OnnxRuntimeRunner(first, threads=threads) as left, OnnxRuntimeRunner(second, threads=threads) as right:
+        times: tuple[list[float], list[float]] = ([], [])
+        for runner in (left, right):
+            runner.infer(inputs)
+        end = time.perf_counter() + SECONDS
+        while not times[1] or (len(times[1]) < PAIRS and time.perf_counter() < end):
+            for runner, found in ((left, times[0]), (right, times[1])):
+                start = time.perf_counter()
+                runner.infer(inputs)
+                found.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])

@@ -1,0 +1,81 @@
+"""`portinf optimize --target onnxruntime`: rewritings are kept only where they compute the same and are not slower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from portinf.artifact import read_onnx
+from portinf.cli.main import run
+from portinf.errors import DisagreementError
+from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.samples import save_npz
+from portinf.targets import Proposal
+from portinf.validation import Tolerance
+from portinf.workflow import optimize as module
+from portinf.workflow.optimize import optimize
+from tests.rewriting.graph_layers import graph, layer
+from tests.triton.models import honest, minus_mean
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    """An edge network, and a sample large enough that time means something."""
+    save_npz(tmp_path / "g.npz", graph(800, 5000, 1))
+    return layer("edge network, sum", tmp_path / "net.onnx")
+
+
+def found(net: Path, **given: Any) -> Any:
+    return optimize(net, "onnxruntime", net.parent / "fast.onnx", inputs=[net.parent / "g.npz"], tolerance=Tolerance(), **given)
+
+
+def test_one_thread_allows_scatter_nd(net: Path) -> None:
+    result = found(net, threads=1)
+    assert "scatters with one index a row, row by row" in result.changed
+    assert result.artifact.one_thread and any("one intra-op thread only" in note for note in result.notes)
+    assert read_onnx(net.parent / "fast.onnx").provenance["steps"][-1]["optimised"] == result.changed
+    sample = graph(300, 900, 5)
+    with OnnxRuntimeRunner(net) as before, OnnxRuntimeRunner(net.parent / "fast.onnx") as after:
+        np.testing.assert_allclose(after.infer(sample)["y"], before.infer(sample)["y"], rtol=1e-4, atol=1e-4)
+
+
+def test_unknown_threads_give_a_file_that_is_right_on_any(net: Path) -> None:
+    result = found(net)
+    assert not result.artifact.one_thread and "ScatterND" not in result.artifact.operators
+    assert result.changed and result.hop.verdict == "equal"
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, *proposals: Proposal) -> None:
+    monkeypatch.setattr(module, "_target", lambda _: lambda _threads: proposals)
+
+
+def other(write: Callable[[Path], Path]) -> Proposal:
+    return Proposal(name=f"replaced by {write.__name__}", proof="exact", make=lambda _, folder: write(folder / "model.onnx"))
+
+
+def test_what_computes_something_else_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered(monkeypatch, other(minus_mean))
+    model = honest(tmp_path / "m.onnx", width=4)
+    with pytest.raises(DisagreementError, match="nothing was written"):
+        optimize(model, "onnxruntime", tmp_path / "o.onnx", tolerance=Tolerance())
+    assert not (tmp_path / "o.onnx").exists()
+
+
+def test_what_is_slower_is_left_out(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "paired", lambda first, second, inputs, *, threads: (1.0, 2.0))
+    result = found(net, threads=1)
+    assert not result.changed and result.hop is None
+    slow = [step for step in result.steps if "2.00 times the time without" in step.text]
+    assert len(slow) >= 3 and not any(step.kept for step in result.steps)
+    assert (net.parent / "fast.onnx").read_bytes() == net.read_bytes()
+
+
+def test_a_file_that_cannot_be_improved_is_returned_byte_for_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = honest(tmp_path / "m.onnx")
+    assert run(["optimize", str(model), "--target", "onnxruntime", "-o", str(tmp_path / "o.onnx")]) == 0
+    assert "the original, byte for byte" in capsys.readouterr().out
+    assert (tmp_path / "o.onnx").read_bytes() == model.read_bytes()

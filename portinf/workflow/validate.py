@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from portinf.errors import UsageError
-from portinf.resampling import default_sizes, generate, not_tried, sweep
 from portinf.runners import Runner
-from portinf.samples import Batch, check_batch, shapes_of
+from portinf.samples import Batch, shapes_of
 from portinf.signature import Signature
 from portinf.streams import SampleStream, StreamOptions
 from portinf.validation import (
@@ -30,15 +29,14 @@ from portinf.validation import (
 from portinf.validation.precision import Precision, Truth, bounds_of
 from portinf.validation.worst import Worst, WorstRow
 from portinf.workflow.bisect import Bisector, Place, choose
-from portinf.workflow.edge_cases import edge_cases
+from portinf.workflow.cases import Cases
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
 from portinf.workflow.precision import ReferencePrecision, held_precision, truth_of
 from portinf.workflow.rows import why_not_batched
-from portinf.workflow.samplefiles import bound, heads, open_files
+from portinf.workflow.samplefiles import open_files
 from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
-from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions, open_source
-from portinf.workflow.told import with_ranges, with_roles
+from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
 from portinf.workflow.worst_rows import check_worst_path, save_worst
 
 __all__ = ["ValidateOptions", "validate"]
@@ -121,11 +119,9 @@ class _Work:
         self._options = options
         if files and isinstance(sides[0].runner, Recorded):
             raise UsageError(f"{sides[0].name}: recorded outputs are compared on their own inputs alone: leave --inputs out")
-        self._files = list(files)
         self._with_columns = bool(options.physics.columns)  # worst rows that are written must have them, too
         self.worst: list[WorstRow] = []
-        self._replays = not files and bool(sides[0].recorded)
-        self._opened: dict[int, OpenedSource] = {}
+        self._cases = Cases(self._sides, files, options.sourcing, list(options.physics.columns), self._note)
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
         self._truth: Truth | None = None
@@ -143,31 +139,12 @@ class _Work:
         for number, side in enumerate(self._sides):
             if not side.is_source:
                 continue
-            source = open_source(side.name, self._sourcing(), progress)
+            source = open_source(side.name, self._cases.sourcing(), progress)
             stack.enter_context(source)
-            self._opened[number] = source
+            self._cases.opened[number] = source
             facts = {**side.facts, "framework": source.process.framework}
             self._sides[number] = replace(side, runner=source.runner, signature=source.signature, described=True, facts=facts)
             self.notes += source.notes
-
-    def _sourcing(self) -> SourcingOptions:
-        """Return how to open a source: with the files as another side takes them, where one is known, else as it takes them."""
-        told = self._options.sourcing
-        if not self._files:
-            return replace(told, batches=self._recorded() or self._made())
-        known = self._described()
-        return told if known is None else replace(told, inputs=(), batches=heads(bound(self._files, known[1])))
-
-    def _described(self) -> tuple[str, Signature] | None:
-        """Return name and signature of the first side that knows its axes and roles."""
-        found = ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None)
-        return next(((name, self._told(signature)) for name, signature in found), None)
-
-    def _told(self, signature: Signature) -> Signature:
-        """Return a signature with the roles and ranges that the user gave."""
-        told = self._options.sourcing
-        signature = with_roles(signature, told.roles)
-        return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
 
     def look_at_precision(self, stack: ExitStack, progress: Progress) -> None:
         """Prepare the reference in float64 where it is asked for, and take the tolerance from it where that is asked for."""
@@ -175,72 +152,14 @@ class _Work:
         if options.precision != "fp64" and options.tolerance_from is None:
             return
         side = self._sides[0]
-        self._truth = truth_of(side, self._opened.get(0), stack)
+        self._truth = truth_of(side, self._cases.opened.get(0), stack)
         if options.tolerance_from is None:
             return
         progress("measuring the reference against fp64")
         assert side.runner is not None
-        bounds = bounds_of(side.runner, self._truth, self.cases())
+        bounds = bounds_of(side.runner, self._truth, self._cases)
         self.tolerance = replace(self.tolerance, outputs=bounds)
         self.notes.append("the tolerance was taken from the reference's own distance from fp64")
-
-    def _made(self) -> list[Batch]:
-        """Make samples of two sizes for a source that comes without, from what another side knows."""
-        found = self._described()
-        if found is None:
-            return []
-        name, signature = found
-        sizes = default_sizes(signature)
-        larger = {label: n + signature.axes[label].multiple for label, n in sizes.items()}
-        made = [generate(signature, sizes), generate(signature, larger)] if sizes else [generate(signature)]
-        return [replace(batch, name=f"a sample made for {name}", origin="given") for batch in made]
-
-    def _recorded(self) -> list[Batch]:
-        """Return the first goldens of any side, as inputs alone."""
-        for side in self._sides:
-            if side.recorded:
-                return [replace(batch, expected=None, name=f"golden {batch.name}") for batch in side.recorded]
-        return []
-
-    def _best(self) -> tuple[int, Signature]:
-        """Return number and signature of the side that knows most of axes and roles; a server's only if there is no other."""
-        known = [(k, s.described, s.signature) for k, s in enumerate(self._sides) if s.signature is not None]
-        number, _, signature = max(known, key=lambda side: (side[1], *_knowledge(side[2])))
-        return number, self._told(signature)
-
-    def cases(self) -> Iterator[Batch]:
-        """Yield what is compared: the samples, then other sizes of them."""
-        if self._replays:
-            yield from self._sides[0].recorded
-            return
-        number, signature = self._best()
-        opened = self._opened.get(number) if self._files else None
-        if opened is not None and all(file.whole for file in self._files):
-            self._note(opened.left_out)
-            yield from map(self._columned, opened.cases)  # their answers are remembered
-            return
-        self._files = bound(self._files, signature)
-        given = heads(self._files) or self._recorded()
-        for batch in given:
-            check_batch(signature, batch)
-        self._note(not_tried(signature, given) if opened is None else opened.left_out)
-        for file in self._files:
-            for batch in file:
-                check_batch(signature, batch)
-                yield self._columned(batch)
-        if not self._files:
-            yield from given or [generate(signature)]
-        if opened is not None:
-            yield from (batch for batch in opened.cases if batch.origin == "generated")
-            return
-        yield from sweep(signature, given)
-        yield from edge_cases(signature, given, self._options.sourcing.ranges)
-
-    def _columned(self, batch: Batch) -> Batch:
-        """Put inputs that the physics metrics need beside the inputs as well."""
-        more = {name: batch.inputs[name] for name in self._options.physics.columns if name in batch.inputs}
-        missing = {name: array for name, array in more.items() if name not in batch.columns}
-        return replace(batch, columns={**batch.columns, **missing}) if missing and batch.origin == "given" else batch
 
     def _note(self, lines: Sequence[str]) -> None:
         """Add what is not said yet."""
@@ -248,7 +167,7 @@ class _Work:
 
     def hops(self, stack: ExitStack, progress: Progress) -> list[Hop]:
         """Compare every candidate with the reference, and from the second on with its predecessor; each side answers once."""
-        first = None if self._replays else 0
+        first = None if self._cases.replays else 0
         pairs = []
         for number, side in enumerate(self._sides[1:], start=1):
             pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=self._checks(0))]
@@ -261,16 +180,16 @@ class _Work:
         hops = compare_chain(
             runners,
             pairs,
-            self.cases(),
+            self._cases,
             tolerance=self.tolerance,
             allow_nan=self._options.allow_nan,
             progress=progress,
             reference_name=f"{self._sides[0].name} (recorded outputs)",
-            signature=self._best()[1],
+            signature=self._cases.best()[1],
         )
         worst = [check for pair in pairs for check in pair.checks if isinstance(check, Worst)]
         self.worst = [row for check in worst for row in check.rows(given=self._with_columns)]
-        self._note([note for file in self._files for note in file.notes])
+        self._note([note for file in self._cases.files for note in file.notes])
         hops = [self._looked_at(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
         return self._bisected(hops, pairs, stack, progress) if self._options.bisect else hops
 
@@ -280,7 +199,7 @@ class _Work:
             return hop
         more = [*self._hints(hop, pair.candidate)]
         if self._options.precision == "fp32":
-            more.append(held_precision(self._sides[0], self._opened.get(0)))
+            more.append(held_precision(self._sides[0], self._cases.opened.get(0)))
         hop = replace(hop, checks=(*hop.checks, *more))
         return self._probed(hop, pair, runners, progress) if self._options.probes else hop
 
@@ -290,12 +209,12 @@ class _Work:
         bisector = stack.enter_context(Bisector(tolerance=self.tolerance, folder=folder, progress=progress))
         found = []
         for hop, pair in zip(hops, pairs, strict=True):
-            batch = choose(hop, filter(pair.takes, self.cases()))
+            batch = choose(hop, filter(pair.takes, self._cases))
             found.append(bisector.bisect(hop, self._place(pair.reference or 0), self._place(pair.candidate), batch))
         return found
 
     def _place(self, number: int) -> Place:
-        return Place(side=self._sides[number], source=self._opened.get(number))
+        return Place(side=self._sides[number], source=self._cases.opened.get(number))
 
     def _checks(self, before: int) -> Sequence[Check]:
         """Return what is looked at beside single elements; against the first side also the distance from fp64."""
@@ -303,15 +222,15 @@ class _Work:
             self._options.physics,
             self.tolerance,
             allow_nan=self._options.allow_nan,
-            batched=not why_not_batched(self._best()[1]),
+            batched=not why_not_batched(self._cases.best()[1]),
         )
         return [*made, *([Precision(self._truth)] if self._truth is not None and before == 0 else [])]
 
     def _probed(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
         """Add the invariances of a candidate to its comparison with the first side."""
         progress(f"invariances of {hop.candidate}")
-        signature = self._best()[1]
-        given = heads(self._files) or self._recorded() or [replace(generate(signature), name="a sample made for the signature")]
+        signature = self._cases.best()[1]
+        given = self._cases.samples()
         probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
         reference = None if pair.reference is None else runners[pair.reference]
         return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
@@ -324,7 +243,7 @@ class _Work:
             found = served_version(side.name, first.version, versions, equal=hop.verdict == "equal")
             if found is not None:
                 yield found
-        if hop.verdict != "equal" and self._replays and side.onnx is not None:
+        if hop.verdict != "equal" and self._cases.replays and side.onnx is not None:
             found = recorded_in_training(side.onnx, first.recorded, self.tolerance)
             if found is not None:
                 yield found
@@ -374,13 +293,6 @@ def _stem(name: str) -> str:
     """Return a short name of a side for a folder: of a file without its suffix, of a live model without its address."""
     last = name.rstrip("/").rsplit("/", 1)[-1]
     return re.sub(r"[^\w.-]+", "-", last.removesuffix(".onnx")) or "model"
-
-
-def _knowledge(signature: Signature) -> tuple[int, int, int]:
-    """Rank a signature: inputs with a role other than plain values, then dynamic axes, then ties between them."""
-    roles = sum(spec.role.kind != "value" for spec in signature.inputs)
-    places = sum(len(spec.labels) for spec in signature.inputs)
-    return roles, places, -len(signature.axes)
 
 
 def _empty(signature: Signature, batch: Batch) -> bool:

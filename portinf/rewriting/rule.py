@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from portinf.errors import CannotError, first_line
 from portinf.lazy import require
 
 __all__ = ["RULES", "Rule", "rewrite"]
@@ -66,7 +67,17 @@ def rewrite(rule: Rule, source: Path, out: Path) -> int:
         rule: what to apply.
         source: an ONNX file, its external data beside it.
         out: the file to write; large initializers go into one data file beside it.
+
+    Raises:
+        CannotError: the graph holds something that the rule, or the library below it, cannot take.
     """
+    try:
+        return _rewritten(rule, source, out)
+    except Exception as error:
+        raise CannotError(f"{rule.name}: {first_line(error)}") from error
+
+
+def _rewritten(rule: Rule, source: Path, out: Path) -> int:
     onnx, ir = require("onnx", ""), require("onnx_ir", "")
     inferred = onnx.shape_inference.infer_shapes(onnx.load(str(source), load_external_data=False), data_prop=True)
     model = ir.from_proto(inferred)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
-from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError
+from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError, first_line
 from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
@@ -121,6 +121,8 @@ def optimize(
     artifact = read_onnx(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
+    with OnnxRuntimeRunner(model):
+        progress(f"opened {model}")  # a damaged file is refused here, before anything is made of it
     files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
     given = heads(files)
     with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
@@ -176,7 +178,7 @@ class _Trial:
         self._artifact, self._batches, self._timed, self._tolerance = artifact, batches, timed, tolerance
         self._threads, self._folder, self._progress = threads, folder, progress
         self._kept: dict[str, tuple[Proposal, Step]] = {}
-        self._slow: list[Step] = []
+        self._left_out: list[Step] = []
         self.path = artifact.path
         self.hop: Hop | None = None
         self.wrong: list[Step] = []
@@ -184,12 +186,16 @@ class _Trial:
     @property
     def steps(self) -> list[Step]:
         """What became of the proposals."""
-        return [*(step for _, step in self._kept.values()), *self._slow, *self.wrong]
+        return [*(step for _, step in self._kept.values()), *self._left_out, *self.wrong]
 
     def consider(self, proposal: Proposal) -> None:
         """Try one proposal on the file as it stands; it stays if the file still computes the same."""
         self._progress(f"trying: {proposal.name}")
-        path = self._made(proposal, self.path)
+        try:
+            path = self._made(proposal, self.path)
+        except CannotError as error:
+            self._left_out.append(Step(name=proposal.name, proof=proposal.proof, kept=False, text=first_line(error)))
+            return
         if path is None:
             return
         hop = _judged(self._artifact.path, path, self._batches, self._tolerance)
@@ -212,7 +218,7 @@ class _Trial:
             if after <= SLOWER * before or (hop is not None and hop.verdict != "equal"):
                 self._kept[name] = proposal, step
                 continue
-            self._slow.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))
+            self._left_out.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))
             self._kept = {key: value for key, value in self._kept.items() if key != name}
             self.path, self.hop = path, hop
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from portinf.artifact import read_onnx
 from portinf.cli.main import run
-from portinf.errors import DisagreementError
+from portinf.errors import CannotError, DisagreementError
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import save_npz
 from portinf.targets import Proposal
@@ -79,3 +80,22 @@ def test_a_file_that_cannot_be_improved_is_returned_byte_for_byte(tmp_path: Path
     assert run(["optimize", str(model), "--target", "onnxruntime", "-o", str(tmp_path / "o.onnx")]) == 0
     assert "the original, byte for byte" in capsys.readouterr().out
     assert (tmp_path / "o.onnx").read_bytes() == model.read_bytes()
+
+
+def test_a_rewriting_that_cannot_take_the_graph_is_left_out(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise CannotError("the graph is odd")
+
+    plain = Proposal(name="plain", proof="exact", make=lambda path, folder: None)
+    offered(monkeypatch, Proposal(name="odd", proof="exact", make=fail), plain)
+    result = found(net)
+    assert [(step.name, step.kept, step.text) for step in result.steps] == [("odd", False, "the graph is odd")]
+
+
+def test_a_damaged_file_is_refused_before_anything_is_made_of_it(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A weight whose shape does not fit its bytes."""
+    model = onnx.load(str(net))
+    model.graph.initializer[0].dims[0] += 1
+    onnx.save(model, str(net))
+    assert run(["optimize", str(net), "--target", "onnxruntime", "-o", str(net.parent / "o.onnx")]) == 2
+    assert "cannot load it" in capsys.readouterr().err

@@ -20,6 +20,7 @@ PACKAGES = (
     "torch",
     "onnxscript",
     "torch_geometric",
+    "weaver-core",
     "keras",
     "tensorflow-cpu",
     "tf2onnx",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portinf.rewriting.graphs import attribute, constant, made_by, number_of_axes
+from portinf.rewriting.graphs import attribute, constant, made_by, number_of_axes, width
 
 __all__ = ["RowScatter", "row_scatters"]
 
@@ -23,6 +23,7 @@ class RowScatter:
         axes: number of axes of data, column and updates.
         updates: value, (updates, ...).
         reduction: ``add``, ``max``, ``min`` or ``mul``.
+        flat: it is one on a flat axis already.
     """
 
     node: Any
@@ -31,6 +32,7 @@ class RowScatter:
     axes: int
     updates: Any
     reduction: str
+    flat: bool = False
 
     @property
     def empty_start(self) -> bool:
@@ -44,6 +46,10 @@ def row_scatters(model: Any) -> list[RowScatter]:
     """Return the scatters with a reduction along axis 0 whose index is repeated along every row."""
     found = []
     for node in model.graph:
+        mended = _mended(node)
+        if mended is not None:
+            found.append(mended)
+            continue
         if node.op_type != "ScatterElements" or node.domain not in ("", "ai.onnx") or attribute(node, "axis", 0) != 0:
             continue
         reduction = attribute(node, "reduction", "none")
@@ -54,6 +60,34 @@ def row_scatters(model: Any) -> list[RowScatter]:
             continue
         found.append(RowScatter(node=node, data=data, column=column, axes=axes, updates=updates, reduction=reduction))
     return found
+
+
+def _mended(node: Any) -> RowScatter | None:
+    """Return the scatter that `portinf.mending` wrote in place of a ScatterND with one index a row; None for anything else."""
+    if node.op_type != "Reshape" or node.domain not in ("", "ai.onnx"):
+        return None
+    flat = made_by(node.inputs[0], "ScatterElements")
+    if flat is None or attribute(flat, "reduction", "none") == "none":
+        return None
+    data, place, updates = (made_by(value, "Reshape") for value in flat.inputs)
+    total = made_by(place.inputs[0], "Add") if place is not None else None
+    begin = made_by(total.inputs[0], "Mul") if total is not None else None
+    column = made_by(begin.inputs[0], "Unsqueeze") if begin is not None else None
+    row = made_by(column.inputs[0], "Reshape") if column is not None else None
+    gather = made_by(row.inputs[0], "GatherND") if row is not None else None
+    table = made_by(gather.inputs[0], "Reshape") if gather is not None else None
+    if table is None or made_by(table.inputs[0], "Range") is None or data is None or updates is None or gather is None:
+        return None
+    shape = made_by(node.inputs[1], "Shape")
+    indices = gather.inputs[1]
+    if shape is None or shape.inputs[0] is not data.inputs[0] or number_of_axes(indices) != 2 or width(indices) != 1:
+        return None
+    if number_of_axes(updates.inputs[0]) != 2:
+        return None
+    reduction = attribute(flat, "reduction", "none")
+    return RowScatter(
+        node=node, data=data.inputs[0], column=indices, axes=2, updates=updates.inputs[0], reduction=reduction, flat=True
+    )
 
 
 def _column(index: Any) -> tuple[Any, int]:

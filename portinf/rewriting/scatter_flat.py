@@ -20,7 +20,7 @@ NARROW = 8  # elements a row up to which the index is cheap as it is
 def apply(model: Any) -> int:
     """Rewrite every scatter of wide rows with one index a row; return how many."""
     found = [scatter for scatter in row_scatters(model) if (width(scatter.updates) or 0) > NARROW and scatter.axes == 2]
-    found = [scatter for scatter in found if width(scatter.data) == width(scatter.updates)]
+    found = [scatter for scatter in found if width(scatter.data) == width(scatter.updates) and not scatter.flat]
     for scatter in found:
         size = int(width(scatter.updates) or 0)
         output = scatter.node.outputs[0]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portinf.mending import mend
 from portinf.rewriting import RULES, Rule, rewrite
 from tests.rewriting.graph_layers import BODIES, graph, layer
 
@@ -101,3 +102,24 @@ def test_a_scatter_of_fewer_columns_is_refused_aloud(tmp_path: Path) -> None:
     if rewrite(rule_of("row by row"), tmp_path / "a.onnx", tmp_path / "b.onnx"):
         with pytest.raises(Exception, match=r"ScatterND|updates"):
             session(tmp_path / "b.onnx").run(None, graph(5, 7, 1))
+
+
+def test_a_scatter_that_conversion_mended_is_found(tmp_path: Path) -> None:
+    """ScatterND with a sum -> flat ScatterElements on conversion -> ScatterND again, where one thread is promised."""
+    value, tensor = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    nodes = [onnx.helper.make_node("ScatterND", ["d", "i", "u"], ["y"], reduction="add")]
+    ends = [value("d", tensor.FLOAT, ["n", 12]), value("i", tensor.INT64, ["e", 1]), value("u", tensor.FLOAT, ["e", 12])]
+    graph_proto = onnx.helper.make_graph(nodes, "g", ends, [value("y", tensor.FLOAT, ["n", 12])])
+    model = onnx.helper.make_model(graph_proto, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, str(tmp_path / "nd.onnx"))
+    assert mend(model)
+    onnx.save(model, str(tmp_path / "mended.onnx"))
+    assert rewrite(rule_of("flat"), tmp_path / "mended.onnx", tmp_path / "flat.onnx") == 0
+    assert rewrite(rule_of("row by row"), tmp_path / "mended.onnx", tmp_path / "again.onnx") == 1
+    assert [node.op_type for node in onnx.load(str(tmp_path / "again.onnx")).graph.node] == ["ScatterND"]
+    rng = np.random.default_rng(1)
+    arrays = {"d": rng.normal(size=(5, 12)), "u": rng.normal(size=(9, 12))}
+    inputs = {**{k: v.astype(np.float32) for k, v in arrays.items()}, "i": rng.integers(-5, 5, (9, 1))}
+    expected = session(tmp_path / "nd.onnx").run(None, inputs)[0]
+    for name in ("mended", "again"):
+        np.testing.assert_array_equal(session(tmp_path / f"{name}.onnx").run(None, inputs)[0], expected)

@@ -51,7 +51,7 @@ def main() -> None:
 
     model, sample, out, sizes, *axes = sys.argv[1:]
     if sizes == "given":
-        sourcing.sweep = lambda *_, **__: iter(())  # type: ignore[assignment]
+        sourcing.sweep = sourcing.edge_cases = lambda *_, **__: iter(())  # type: ignore[assignment]
     dynamic = {}
     for text in axes:
         place, _, label = text.partition("=")

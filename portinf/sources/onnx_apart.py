@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import portinf.errors
-from portinf.errors import RunnerError
+from portinf.errors import PortinfError, RunnerError
 from portinf.samples import Array, Arrays, load_npz, save_npz
 
 __all__ = ["ApartSession", "main"]
@@ -23,8 +24,73 @@ _START = (
 )
 
 
+class _Child:
+    """The one process of all sessions apart, started with the first request, and again after a crash; ends with the last session."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._users: set[int] = set()
+
+    def infer(self, number: int, session: Mapping[str, Any], inputs: Mapping[str, Array]) -> Arrays | str | int:
+        """Return the answer, the message of a failure, or the exit code of a process that ended."""
+        self._users.add(number)
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="portinf-apart-")
+        asked, answered = Path(self._folder.name) / "inputs.npz", Path(self._folder.name) / "outputs.npz"
+        save_npz(asked, inputs)
+        line = self._ask({"number": number, **session, "inputs": str(asked), "outputs": str(answered)})
+        if not line:
+            process, self._process = self._process, None
+            process.communicate()
+            return int(process.returncode)
+        answer = json.loads(line)
+        if "error" in answer:
+            return str(answer["error"])
+        arrays = load_npz(answered).inputs
+        return {name: arrays[name] for name in answer["names"]}
+
+    def _ask(self, command: Mapping[str, Any]) -> str:
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(command) + "\n")
+            process.stdin.flush()
+            return process.stdout.readline()
+        except BrokenPipeError:
+            return ""
+
+    def leave(self, number: int) -> None:
+        """Give a session up; the last one ends the process and removes its folder."""
+        if number not in self._users:
+            return
+        self._users.remove(number)
+        if self._users:
+            if self._process is not None:
+                self._ask({"number": number, "close": True})
+            return
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+_CHILD = _Child()
+_NUMBERS = count()
+
+
 class ApartSession:
-    """One session in a child, started with the first request, and again after a crash.
+    """One session in the process apart.
 
     Args:
         path: the ONNX file.
@@ -34,10 +100,8 @@ class ApartSession:
     """
 
     def __init__(self, path: Path, *, level: str, name: str, data: Path | None = None) -> None:
-        self._path, self._level, self._name = path, level, name
-        self._data = [] if data is None else [str(data)]
-        self._folder = tempfile.TemporaryDirectory(prefix="portinf-apart-")
-        self._process: subprocess.Popen[str] | None = None
+        self._session = {"path": str(path), "level": level, "data": None if data is None else str(data)}
+        self._name, self._number = name, next(_NUMBERS)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request.
@@ -45,60 +109,39 @@ class ApartSession:
         Raises:
             RunnerError: ONNX Runtime fails, or its process ends.
         """
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(self._path), self._level, *self._data],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-        asked, answered = Path(self._folder.name) / "inputs.npz", Path(self._folder.name) / "outputs.npz"
-        save_npz(asked, inputs)
-        line = self._ask(self._process, json.dumps({"inputs": str(asked), "outputs": str(answered)}))
-        if not line:
-            process, self._process = self._process, None
-            process.communicate()
-            code = process.returncode
-            raise RunnerError(
-                f"{self._name}: ONNX Runtime ends its process ({f'signal {-code}' if code < 0 else f'code {code}'})"
-            )
-        answer = json.loads(line)
-        if "error" in answer:
-            raise RunnerError(f"{self._name}: {answer['error']}")
-        arrays = load_npz(answered).inputs
-        return {name: arrays[name] for name in answer["names"]}
-
-    def _ask(self, process: subprocess.Popen[str], command: str) -> str:
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            process.stdin.write(command + "\n")
-            process.stdin.flush()
-            return process.stdout.readline()
-        except BrokenPipeError:
-            return ""
+        answer = _CHILD.infer(self._number, self._session, inputs)
+        if isinstance(answer, str):
+            raise RunnerError(f"{self._name}: {answer}")
+        if isinstance(answer, int):
+            ending = f"signal {-answer}" if answer < 0 else f"code {answer}"
+            raise RunnerError(f"{self._name}: ONNX Runtime ends its process ({ending})")
+        return answer
 
     def close(self) -> None:
-        """End the child and remove its folder."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-        self._folder.cleanup()
+        """Give the session up."""
+        _CHILD.leave(self._number)
 
 
 def main() -> None:
-    """Answer requests, one JSON line each, until stdin ends; arguments: path, level, and a folder of external data or none."""
+    """Answer requests, one JSON line each, until stdin ends; each says which session it is for, and how that is opened."""
     from portinf.sources.onnx_session import OnnxSession
 
-    data = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    runner = OnnxSession(Path(sys.argv[1]), level=sys.argv[2], threads=1, name="", apart=False, data=data)
+    sessions: dict[int, OnnxSession] = {}
     for line in sys.stdin:
         command = json.loads(line)
+        number = command["number"]
+        if "close" in command:
+            sessions.pop(number, None)
+            print(json.dumps({"names": []}), flush=True)
+            continue
         try:
-            outputs = runner.infer(load_npz(Path(command["inputs"])).inputs)
+            if number not in sessions:
+                data = command["data"] and Path(command["data"])
+                path = Path(command["path"])
+                sessions[number] = OnnxSession(path, level=command["level"], threads=1, name="", apart=False, data=data)
+            outputs = sessions[number].infer(load_npz(Path(command["inputs"])).inputs)
             save_npz(Path(command["outputs"]), outputs)
             answer: dict[str, Any] = {"names": list(outputs)}
-        except RunnerError as error:
+        except PortinfError as error:
             answer = {"error": str(error).removeprefix("apart: ")}
         print(json.dumps(answer), flush=True)

@@ -23,6 +23,7 @@ __all__ = ["QUANTILES", "Quantiles", "distances"]
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 CHUNK = 32_768  # elements at a time: what is computed in between stays in the cache
 SAMPLE = 16_384  # elements of each batch whose quantiles are taken; the largest is that of all
+PART_SAMPLE = 4_096  # of a part of a file that is read in parts: there are many
 FEWEST = 256  # rows that a sample has at least, where there are as many
 KINDS = ("absolute", "relative", "ulp")
 Floats = npt.NDArray[np.floating]
@@ -80,11 +81,11 @@ class _Output:
         """Start with nothing seen."""
         self.sketches = tuple(Sketch(wide=self.wide) for _ in KINDS)
 
-    def add(self, reference: Array, candidate: Array, atol: float, seed: int) -> None:
+    def add(self, reference: Array, candidate: Array, atol: float, seed: int, wanted: int = SAMPLE) -> None:
         """Add one pair of arrays: the largest of all elements, and all differences of a sample of the rows."""
         count = rows_of(reference)
         r, c = reference.reshape(count, -1), candidate.reshape(count, -1)
-        step = max(1, min(-(-reference.size // SAMPLE), count // FEWEST))
+        step = max(1, min(-(-reference.size // wanted), count // FEWEST))
         sampled = -(-count // step)
         self.rows += sampled
         self.elements += sampled * r.shape[1]
@@ -129,8 +130,8 @@ def _chosen(count: int, step: int, seed: int) -> npt.NDArray[np.intp]:
 class Quantiles:
     """`Check`: how the differences are distributed, over the given samples, else over the generated ones.
 
-    Of a batch of more than 16,384 elements the quantiles are those of rows drawn evenly, one of every few neighbours; the
-    draw depends on output, case and row alone. The largest differences are always those of all elements.
+    Of a batch of more than 16,384 elements (4,096 of a part of a file) the quantiles are those of rows drawn evenly, one of
+    every few neighbours; the draw depends on output, case and row alone. The largest differences are always those of all elements.
 
     Args:
         tolerance: its ``atol`` bounds the denominator of relative differences.
@@ -146,7 +147,13 @@ class Quantiles:
             key = (batch.origin, name)
             output = self._seen.setdefault(key, _Output(wide=reference.dtype == np.float64))
             seed = zlib.crc32(f"{name}\n{case_of(batch)}\n{batch.first_row}".encode())
-            output.add(reference, candidate, bounds(self._tolerance, reference, batch)[1], seed)
+            output.add(
+                reference,
+                candidate,
+                bounds(self._tolerance, reference, batch)[1],
+                seed,
+                PART_SAMPLE if batch.stream else SAMPLE,
+            )
 
     def merge(self, other: Quantiles) -> None:
         """Add all that another check has seen."""

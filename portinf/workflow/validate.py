@@ -28,7 +28,6 @@ from portinf.validation import (
 )
 from portinf.validation.precision import Precision, Truth, bounds_of
 from portinf.validation.worst import Worst, WorstRow
-from portinf.workflow.bisect import Bisector, Place, choose
 from portinf.workflow.cases import Cases
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
@@ -205,16 +204,18 @@ class _Work:
 
     def _bisected(self, hops: Sequence[Hop], pairs: Sequence[Pair], stack: ExitStack, progress: Progress) -> list[Hop]:
         """Name the first node at which the sides of each hop part."""
+        from portinf.workflow.bisect import Bisector, Place, choose
+
+        def place(number: int) -> Place:
+            return Place(side=self._sides[number], source=self._cases.opened.get(number))
+
         folder = self._options.reproducer or Path(f"bisect-{_stem(self._sides[-1].name)}")
         bisector = stack.enter_context(Bisector(tolerance=self.tolerance, folder=folder, progress=progress))
         found = []
         for hop, pair in zip(hops, pairs, strict=True):
             batch = choose(hop, filter(pair.takes, self._cases))
-            found.append(bisector.bisect(hop, self._place(pair.reference or 0), self._place(pair.candidate), batch))
+            found.append(bisector.bisect(hop, place(pair.reference or 0), place(pair.candidate), batch))
         return found
-
-    def _place(self, number: int) -> Place:
-        return Place(side=self._sides[number], source=self._cases.opened.get(number))
 
     def _checks(self, before: int) -> Sequence[Check]:
         """Return what is looked at beside single elements; against the first side also the distance from fp64."""

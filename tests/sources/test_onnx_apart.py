@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, save
+from onnx import TensorProto, helper, load, save
 
 from portinf.errors import RunnerError
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.sources import onnx_apart
 
 
 def _einsum(path: Path) -> Path:
@@ -41,9 +42,27 @@ def test_a_child_that_dies_is_one_line_and_starts_again(tmp_path: Path) -> None:
         assert apart is not None
         empty = {"a": np.ones((1, 0, 4), np.float32), "c": np.ones((1, 2, 4), np.float32)}
         assert apart.infer(empty)["y"].shape == (1, 0, 2)
-        assert apart._process is not None
-        apart._process.kill()
-        apart._process.wait()
+        assert onnx_apart._CHILD._process is not None
+        onnx_apart._CHILD._process.kill()
+        onnx_apart._CHILD._process.wait()
         with pytest.raises(RunnerError, match=r"^onnx: ONNX Runtime ends its process \(signal 9\)$"):
             apart.infer(empty)
         assert apart.infer(empty)["y"].shape == (1, 0, 2)
+
+
+def test_sessions_share_one_process_that_ends_with_the_last(tmp_path: Path) -> None:
+    """A file that is written again under its name is opened again: sessions are told apart by more than their path."""
+    path = _einsum(tmp_path / "m.onnx")
+    with OnnxRuntimeRunner(path) as first:
+        assert _ask(first, 1, 0, 2) == (1, 0, 2)
+        process = onnx_apart._CHILD._process
+        model = load(str(path))
+        model.graph.node[0].attribute[0].s = b"bic,bjc->bji"
+        model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "m"
+        model.graph.output[0].type.tensor_type.shape.dim[2].dim_param = "n"
+        save(model, str(path))
+        with OnnxRuntimeRunner(path) as second:
+            assert _ask(second, 1, 0, 2) == (1, 2, 0)
+            assert _ask(first, 1, 0, 2) == (1, 0, 2)
+        assert onnx_apart._CHILD._process is process is not None and process.poll() is None
+    assert onnx_apart._CHILD._process is None and process.poll() is not None

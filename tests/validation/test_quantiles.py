@@ -66,11 +66,11 @@ def test_many_differences_are_counted_in_bins() -> None:
     rng, found = np.random.default_rng(0), Quantiles(Tolerance())
     for k in range(6):
         y = rng.random(20_000, dtype=np.float32) + 1
-        found.update({"y": y}, {"y": y * np.float32(1.001)}, Batch(name="f", stream="f", first_row=20_000 * k, inputs={}))
+        found.update({"y": y}, {"y": y * np.float32(1.001)}, Batch(name=f"f{k}", inputs={}))
     (result,) = found.results()
     assert "in bins of 3%" not in result.text  # 60,000 of 120,000 differences are still kept
     for k in range(6, 8):
-        found.update({"y": y}, {"y": y * np.float32(1.001)}, Batch(name="f", stream="f", first_row=20_000 * k, inputs={}))
+        found.update({"y": y}, {"y": y * np.float32(1.001)}, Batch(name=f"f{k}", inputs={}))
     (result,) = found.results()
     assert "in bins of 3%" in result.text and result.figures["relative 50.0%"] == pytest.approx(0.001, rel=0.035)
 

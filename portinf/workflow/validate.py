@@ -28,6 +28,7 @@ from portinf.validation import (
 )
 from portinf.validation.precision import Precision, Truth, bounds_of
 from portinf.validation.worst import Worst, WorstRow
+from portinf.workflow.allocator import keep_freed_memory
 from portinf.workflow.cases import Cases
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
@@ -101,6 +102,8 @@ def validate(
         progress(f"opening {reference}")
         plain = replace(options.onnx, provider="cpu", level="all")
         sides = [open_side(reference, stack, plain), *(open_side(name, stack, options.onnx) for name in candidates)]
+        if options.sourcing.inputs:
+            keep_freed_memory()
         work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, _streams(sides, options)))
         work.open_sources(stack, progress)
         work.look_at_precision(stack, progress)

@@ -49,6 +49,7 @@ BASE: tuple[Need, ...] = (
     _need("jinja2", "3.1"),
     _need("numpy", "1.26"),
     _need("onnx", "1.17", "1.21"),
+    _need("onnx-ir", "0.1.12", module="onnx_ir"),
     _need("onnxruntime", "1.20", others=("onnxruntime-gpu",)),
     _need("platformdirs", "4.0"),
     _need("protobuf", "5", module="google.protobuf"),
@@ -74,6 +75,7 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("skl2onnx", "1.18"),
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
+    "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }
 # route or target -> (extra whose packages it needs, what it does)
 ROUTES: dict[str, tuple[str, str]] = {
@@ -83,6 +85,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "pyg": ("pyg", "graph networks of PyTorch Geometric to ONNX"),
     "trees": ("trees", "scikit-learn, XGBoost and LightGBM to ONNX"),
     "onnx": ("", "ONNX files, upgraded or kept, and checked"),
+    "data": ("data", "samples in HDF5, Parquet and ROOT"),
 }
 FOREIGN_TARGETS: dict[str, Need] = {"tensorrt": _need("tensorrt"), "hls4ml": _need("hls4ml")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,7 @@ from portinf.samples import Batch, check_batch
 from portinf.streams import StreamOptions
 from portinf.targets import TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
-from portinf.workflow.pace import paired, timing_batch
+from portinf.workflow.pace import paired, slower, timing_batch
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize"]
@@ -141,7 +142,8 @@ def optimize(
         if work.hop is None:
             if work.wrong and len(work.wrong) == len(work.steps):
                 raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
-            return replace(_original(artifact, out), steps=work.steps, notes=notes(files))
+            said = [*notes(files), *not_tried(artifact.signature, given)]
+            return replace(_original(artifact, out), steps=work.steps, notes=said)
         said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path)]
         return _kept(artifact, work, out, said)
 
@@ -212,10 +214,11 @@ class _Trial:
             self._progress(f"timing without: {name}")
             others = [other for other, _ in self._kept.values() if other is not proposal]
             path = self._chain(others)
-            before, after = paired(path, self.path, self._timed.inputs, threads=self._threads)
+            without, with_it = paired(path, self.path, self._timed.inputs, threads=self._threads)
+            before, after = statistics.median(without), statistics.median(with_it)
             step = replace(step, before=before, after=after)
             hop = _judged(self._artifact.path, path, self._batches, self._tolerance) if others else None
-            if after <= SLOWER * before or (hop is not None and hop.verdict != "equal"):
+            if not slower(without, with_it, SLOWER) or (hop is not None and hop.verdict != "equal"):
                 self._kept[name] = proposal, step
                 continue
             self._left_out.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))

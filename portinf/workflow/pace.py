@@ -12,7 +12,7 @@ from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Array, Batch
 from portinf.signature import Signature
 
-__all__ = ["paired", "timing_batch"]
+__all__ = ["paired", "slower", "timing_batch"]
 
 PAIRS = 9
 SECONDS = 5.0  # after which no further pair is begun
@@ -45,8 +45,14 @@ def _elements(signature: Signature, sizes: Mapping[str, int]) -> int:
     return total
 
 
-def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: int) -> tuple[float, float]:
-    """Return the median seconds of both files, asked in turns.
+def slower(before: Sequence[float], after: Sequence[float], factor: float) -> bool:
+    """Whether times are longer by more than a factor, and by more than their spread: the middle halves do not overlap."""
+    (_, middle, high), (low, median, _) = statistics.quantiles(before, n=4), statistics.quantiles(after, n=4)
+    return median > factor * middle and low > high
+
+
+def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of both files, asked in turns, at least two of each.
 
     Args:
         first, second: ONNX files that both answer the inputs.
@@ -58,9 +64,9 @@ def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: i
         for runner in (left, right):
             runner.infer(inputs)
         end = time.perf_counter() + SECONDS
-        while not times[1] or (len(times[1]) < PAIRS and time.perf_counter() < end):
+        while len(times[1]) < 2 or (len(times[1]) < PAIRS and time.perf_counter() < end):
             for runner, found in ((left, times[0]), (right, times[1])):
                 start = time.perf_counter()
                 runner.infer(inputs)
                 found.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return times

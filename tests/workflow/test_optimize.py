@@ -19,6 +19,7 @@ from portinf.targets import Proposal
 from portinf.validation import Tolerance
 from portinf.workflow import optimize as module
 from portinf.workflow.optimize import optimize
+from portinf.workflow.pace import slower
 from tests.rewriting.graph_layers import graph, layer
 from tests.triton.models import honest, minus_mean
 
@@ -67,7 +68,7 @@ def test_what_computes_something_else_is_never_written(tmp_path: Path, monkeypat
 
 
 def test_what_is_slower_is_left_out(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "paired", lambda first, second, inputs, *, threads: (1.0, 2.0))
+    monkeypatch.setattr(module, "paired", lambda first, second, inputs, *, threads: ([1.0] * 4, [2.0] * 4))
     result = found(net, threads=1)
     assert not result.changed and result.hop is None
     slow = [step for step in result.steps if "2.00 times the time without" in step.text]
@@ -99,3 +100,9 @@ def test_a_damaged_file_is_refused_before_anything_is_made_of_it(net: Path, caps
     onnx.save(model, str(net))
     assert run(["optimize", str(net), "--target", "onnxruntime", "-o", str(net.parent / "o.onnx")]) == 2
     assert "cannot load it" in capsys.readouterr().err
+
+
+def test_what_is_within_the_spread_is_not_slower() -> None:
+    assert slower([1.0, 1.1, 1.2, 1.1], [2.0, 2.1, 2.2, 2.1], 1.05)
+    assert not slower([1.0, 2.4, 1.2, 2.6], [2.0, 2.1, 2.2, 2.1], 1.05)
+    assert not slower([1.0, 1.0, 1.0, 1.0], [1.04, 1.04, 1.04, 1.04], 1.05)

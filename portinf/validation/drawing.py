@@ -15,6 +15,7 @@ NAMES = 50.0  # more height, for the names of positions
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 350.0, 10.0, 200.0
 TICKS = 6
 SMALLEST = 1e-300
+NARROWEST = 1e-290  # below it, steps of an axis would be no numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,8 @@ def _scale(values: Sequence[float], start: float, end: float, *, log: bool, pad:
         low = min((v for v in values if v > 0), default=0.1) if low <= SMALLEST else low
         low, high = 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high))
         return _Scale(low, high if high > low else low * 10, start, end, log)
-    margin = pad or (0.04 * (high - low) if high > low else abs(high) * 0.1 or 1.0)
+    span, size = high - low, abs(high)
+    margin = pad or (0.04 * span if span > NARROWEST else 0.1 * size if size > NARROWEST else 1.0)
     return _Scale(low - margin, high + margin, start, end, log)
 
 

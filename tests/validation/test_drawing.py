@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portinf.validation.checks import Figure, Series
@@ -21,6 +21,8 @@ def figure(kind: str, points: list[tuple[float, float]], *, log: bool = False, t
 
 
 @settings(max_examples=200, deadline=None)
+@example([(0.0, 5e-324)], "scatter", False)
+@example([(0.0, 1e-291), (1e-300, 1e-289)], "lines", False)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=20), st.sampled_from(["scatter", "lines", "bars"]), st.booleans())
 def test_every_place_is_inside_the_box(points: list[tuple[float, float]], kind: str, log: bool) -> None:
     drawing = draw(figure(kind, points, log=log))

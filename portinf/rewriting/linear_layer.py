@@ -50,7 +50,7 @@ def linear_at(value: Any) -> Linear | None:
     weight = constant(product.inputs[1])
     if weight is None or weight.ndim != 2 or number_of_axes(product.inputs[0]) != 2 or not _floats(weight):
         return None
-    if bias is not None and bias.reshape(-1).shape != weight.shape[1:]:
+    if bias is not None and not _one_a_column(bias, weight):
         return None
     flat = None if bias is None else bias.reshape(-1)
     return Linear(input=product.inputs[0], output=value, weight=weight, bias=flat, last=value.producer())
@@ -71,10 +71,15 @@ def _gemm(node: Any) -> Linear | None:
     if weight is None or not plain or (bias is not None and numbers is None) or not _floats(weight):
         return None
     weight = weight.T if attribute(node, "transB", 0) else weight
-    if numbers is not None and numbers.size not in (1, weight.shape[1]):
+    if numbers is not None and not (numbers.size == 1 or _one_a_column(numbers, weight)):
         return None
     flat = None if numbers is None else np.broadcast_to(numbers.reshape(-1), weight.shape[1:])
     return Linear(input=node.inputs[0], output=node.outputs[0], weight=weight, bias=flat, last=node)
+
+
+def _one_a_column(bias: Array, weight: Array) -> bool:
+    """Whether a bias is the same for every row: a column of numbers that only happens to be as long would not be."""
+    return bias.size == weight.shape[1] and bias.shape[-1:] == weight.shape[1:]
 
 
 def _floats(weight: Array) -> bool:

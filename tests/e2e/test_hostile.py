@@ -19,7 +19,7 @@ from portinf.cli.main import run
 from portinf.samples import save_npz
 from tests.conftest import TORCH_MODELS
 
-EVERYDAY, LONG = 42, 480
+EVERYDAY, LONG = 42, 500
 CODES = {0, 2, 3, 4, 5}  # whatever is right or refused; 1 would be a bug, 6 is for servers
 
 

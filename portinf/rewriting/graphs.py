@@ -10,7 +10,7 @@ import numpy as np
 from portinf.lazy import require
 from portinf.samples import Array
 
-__all__ = ["Writer", "attribute", "constant", "made_by", "number_of_axes", "once", "take_over", "width"]
+__all__ = ["Writer", "attribute", "constant", "filled", "made_by", "number_of_axes", "once", "take_over", "tail", "width"]
 
 
 def constant(value: Any) -> Array | None:
@@ -56,12 +56,33 @@ def width(value: Any) -> int | None:
     return int(last) if isinstance(last, int) else None
 
 
+def tail(value: Any) -> tuple[int, ...] | None:
+    """Return the fixed lengths of all axes after the first, None where one is dynamic or not known."""
+    if value is None or value.shape is None or not len(value.shape):
+        return None
+    lengths = [length for length in value.shape[1:] if isinstance(length, int)]
+    return tuple(lengths) if len(lengths) == len(value.shape) - 1 else None
+
+
+def filled(value: Any) -> Array | None:
+    """Return the one number, of shape (), that a tensor of any size is filled with; None for anything else."""
+    made = made_by(value, "ConstantOfShape")
+    if made is not None:
+        fill = made.attributes.get("value")
+        return np.zeros((), np.float32) if fill is None else np.asarray(fill.value.numpy()).reshape(())
+    made = made_by(value, "Expand")
+    number = None if made is None else constant(made.inputs[0])
+    return number.reshape(()) if number is not None and number.size == 1 else None
+
+
 def take_over(old: Any, new: Any) -> None:
     """Let everything that used the old value use the new one, under the old name; an output of the model too."""
     name, shape, dtype = old.name, old.shape, old.dtype
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     old.name = f"{name}__old"
-    new.name, new.shape, new.dtype = name, shape, dtype
+    new.name, new.shape = name, shape
+    if dtype is not None:  # a type of None cannot be written
+        new.dtype = dtype
 
 
 class Writer:

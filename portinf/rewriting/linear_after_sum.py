@@ -40,7 +40,7 @@ def _fits(scatter: RowScatter, layer: Linear) -> bool:
 def _for_it_alone(scatter: RowScatter, layer: Linear) -> bool:
     """Whether nothing but this sum needs the layer's rows; their shape may be asked for."""
     users = [use.node for use in layer.output.uses()]
-    others = [node for node in users if node is not scatter.node and node.op_type != "Shape"]
+    others = [node for node in users if node is not scatter.reader and node.op_type != "Shape"]
     return not others and not layer.output.is_graph_output()
 
 

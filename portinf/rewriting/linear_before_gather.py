@@ -48,10 +48,17 @@ def _rewritten(model: Any, layer: Linear) -> bool:
         if number == 0 and layer.bias is not None:
             inputs.append(writer.weight(np.ascontiguousarray(layer.bias)))
         made = writer.node("Gemm", inputs)
-        made = made if index is None else writer.node("Gather", [made, index], {"axis": 0})
+        made = made if index is None else _gathered(writer, made, index)
         total = made if total is None else writer.node("Add", [total, made])
     take_over(layer.output, total)
     return True
+
+
+def _gathered(writer: Writer, rows: Any, index: Any) -> Any:
+    """Gather rows with an index as it stands in the graph: (rows,), or (rows, 1) for GatherND."""
+    if number_of_axes(index) == 1:
+        return writer.node("Gather", [rows, index], {"axis": 0})
+    return writer.node("GatherND", [rows, index])
 
 
 def _parts(value: Any) -> list[tuple[Terms, int]] | None:
@@ -77,6 +84,11 @@ def _terms(value: Any) -> Terms | None:
         if number_of_axes(x) != 2 or number_of_axes(index) != 1 or attribute(gather, "axis", 0) not in (0, -2):
             return None
         return [(x, index, 1.0)]
+    gather = made_by(value, "GatherND")
+    if gather is not None:
+        x, index = gather.inputs
+        plain = number_of_axes(x) == 2 and number_of_axes(index) == 2 and width(index) == 1
+        return [(x, index, 1.0)] if plain and attribute(gather, "batch_dims", 0) == 0 else None
     node = made_by(value, "Sub", "Add")
     if node is None:
         return None

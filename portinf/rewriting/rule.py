@@ -41,6 +41,10 @@ class Rule:
 # In the order in which they are tried: each one finds the forms that exporters write, or that the ones before it leave.
 RULES: tuple[Rule, ...] = (
     Rule(
+        name="axes of length 1 taken off before rows are gathered", proof="exact", place="portinf.rewriting.axis_of_one:apply"
+    ),
+    Rule(name="weighted sums of groups as linear layers", proof="reassociated", place="portinf.rewriting.weighted_sum:apply"),
+    Rule(
         name="linear layers moved from edges to nodes, before the gather",
         proof="reassociated",
         place="portinf.rewriting.linear_before_gather:apply",
@@ -50,6 +54,8 @@ RULES: tuple[Rule, ...] = (
         proof="reassociated",
         place="portinf.rewriting.linear_after_sum:apply",
     ),
+    Rule(name="linear layers in a row, joined", proof="reassociated", place="portinf.rewriting.linear_chain:apply"),
+    Rule(name="scatters of one number, in one column", proof="exact", place="portinf.rewriting.scatter_constant:apply"),
     Rule(
         name="scatters with one index a row, row by row",
         proof="exact",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portinf.rewriting.graphs import attribute, constant, made_by, number_of_axes, width
+from portinf.rewriting.graphs import attribute, constant, filled, made_by, number_of_axes, width
 
 __all__ = ["RowScatter", "row_scatters"]
 
@@ -22,6 +22,7 @@ class RowScatter:
         column: value with one index a row, (updates, 1) or (updates, 1, 1), ...
         axes: number of axes of data, column and updates.
         updates: value, (updates, ...).
+        reader: the node that reads the updates.
         reduction: ``add``, ``max``, ``min`` or ``mul``.
         flat: it is one on a flat axis already.
     """
@@ -31,15 +32,15 @@ class RowScatter:
     column: Any
     axes: int
     updates: Any
+    reader: Any
     reduction: str
     flat: bool = False
 
     @property
     def empty_start(self) -> bool:
         """Whether the data are zeros."""
-        made = made_by(self.data, "ConstantOfShape")
-        value = None if made is None else made.attributes.get("value")
-        return made is not None and (value is None or bool(np.all(value.value.numpy() == 0)))
+        fill = filled(self.data)
+        return fill is not None and bool(fill == 0)
 
 
 def row_scatters(model: Any) -> list[RowScatter]:
@@ -58,7 +59,8 @@ def row_scatters(model: Any) -> list[RowScatter]:
         known = {number_of_axes(value) for value in (data, index, updates)} - {None}
         if reduction == "none" or column is None or known != {axes}:
             continue
-        found.append(RowScatter(node=node, data=data, column=column, axes=axes, updates=updates, reduction=reduction))
+        parts = {"data": data, "column": column, "updates": updates, "reader": node}
+        found.append(RowScatter(node=node, axes=axes, reduction=reduction, **parts))
     return found
 
 
@@ -84,10 +86,8 @@ def _mended(node: Any) -> RowScatter | None:
         return None
     if number_of_axes(updates.inputs[0]) != 2:
         return None
-    reduction = attribute(flat, "reduction", "none")
-    return RowScatter(
-        node=node, data=data.inputs[0], column=indices, axes=2, updates=updates.inputs[0], reduction=reduction, flat=True
-    )
+    parts = {"data": data.inputs[0], "column": indices, "updates": updates.inputs[0], "reader": updates}
+    return RowScatter(node=node, axes=2, reduction=attribute(flat, "reduction", "none"), flat=True, **parts)
 
 
 def _column(index: Any) -> tuple[Any, int]:

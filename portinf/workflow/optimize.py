@@ -21,6 +21,7 @@ from portinf.streams import StreamOptions
 from portinf.targets import TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
 from portinf.workflow.pace import paired, slower, timing_batch
+from portinf.workflow.rounding_only import Rounding
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize"]
@@ -126,12 +127,13 @@ def optimize(
         progress(f"opened {model}")  # a damaged file is refused here, before anything is made of it
     files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
     given = heads(files)
-    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
+    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder, Rounding(model) as rounding:
         work = _Trial(
             artifact=artifact,
             batches=_batches(artifact, given),
             timed=timing_batch(artifact.signature, given),
             tolerance=tolerance,
+            rounding=rounding,
             threads=threads,
             folder=Path(folder),
             progress=progress,
@@ -144,7 +146,7 @@ def optimize(
                 raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
             said = [*notes(files), *not_tried(artifact.signature, given)]
             return replace(_original(artifact, out), steps=work.steps, notes=said)
-        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path)]
+        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path), *_rounding_notes(work.hop)]
         return _kept(artifact, work, out, said)
 
 
@@ -155,6 +157,11 @@ def _threads_note(path: Path) -> list[str]:
         "right on one intra-op thread only (ScatterND with a reduction): portinf runs and packages it so; "
         "elsewhere set intra_op_num_threads = 1"
     ]
+
+
+def _rounding_notes(hop: Hop) -> list[str]:
+    explained = [check for check in hop.checks if check.name == "fp64"]
+    return [f"beyond the tolerance, as the original is from float64: output '{each.output}': {each.text}" for each in explained]
 
 
 class _Trial:
@@ -173,12 +180,13 @@ class _Trial:
         batches: Sequence[Batch],
         timed: Batch,
         tolerance: Tolerance,
+        rounding: Rounding,
         threads: int,
         folder: Path,
         progress: Progress,
     ) -> None:
         self._artifact, self._batches, self._timed, self._tolerance = artifact, batches, timed, tolerance
-        self._threads, self._folder, self._progress = threads, folder, progress
+        self._rounding, self._threads, self._folder, self._progress = rounding, threads, folder, progress
         self._kept: dict[str, tuple[Proposal, Step]] = {}
         self._left_out: list[Step] = []
         self.path = artifact.path
@@ -200,7 +208,7 @@ class _Trial:
             return
         if path is None:
             return
-        hop = _judged(self._artifact.path, path, self._batches, self._tolerance)
+        hop = self._judged(path, proposal.proof)
         step = Step(name=proposal.name, proof=proposal.proof, kept=hop.verdict == "equal", text=hop.summary())
         if step.kept:
             self._kept[proposal.name] = proposal, step
@@ -217,13 +225,25 @@ class _Trial:
             without, with_it = paired(path, self.path, self._timed.inputs, threads=self._threads)
             before, after = statistics.median(without), statistics.median(with_it)
             step = replace(step, before=before, after=after)
-            hop = _judged(self._artifact.path, path, self._batches, self._tolerance) if others else None
+            hop = self._judged(path, _weakest(others)) if others else None
             if not slower(without, with_it, SLOWER) or (hop is not None and hop.verdict != "equal"):
                 self._kept[name] = proposal, step
                 continue
             self._left_out.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))
             self._kept = {key: value for key, value in self._kept.items() if key != name}
             self.path, self.hop = path, hop
+
+    def _judged(self, path: Path, proof: str) -> Hop:
+        """Compare a file with the original; cases of which rounding is the reason are excused where sums are reassociated."""
+        proofs = [proof, *(other.proof for other, _ in self._kept.values())]
+        with (
+            OnnxRuntimeRunner(self._artifact.path, level="none", name=str(self._artifact.path)) as left,
+            OnnxRuntimeRunner(path, name="optimised") as right,
+        ):
+            hop = compare(left, right, self._batches, tolerance=self._tolerance)
+            if hop.verdict == "equal" or "reassociated" not in proofs:
+                return hop
+            return self._rounding.excused(hop, self._batches, left, right)
 
     def _chain(self, proposals: Sequence[Proposal]) -> Path:
         """Apply proposals to the original."""
@@ -258,12 +278,8 @@ def _batches(artifact: Artifact, given: Sequence[Batch]) -> list[Batch]:
     return [*given, *([] if given else [generate(artifact.signature)]), *sweep(artifact.signature, given)]
 
 
-def _judged(reference: Path, candidate: Path, batches: Sequence[Batch], tolerance: Tolerance) -> Hop:
-    with (
-        OnnxRuntimeRunner(reference, level="none", name=str(reference)) as left,
-        OnnxRuntimeRunner(candidate, name="optimised") as right,
-    ):
-        return compare(left, right, batches, tolerance=tolerance)
+def _weakest(proposals: Sequence[Proposal]) -> str:
+    return "reassociated" if any(proposal.proof == "reassociated" for proposal in proposals) else "exact"
 
 
 def _kept(artifact: Artifact, work: _Trial, out: Path, said: Sequence[str]) -> OptimizeResult:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch_geometric.nn import EdgeConv, GATConv, GINConv, PNAConv, SAGEConv
 
-INPUTS, WIDTH, OUTPUTS = 8, 64, 2
+INPUTS, WIDTH, OUTPUTS, NEIGHBOURS = 8, 64, 2, 16
 
 
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
@@ -44,6 +44,71 @@ class Interaction(nn.Module):
         message = self.edge(torch.cat([x[receiver], x[sender]], dim=-1))
         total = torch.zeros(x.shape[0], WIDTH).index_add(0, receiver, message)
         return self.node(torch.cat([x, total], dim=-1))
+
+
+class Dynamic(nn.Module):
+    """A dynamic edge convolution in plain PyTorch: each node's nearest neighbours, an edge network over both ends, the maximum.
+
+    Twin of PyTorch Geometric's DynamicEdgeConv, whose neighbours need pyg-lib.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.edge = mlp(2 * inputs, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Answer one cloud of points."""
+        neighbours = torch.cdist(x, x).topk(NEIGHBOURS, largest=False).indices
+        here = x.unsqueeze(1).expand(-1, NEIGHBOURS, -1)
+        return self.edge(torch.cat([here, x[neighbours] - here], dim=-1)).amax(1)
+
+
+class Grav(nn.Module):
+    """GravNet in plain PyTorch: neighbours in a learned space, what they send weighted by distance, mean and maximum."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.place, self.send = nn.Linear(inputs, 4), nn.Linear(inputs, WIDTH)
+        self.skip, self.out = nn.Linear(inputs, WIDTH, bias=False), nn.Linear(2 * WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Answer one cloud of points."""
+        place, sent = self.place(x), self.send(x)
+        apart, neighbours = torch.cdist(place, place).topk(NEIGHBOURS, largest=False)
+        message = sent[neighbours] * torch.exp(-10.0 * apart.square()).unsqueeze(-1)
+        return self.skip(x) + self.out(torch.cat([message.mean(1), message.amax(1)], dim=-1))
+
+
+class Cloud(nn.Module):
+    """Two layers over a cloud of points, and a linear head: ``x`` (nodes, 8) -> (nodes, 2)."""
+
+    def __init__(self, layer: type[nn.Module]) -> None:
+        super().__init__()
+        self.first, self.second, self.head = layer(INPUTS), layer(WIDTH), nn.Linear(WIDTH, OUTPUTS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Answer one cloud of points."""
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)))))
+
+
+def dynamic() -> nn.Module:
+    """Edge convolutions over the nearest neighbours."""
+    return Cloud(Dynamic)
+
+
+def gravnet() -> nn.Module:
+    """GravNet."""
+    return Cloud(Grav)
+
+
+def particlenet() -> nn.Module:
+    """ParticleNet of weaver-core at its published size.
+
+    Shapes: ``points`` (jets, 2, particles), ``features`` (jets, 8, particles), ``mask`` (jets, 1, particles) -> (jets, 2).
+    """
+    from weaver.nn.model.ParticleNet import ParticleNet
+
+    return ParticleNet(INPUTS, OUTPUTS)
 
 
 def _pna(inputs: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from portinf.rewriting.graphs import Writer, attribute, constant, made_by, number_of_axes, take_over, tail, width
+from portinf.rewriting.graphs import Writer, attribute, constant, made_by, number_of_axes, tail, take_over, width
 
 __all__ = ["apply"]
 

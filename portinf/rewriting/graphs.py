@@ -10,7 +10,7 @@ import numpy as np
 from portinf.lazy import require
 from portinf.samples import Array
 
-__all__ = ["Writer", "attribute", "constant", "filled", "made_by", "number_of_axes", "once", "take_over", "tail", "width"]
+__all__ = ["Writer", "attribute", "constant", "filled", "made_by", "number_of_axes", "once", "tail", "take_over", "width"]
 
 
 def constant(value: Any) -> Array | None:

@@ -55,10 +55,10 @@ def _rewritten(model: Any, layer: Linear) -> bool:
 
 
 def _gathered(writer: Writer, rows: Any, index: Any) -> Any:
-    """Gather rows with an index as it stands in the graph: (rows,), or (rows, 1) for GatherND."""
-    if number_of_axes(index) == 1:
-        return writer.node("Gather", [rows, index], {"axis": 0})
-    return writer.node("GatherND", [rows, index])
+    """Gather rows with an index as it stands in the graph: (rows,), or (rows, 1) of a GatherND."""
+    if number_of_axes(index) != 1:
+        index = writer.node("Reshape", [index, writer.weight(np.array([-1], np.int64))])
+    return writer.node("Gather", [rows, index], {"axis": 0})
 
 
 def _parts(value: Any) -> list[tuple[Terms, int]] | None:

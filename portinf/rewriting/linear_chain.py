@@ -30,7 +30,7 @@ def apply(model: Any) -> int:
 def _less(first: Linear, second: Linear) -> bool:
     inputs, between = first.weight.shape
     outputs = second.weight.shape[1]
-    return inputs * outputs <= inputs * between + between * outputs
+    return bool(inputs * outputs <= inputs * between + between * outputs)
 
 
 def _joined(model: Any, first: Linear, second: Linear) -> None:

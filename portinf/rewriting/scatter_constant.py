@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from portinf.rewriting.graphs import Writer, filled, take_over, tail
+from portinf.rewriting.graphs import Writer, filled, tail, take_over
 from portinf.rewriting.scatter import row_scatters
 from portinf.samples import Array
 

@@ -74,7 +74,7 @@ class Figure:
 
     Attributes:
         kind: ``scatter`` (reference against candidate, with the diagonal), ``lines`` (curves), ``bars`` (one series whose x
-            are positions; ``ticks`` names them).
+            are positions; ``ticks`` names them), ``points`` (clouds without a diagonal).
         title: of the drawing.
         x_label, y_label: of the axes, with units where there are any.
         series: in the order of the legend.
@@ -82,7 +82,7 @@ class Figure:
         ticks: names of the positions 0, 1, ... of x; empty for numbers.
     """
 
-    kind: Literal["scatter", "lines", "bars"]
+    kind: Literal["scatter", "lines", "bars", "points"]
     title: str
     x_label: str
     y_label: str

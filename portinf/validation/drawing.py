@@ -187,7 +187,7 @@ def _mark(series: Series, kind: str, horizontal: _Scale, vertical: _Scale) -> Ma
     path = "M" + "L".join(f"{x} {y}" for x, y in places) if places else ""
     return Mark(
         name=series.name,
-        kind={"scatter": "points", "lines": "line", "bars": "bars"}[kind],
+        kind={"scatter": "points", "points": "points", "lines": "line", "bars": "bars"}[kind],
         places=places,
         whiskers=whiskers,
         path=path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from portinf.validation.results import Hop, sizes_text
 from portinf.validation.tally import Histogram, show
 from portinf.validation.wording import bound_text, dtype_text, headline, number, printable, shown_cases, type_has_size
 
-__all__ = ["Bar", "bars", "page"]
+__all__ = ["Bar", "bars", "page", "rendered"]
 
 CASES = 500
 HEIGHT = 84
@@ -56,7 +56,12 @@ def bars(histogram: Histogram) -> list[Bar]:
 
 
 def page(report: Report) -> str:
-    """Return the HTML text; every name is escaped, for model files are written by others."""
+    """Return the HTML text."""
+    return rendered("report.html.jinja", _view(report))
+
+
+def rendered(template: str, view: Mapping[str, Any]) -> str:
+    """Return the HTML text of a template of this package; every name is escaped, for model files are written by others."""
     jinja2 = require("jinja2", "")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -77,7 +82,7 @@ def page(report: Report) -> str:
         }
     )
     environment.globals.update({"show": show, "bars": bars, "draw": draw})
-    return str(environment.get_template("report.html.jinja").render(_view(report)))
+    return str(environment.get_template(template).render(view))
 
 
 def _short(name: str) -> str:

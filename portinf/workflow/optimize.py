@@ -24,7 +24,7 @@ from portinf.workflow.pace import paired, slower, timing_batch
 from portinf.workflow.rounding_only import Rounding
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
-__all__ = ["OptimizeResult", "optimize"]
+__all__ = ["OptimizeResult", "optimize", "original"]
 
 Progress = Callable[[str], None]
 SLOWER = 1.05  # times the time before: a rewriting that takes longer is left out
@@ -145,7 +145,7 @@ def optimize(
             if work.wrong and len(work.wrong) == len(work.steps):
                 raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
             said = [*notes(files), *not_tried(artifact.signature, given)]
-            return replace(_original(artifact, out), steps=work.steps, notes=said)
+            return replace(original(artifact, out), steps=work.steps, notes=said)
         said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path), *_rounding_notes(work.hop)]
         return _kept(artifact, work, out, said)
 
@@ -302,7 +302,7 @@ def _counts(before: Artifact, after: Artifact) -> tuple[int, int]:
     return sum(before.operators.values()), sum(after.operators.values())
 
 
-def _original(artifact: Artifact, out: Path) -> OptimizeResult:
+def original(artifact: Artifact, out: Path) -> OptimizeResult:
     """Return the original, byte for byte, its data files first."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How long two ONNX files take for one request, in pairs."""
+"""How long two sides take for one request, in pairs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from portinf.resampling import default_sizes, generate
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.runners.protocol import Runner
 from portinf.samples import Array, Batch
 from portinf.signature import Signature
 
-__all__ = ["paired", "slower", "timing_batch"]
+__all__ = ["in_turns", "paired", "slower", "timing_batch"]
 
 PAIRS = 9
 SECONDS = 5.0  # after which no further pair is begun
@@ -60,13 +61,23 @@ def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: i
         threads: intra-op threads; 0 lets ONNX Runtime choose.
     """
     with OnnxRuntimeRunner(first, threads=threads) as left, OnnxRuntimeRunner(second, threads=threads) as right:
-        times: tuple[list[float], list[float]] = ([], [])
-        for runner in (left, right):
+        return in_turns(left, right, inputs)
+
+
+def in_turns(left: Runner, right: Runner, inputs: Mapping[str, Array]) -> tuple[list[float], list[float]]:
+    """Return the seconds of both sides, asked in turns after a request to warm up, at least two of each.
+
+    Args:
+        left, right: sides that both answer the inputs.
+        inputs: arrays by name.
+    """
+    times: tuple[list[float], list[float]] = ([], [])
+    for runner in (left, right):
+        runner.infer(inputs)
+    end = time.perf_counter() + SECONDS
+    while len(times[1]) < 2 or (len(times[1]) < PAIRS and time.perf_counter() < end):
+        for runner, found in ((left, times[0]), (right, times[1])):
+            start = time.perf_counter()
             runner.infer(inputs)
-        end = time.perf_counter() + SECONDS
-        while len(times[1]) < 2 or (len(times[1]) < PAIRS and time.perf_counter() < end):
-            for runner, found in ((left, times[0]), (right, times[1])):
-                start = time.perf_counter()
-                runner.infer(inputs)
-                found.append(time.perf_counter() - start)
+            found.append(time.perf_counter() - start)
     return times

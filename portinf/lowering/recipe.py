@@ -34,6 +34,7 @@ class Recipe(Protocol):
         guess: the reason by the name of each node that is to stay in float32 from the start.
         delicate: nodes that often have to.
         notes: what stays in float32 by rule, and other remarks.
+        runs_here: ONNX Runtime's CPU has kernels for what is written; of bfloat16 it has few.
     """
 
     nodes: Sequence[str]
@@ -41,6 +42,7 @@ class Recipe(Protocol):
     guess: Mapping[str, str]
     delicate: Sequence[str]
     notes: Sequence[str]
+    runs_here: bool
 
     def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write what shows the errors of this choice, and say at which level ONNX Runtime is to run it."""
@@ -65,6 +67,7 @@ class HalfRecipe:
 
     def __init__(self, model: Any, ranges: Ranges, kind: Kind) -> None:
         self._model, self._kind = model, kind
+        self.runs_here = kind == "fp16"
         self._places, kept = find_places(model, _NAMES[kind])
         operators = {node.name: node.op_type for node in model.graph.node}
         self.nodes: Sequence[str] = [place.name for place in self._places]
@@ -112,6 +115,7 @@ class IntegerRecipe:
 
     def __init__(self, model: Any, ranges: Ranges, flavour: Flavour) -> None:
         self._model, self._ranges, self._flavour = model, ranges, flavour
+        self.runs_here = True
         nodes, weighted = quantisable(model, ranges, flavour)
         self.nodes: Sequence[str] = nodes
         self.heavy = frozenset(weighted)

@@ -288,8 +288,10 @@ def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Pro
     other: Level = "all" if level == "none" else "none"
     try:
         OnnxSession(file, level=other, threads=1, name="lowered", apart=False).close()
-    except UnreadableError:
-        return hop  # a bfloat16 file, which is not run here
+    except UnreadableError as error:
+        if recipe.runs_here:
+            raise CannotError(f"the lowered file: {first_line(error)}") from error
+        return hop
     again = judge.all(file, other, "lowered")
     return hop if again.verdict == "equal" else again
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portinf.cli.optimize_precision import precision_lines, precision_options, read_precision_physics
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
 
@@ -31,6 +32,7 @@ __all__ = ["command"]
     metavar="N",
     help="Intra-op threads on which it will run; 1 allows more.",
 )
+@precision_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
@@ -40,11 +42,14 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     \b
     Example:
       portinf optimize model.onnx --target onnxruntime -o fast.onnx
+      portinf optimize model.onnx --target onnxruntime --precision int8 \\
+          --inputs events.npz --atol 0.02 -o small.onnx
     """
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 
     tolerance = Tolerance.of(given["rtol"], given["atol"])
+    physics = read_precision_physics(given)
     with progress_line() as progress:
         result = optimize(
             model,
@@ -54,6 +59,8 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
             streams=read_stream_options(given),
             tolerance=tolerance,
             threads=given["threads"],
+            precision=given["precision"],
+            physics=physics,
             progress=progress,
         )
     if as_json:
@@ -68,6 +75,10 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     click.echo(f"{output}: {before} operators before, {after} after")
     for step in result.steps:
         click.echo(f"  {_step(step)}")
+    if result.lowered is not None:
+        for line in precision_lines(result.lowered):
+            click.echo(f"  {line}")
+        click.echo("  {:.3g} ms before, {:.3g} ms after".format(*(seconds * 1e3 for seconds in result.pace)))
     click.echo(f"  {result.hop.summary()}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portinf.cli.optimize_precision import precision_lines, precision_options, read_precision_physics
+from portinf.cli.optimize_search import check_search, run_search, search_options
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
 
@@ -33,6 +34,7 @@ __all__ = ["command"]
     help="Intra-op threads on which it will run; 1 allows more.",
 )
 @precision_options
+@search_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
@@ -44,12 +46,18 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
       portinf optimize model.onnx --target onnxruntime -o fast.onnx
       portinf optimize model.onnx --target onnxruntime --precision int8 \\
           --inputs events.npz --atol 0.02 -o small.onnx
+      portinf optimize model.onnx --target onnxruntime --search \\
+          --inputs events.npz --atol 0.02 --report search.html -o best.onnx
     """
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 
     tolerance = Tolerance.of(given["rtol"], given["atol"])
+    check_search(given, target)
     physics = read_precision_physics(given)
+    if given["search"]:
+        run_search(model, output, inputs, given, physics, as_json=as_json)
+        return
     with progress_line() as progress:
         result = optimize(
             model,

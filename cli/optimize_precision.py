@@ -36,8 +36,11 @@ def read_precision_physics(given: Mapping[str, Any]) -> PhysicsOptions:
         UsageError: there are some without a precision that they could decide about.
     """
     physics = read_physics_options(given)
-    if given["precision"] is None and (physics.discrimination is not None or physics.regression is not None):
-        raise UsageError(f"{'--label' if given['label'] else '--truth'}: it decides about a lower precision: give --precision")
+    decides = given["precision"] is not None or given["search"]
+    if not decides and (physics.discrimination is not None or physics.regression is not None):
+        raise UsageError(
+            f"{'--label' if given['label'] else '--truth'}: it decides about a lower precision: give --precision or --search"
+        )
     return physics
 
 

@@ -34,10 +34,9 @@ def search_text(result: SearchResult) -> str:
     table.add_column("")
     table.add_column("file", overflow="fold")
     table.add_column("threads", justify="right")
-    for name in ("level", "provider"):
-        table.add_column(name)
-    for name in ("ms", "faster", "error"):
-        table.add_column(name, justify="right")
+    table.add_column("level")
+    for name in ("ms", "faster", "middle half", "error"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in result.rows:
         if row.holds:
             table.add_row(*_cells(row, result.pick))
@@ -55,9 +54,9 @@ def search_text(result: SearchResult) -> str:
 def _cells(row: Tried, pick: Tried) -> Sequence[str]:
     setting = row.setting
     mark = ">" if row is pick else "*" if row.front else ""
-    speed = f"{row.faster:.2f} ({row.spread[0]:.2f}-{row.spread[1]:.2f})"
-    head = (mark, setting.file, str(setting.threads), setting.level, setting.provider)
-    return (*head, f"{row.seconds * 1e3:.3g}", speed, f"{row.error:.2g}")
+    file = setting.file if setting.provider == "cpu" else f"{setting.file} ({setting.provider})"
+    speed = (f"{row.faster:.2f}", f"{row.spread[0]:.2f}-{row.spread[1]:.2f}")
+    return (mark, file, str(setting.threads), setting.level, f"{row.seconds * 1e3:.3g}", *speed, f"{row.error:.2g}")
 
 
 def _name(row: Tried) -> str:

@@ -55,6 +55,11 @@ RULES: tuple[Rule, ...] = (
         place="portinf.rewriting.linear_after_sum:apply",
     ),
     Rule(name="linear layers in a row, joined", proof="reassociated", place="portinf.rewriting.linear_chain:apply"),
+    Rule(
+        name="maxima that only their own edges read, from a constant start",
+        proof="exact",
+        place="portinf.rewriting.scatter_start:apply",
+    ),
     Rule(name="scatters of one number, in one column", proof="exact", place="portinf.rewriting.scatter_constant:apply"),
     Rule(
         name="scatters with one index a row, row by row",

@@ -51,6 +51,14 @@ BODIES = {
     low = ConstantOfShape <value: tensor = float[1] {-3.0e38}> (edges_shape)
     start = ScatterElements <axis: int = 0, reduction: string = "min"> (data, index, low)
     y = ScatterElements <axis: int = 0, reduction: string = "max"> (start, index, message) """,
+    "edge network, softmax over a node's edges": _EDGE + _GEMM + _INDEX + """
+    low = ConstantOfShape <value: tensor = float[1] {-3.0e38}> (edges_shape)
+    start = ScatterElements <axis: int = 0, reduction: string = "min"> (data, index, low)
+    top = ScatterElements <axis: int = 0, reduction: string = "max"> (start, index, message)
+    back = Gather <axis: int = 0> (top, to) step_down = Sub (message, back) e = Exp (step_down)
+    sum = ScatterElements <axis: int = 0, reduction: string = "add"> (data, index, e) sum_back = Gather <axis: int = 0> (sum, to)
+    share = Div (e, sum_back) weighted = Mul (share, message)
+    y = ScatterElements <axis: int = 0, reduction: string = "add"> (data, index, weighted) """,
     "edge network, GatherND and expanded zeros": """
     to_rows = Unsqueeze (to_raw, minus) from_rows = Unsqueeze (from_raw, minus)
     x_i = GatherND (x, to_rows) x_j = GatherND (x, from_rows) both = Concat <axis: int = 1> (x_i, x_j, attr)

@@ -22,19 +22,26 @@ from tests.rewriting.graph_layers import BODIES, graph, layer
 
 FOLDER = Path(tempfile.mkdtemp(prefix="portinf-test-rules-"))
 SCORES, TOWERS, CHAIN = {"attention scores", "attention scores, mended"}, {"towers of one"}, {"two linear layers in a row"}
+SOFTMAX = "edge network, softmax over a node's edges"
 AMAX = "edge network, maximum as PyTorch writes it"
 EDGES = set(BODIES) - SCORES - CHAIN - TOWERS
 PLACES = {  # rule -> layers that it changes
     "before rows are gathered": TOWERS,
     "as linear layers": SCORES,
     "before the gather": EDGES,
-    "after the sum": EDGES - {"edge network, maximum", AMAX},
+    "after the sum": EDGES - {"edge network, maximum", AMAX, SOFTMAX},
     "joined": CHAIN,
-    "in one column": {AMAX},
+    "a constant start": {SOFTMAX},
+    "in one column": {AMAX, SOFTMAX},
     "row by row": EDGES | TOWERS,
     "flat": EDGES | TOWERS,
 }
-SEVERAL = {("row by row", AMAX): 2, ("flat", AMAX): 2}  # places, where there is more than one
+SEVERAL = {
+    ("row by row", AMAX): 2,
+    ("flat", AMAX): 2,
+    ("row by row", SOFTMAX): 4,
+    ("flat", SOFTMAX): 4,
+}  # places, where there is more than one
 
 
 def session(path: Path) -> Any:
@@ -119,6 +126,17 @@ def test_a_value_of_unknown_type_is_taken_over(tmp_path: Path) -> None:
     onnx.save(model, str(tmp_path / "a.onnx"))
     assert rewrite(rule_of("as linear layers"), tmp_path / "a.onnx", tmp_path / "b.onnx") == 1
     assert session(tmp_path / "b.onnx").run(None, graph(5, 7, 1))[0].shape == (5, 12)
+
+
+@pytest.mark.parametrize("change", ["read by other rows", "an output"])
+def test_a_maximum_that_others_read_keeps_its_start(change: str, tmp_path: Path) -> None:
+    model = onnx.load(str(layer(SOFTMAX, tmp_path / "a.onnx")))
+    if change == "an output":
+        model.graph.output.append(onnx.helper.make_tensor_value_info("top", onnx.TensorProto.FLOAT, ["n", 12]))
+    else:
+        next(node for node in model.graph.node if node.output[0] == "back").input[1] = "from"
+    onnx.save(model, str(tmp_path / "a.onnx"))
+    assert rewrite(rule_of("a constant start"), tmp_path / "a.onnx", tmp_path / "b.onnx") == 0
 
 
 def test_a_layer_that_is_used_elsewhere_stays(tmp_path: Path) -> None:

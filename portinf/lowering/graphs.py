@@ -11,7 +11,7 @@ import numpy as np
 from portinf.artifact import load_proto
 from portinf.lazy import require
 
-__all__ = ["captured", "inner_graphs", "load_whole", "save_whole", "schema_of", "types_of"]
+__all__ = ["captured", "copied", "inner_graphs", "load_whole", "save_whole", "schema_of", "types_of"]
 
 LARGE = 1_500_000_000  # bytes from which the weights lie beside the file
 FLOAT = 1  # float32 in ONNX's numbering
@@ -67,29 +67,42 @@ def _lift_constants(graph: Any) -> None:
 
 
 def save_whole(model: Any, path: Path) -> Path:
-    """Write a model, large weights into one file beside it, and return the path."""
+    """Write a model and return the path; large weights go into one file beside it, and out of the model given."""
     onnx = require("onnx", "")
     size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if size <= LARGE:
         path.write_bytes(model.SerializeToString())
         return path
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)  # saving would empty the weights of the one given
-    onnx.save(copy, str(path), save_as_external_data=True, location=f"{path.stem}.data")
+    (path.parent / f"{path.stem}.data").unlink(missing_ok=True)  # it would be added to
+    onnx.save(model, str(path), save_as_external_data=True, location=f"{path.stem}.data")
     return path
+
+
+def copied(model: Any, *, largest: int | None = None) -> Any:
+    """Return a copy, weight by weight: a message of more than 2 GB cannot be copied as a whole.
+
+    Args:
+        model: of `load_whole`.
+        largest: bytes above which weights are left out; None for all.
+    """
+    copy = require("onnx", "").ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
+    copy.opset_import.extend(model.opset_import)
+    copy.metadata_props.extend(model.metadata_props)
+    graph, source = copy.graph, model.graph
+    graph.name = source.name
+    for name in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(graph, name).extend(getattr(source, name))
+    graph.initializer.extend(t for t in source.initializer if largest is None or len(t.raw_data) <= largest)
+    return copy
 
 
 def types_of(model: Any) -> dict[str, int]:
     """Return the element type of every tensor of the main graph whose type is known, by its name."""
     onnx = require("onnx", "")
-    light = onnx.ModelProto()
-    light.CopyFrom(model)
-    del light.graph.initializer[:]
-    inputs = {value.name for value in model.graph.input}
-    for tensor in model.graph.initializer:  # inference needs small numbers (shapes) and the types of the others
-        if len(tensor.raw_data) <= 4096:
-            light.graph.initializer.add().CopyFrom(tensor)
-        elif tensor.name not in inputs:
+    light = copied(model, largest=4096)  # inference needs small numbers (shapes) and the types of the others
+    inputs = {value.name for value in (*light.graph.input, *light.graph.initializer)}
+    for tensor in model.graph.initializer:
+        if tensor.name not in inputs:
             light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     known = {tensor.name: int(tensor.data_type) for tensor in model.graph.initializer}

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from portinf.lazy import require
-from portinf.lowering.graphs import FLOAT, captured
+from portinf.lowering.graphs import FLOAT, captured, copied
 from portinf.lowering.places import SHAPES, Place
 from portinf.samples import Array
 
@@ -151,15 +151,9 @@ class _Lowering:
 
     def _assembled(self) -> Any:
         source = self._source
-        made = self._onnx.ModelProto()
-        made.ir_version, made.producer_name = source.ir_version, source.producer_name
-        made.opset_import.extend(source.opset_import)
-        made.metadata_props.extend(source.metadata_props)
+        made = copied(source, largest=-1)
         graph = made.graph
-        graph.name = source.graph.name
-        graph.input.extend(source.graph.input)
-        graph.output.extend(source.graph.output)
-        graph.sparse_initializer.extend(source.graph.sparse_initializer)
+        del graph.node[:], graph.value_info[:]
         graph.node.extend(self._nodes)
         used = {name for node in self._nodes for name in (*node.input, *captured(node))}
         used |= {value.name for value in (*graph.input, *graph.output)}

@@ -16,7 +16,7 @@ import numpy as np
 
 from portinf.errors import CannotError, first_line
 from portinf.lazy import require
-from portinf.lowering.graphs import FLOAT, types_of
+from portinf.lowering.graphs import FLOAT, copied, types_of
 from portinf.lowering.places import HEAVY
 from portinf.lowering.ranges import Ranges
 
@@ -105,19 +105,16 @@ def quantise(model: Any, ranges: Ranges, nodes: Collection[str], flavour: Flavou
     """
     quantizer_module = require("onnxruntime.quantization.qdq_quantizer", "")
     calibrate, kinds = require("onnxruntime.quantization.calibrate", ""), require("onnxruntime.quantization", "").QuantType
-    onnx = require("onnx", "")
     data = {
         name: calibrate.TensorData(lowest=np.float32(low), highest=np.float32(high))
         for name, (low, high) in ranges.by_tensor.items()
     }
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # the quantiser warns of what is decided here
     try:
         quantizer = quantizer_module.QDQQuantizer(
-            copy,
+            copied(model),
             True,  # by channel
             flavour == "cpu",  # 7 bits of the weights
             kinds.QInt8,

@@ -12,7 +12,7 @@ import numpy as np
 
 from portinf.errors import CannotError, RunnerError, first_line
 from portinf.lazy import require
-from portinf.lowering.graphs import FLOAT, save_whole, types_of
+from portinf.lowering.graphs import FLOAT, copied, save_whole, types_of
 from portinf.samples import Batch
 from portinf.sources.onnx_session import OnnxSession
 
@@ -81,8 +81,7 @@ def measure_ranges(model: Any, batches: Iterable[Batch]) -> Ranges:
 
 def _with_extremes(model: Any, names: list[str]) -> Any:
     onnx = require("onnx", "")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     del copy.graph.output[:]
     for number, name in enumerate(names):
         for operator, word in (("ReduceMin", "low"), ("ReduceMax", "high")):

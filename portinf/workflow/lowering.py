@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch
 from portinf.sources.onnx_session import OnnxSession
 from portinf.targets.onnxruntime import proposals
-from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
+from portinf.validation import Hop, Pair, PhysicsOptions, Tolerance, compare, compare_chain, make_checks
 from portinf.workflow.rows import why_not_batched
 
 __all__ = ["Flavour", "Lowered", "Precision", "lower"]
@@ -174,10 +175,10 @@ class _Judge:
         self._tolerance, self._physics = tolerance, physics
         self.threads = 1 if artifact.one_thread else threads
         self.folder = folder
-        self._few, self._all = self._answered()
+        self._few = self._answered()
 
-    def _answered(self) -> tuple[list[Batch], bool]:
-        """Return batches with the original's answers, as many as a trial takes, and whether these are all."""
+    def _answered(self) -> list[Batch]:
+        """Return batches with the original's answers, as many as a trial takes."""
         found: list[Batch] = []
         elements = 0
         with OnnxRuntimeRunner(self._original, level="none") as runner:
@@ -186,32 +187,27 @@ class _Judge:
                     continue
                 elements += sum(array.size for array in batch.inputs.values())
                 if found and (elements > ELEMENTS or len(found) >= CASES):
-                    return found, False
+                    break
                 try:
                     found.append(replace(batch, expected=runner.infer(batch.inputs)))
                 except RunnerError:
                     continue
         if not found:
             raise CannotError(f"{self._original}: it answers none of the samples: nothing to judge a lower precision by")
-        return found, True
+        return found
 
     def few(self, path: Path, level: Level) -> Hop:
         """Compare on a bounded part."""
         with self._runner(path, level, "lowered") as runner:
             return compare(None, runner, self._few, reference_name=str(self._original), checks=self._checks(), **self._given())
 
-    def all(self, path: Path, level: Level, name: str) -> Hop:
-        """Compare on everything."""
-        with (
-            OnnxRuntimeRunner(self._original, level="none", name=str(self._original)) as left,
-            self._runner(path, level, name) as right,
-        ):
-            return compare(left, right, self._batches, checks=self._checks(), **self._given())
-
-    @property
-    def saw_all(self) -> bool:
-        """The bounded part is everything."""
-        return self._all
+    def all(self, *candidates: tuple[Path, Level]) -> list[Hop]:
+        """Compare on everything; the original answers once for all candidates."""
+        with ExitStack() as stack:
+            sides = [stack.enter_context(OnnxRuntimeRunner(self._original, level="none", name=str(self._original)))]
+            sides += [stack.enter_context(self._runner(path, level, "lowered")) for path, level in candidates]
+            pairs = [Pair(reference=0, candidate=n, checks=self._checks()) for n in range(1, len(sides))]
+            return compare_chain(sides, pairs, self._batches, **self._given())
 
     def _runner(self, path: Path, level: Level, name: str) -> OnnxRuntimeRunner:
         return OnnxRuntimeRunner(path, level=level, threads=self.threads, name=name, signature=self._artifact.signature)
@@ -254,25 +250,33 @@ def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
         DisagreementError: there are none.
     """
 
-    def trial_on(compared: Callable[[Path, Level], Hop]) -> Callable[[frozenset[str]], Trial]:
+    def few(islands: frozenset[str]) -> Hop:
+        return judge.few(*recipe.proof(islands, judge.folder / "trial.onnx"))
+
+    known: dict[frozenset[str], Hop] = {}
+
+    def everything(islands: frozenset[str]) -> Hop:
+        if islands not in known:
+            known[islands] = _proof(recipe, islands, judge, progress)
+        return known[islands]
+
+    def trial_by(compared: Callable[[frozenset[str]], Hop]) -> Callable[[frozenset[str]], Trial]:
         def trial(islands: frozenset[str]) -> Trial:
             progress(f"trying {len(recipe.nodes) - len(islands)} of {len(recipe.nodes)} nodes lowered")
-            path, level = recipe.proof(islands, judge.folder / "trial.onnx")
-            hop = compared(path, level)
+            hop = compared(islands)
             return Trial(holds=hop.verdict == "equal", excess=_excess(hop))
 
         return trial
 
-    trials = 0
-    for compared in (judge.few, *(() if judge.saw_all else (lambda path, level: judge.all(path, level, "lowered"),))):
-        found = find_islands(recipe.nodes, trial_on(compared), guess=recipe.guess, delicate=recipe.delicate)
+    trials, reasons = 0, dict(recipe.guess)
+    for compared in (few, everything):  # most choices are ruled out by a few batches
+        found = find_islands(recipe.nodes, trial_by(compared), guess=reasons, delicate=recipe.delicate)
         trials += found.trials
         if found.islands is None or not recipe.heavy - found.islands:
-            path, level = recipe.proof(frozenset(recipe.guess), judge.folder / "first.onnx")
-            raise DisagreementError(_no_choice(recipe, judge.all(path, level, "lowered"), trials))
-        hop = _proof(recipe, found.islands, judge, progress)
+            raise DisagreementError(_no_choice(recipe, everything(frozenset(recipe.guess)), trials))
+        reasons = {name: reasons.get(name) or _reason(name, found) for name in recipe.nodes if name in found.islands}
+        hop = everything(found.islands)
         if hop.verdict == "equal":
-            reasons = {name: _reason(name, recipe, found) for name in recipe.nodes if name in found.islands}
             return _Chosen(islands=found.islands, reasons=reasons, trials=trials, hop=hop)
     raise DisagreementError(f"nothing was written: {hop.summary()}{_would_hold(hop)}")
 
@@ -281,19 +285,17 @@ def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Pro
     """Judge the proof on everything, then the file as it will be run; return the first that fails, else the proof's."""
     progress("comparing with the original")
     path, level = recipe.proof(islands, judge.folder / "proof.onnx")
-    hop = judge.all(path, level, "lowered")
-    if hop.verdict != "equal":
-        return hop
     file, _ = recipe.write(islands, judge.folder / "file.onnx")
     other: Level = "all" if level == "none" else "none"
+    candidates = [(path, level), (file, other)]
     try:
         OnnxSession(file, level=other, threads=1, name="lowered", apart=False).close()
     except UnreadableError as error:
         if recipe.runs_here:
             raise CannotError(f"the lowered file: {first_line(error)}") from error
-        return hop
-    again = judge.all(file, other, "lowered")
-    return hop if again.verdict == "equal" else again
+        candidates.pop()
+    hops = judge.all(*candidates)
+    return next((hop for hop in hops if hop.verdict != "equal"), hops[0])
 
 
 def _excess(hop: Hop) -> float:
@@ -305,9 +307,7 @@ def _excess(hop: Hop) -> float:
     return most
 
 
-def _reason(name: str, recipe: Recipe, found: Found) -> str:
-    if name in recipe.guess:
-        return recipe.guess[name]
+def _reason(name: str, found: Found) -> str:
     alone = found.alone.get(name)
     return f"alone it takes {alone:.3g} times the tolerance" if alone is not None and alone > 1 else "found by trials"
 

@@ -191,3 +191,22 @@ def test_types_too_young_for_the_opset_are_said(tmp_path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     places, kept = find_places(whole(model, tmp_path), "bfloat16")
     assert not places and kept["c"] == "it has no bfloat16 at this opset"
+
+
+def test_large_weights_lie_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portinf.lowering.graphs.LARGE", 10)
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(64, 64)), "v": rng.normal(size=(4, 64)), "u": rng.normal(size=(64, 4))}
+    names = ["x", "a", "b", "y"]
+    nodes = [helper.make_node("MatMul", [names[n], w], [names[n + 1]]) for n, w in enumerate(("v", "w", "u"))]
+    model = whole(made(nodes, weights), tmp_path)
+    places, _ = find_places(model, "float16")
+    for _ in range(2):  # the second one replaces the first
+        path = save_whole(lower_graph(model, places, "fp16"), tmp_path / "out.onnx")
+    data = tmp_path / "out.data"
+    assert 2 * 64 * 64 <= data.stat().st_size < 4 * 64 * 64 and path.stat().st_size < 2000
+    x = np.ones((2, 4), np.float32)
+    session = OnnxSession(path, level="none", threads=1, name="test", apart=False)
+    np.testing.assert_allclose(
+        session.infer({"x": x})["y"], x @ weights["v"] @ weights["w"] @ weights["u"], rtol=5e-2, atol=0.5
+    )

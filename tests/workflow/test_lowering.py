@@ -120,11 +120,18 @@ def test_a_rewritten_file_is_judged_against_the_original(tmp_path: Path) -> None
 
 
 def test_physics_decides_as_well(tmp_path: Path) -> None:
+    """Labels that the original separates without a fault, and a tolerance wide enough for any answer."""
     batch = samples(400)
     with OnnxRuntimeRunner(plain(tmp_path / "model.onnx")) as runner:
         scores = runner.infer(batch.inputs)["y"][:, 0]
-    rank = np.argsort(np.argsort(scores))
-    batch = replace(batch, columns={"label": (rank % 2).astype(np.int64)})  # neighbours in score differ in label
-    physics = PhysicsOptions(discrimination=DiscriminationOptions(label="label", score="y:0", max_auc_loss=0.0, replicas=20))
-    result = lowered(plain, tmp_path, batches=[batch], physics=physics)
-    assert any("AUC" in check.name or "AUC" in check.text for check in result.hop.checks)
+    given: dict[str, Any] = {
+        "precision": "int8",
+        "batches": [replace(batch, columns={"label": (scores > np.median(scores)).astype(np.int64)})],
+        "tolerance": Tolerance.of(0.0, 1.0),
+    }
+    strict = DiscriminationOptions(label="label", score="y:0", max_auc_loss=0.0, replicas=20)
+    with pytest.raises(DisagreementError, match="AUC"):
+        lowered(plain, tmp_path, physics=PhysicsOptions(discrimination=strict), **given)
+    assert not (tmp_path / "out.onnx").exists()
+    loose = PhysicsOptions(discrimination=replace(strict, max_auc_loss=0.01))
+    assert lowered(plain, tmp_path, physics=loose, **given).lowered == 2

@@ -104,6 +104,8 @@ class HalfRecipe:
 class IntegerRecipe:
     """int8: the file shows its errors itself, to TensorRT's recipe without ONNX Runtime's rewritings.
 
+    What adds, pools or moves goes with the product before it: in int8 or not.
+
     Args:
         model: of `portinf.lowering.load_whole`.
         ranges: of its tensors, on samples.
@@ -117,7 +119,8 @@ class IntegerRecipe:
         self._model, self._ranges, self._flavour = model, ranges, flavour
         self.runs_here = True
         nodes, weighted = quantisable(model, ranges, flavour)
-        self.nodes: Sequence[str] = nodes
+        self.nodes: Sequence[str] = weighted
+        self._with = _followers(nodes, weighted)
         self.heavy = frozenset(weighted)
         self.guess: Mapping[str, str] = {}
         self.delicate: Sequence[str] = [weighted[0], weighted[-1]] if len(weighted) > 2 else []
@@ -135,11 +138,22 @@ class IntegerRecipe:
         Raises:
             CannotError: the quantiser left every weight as it was.
         """
-        made = quantise(self._model, self._ranges, [name for name in self.nodes if name not in islands], self._flavour)
+        made = quantise(
+            self._model, self._ranges, [name for name, leader in self._with.items() if leader not in islands], self._flavour
+        )
         count = count_quantised(made)
         if not count and self.heavy - set(islands):
             raise CannotError(f"int8: the quantiser quantised none of {len(self.heavy - set(islands))} nodes, and said nothing")
         return save_whole(made, path), count
+
+
+def _followers(nodes: Sequence[str], weighted: Sequence[str]) -> dict[str, str]:
+    """Return each node with the last product before it, in the graph's order; those before the first go with the first."""
+    products, leader, found = frozenset(weighted), weighted[0], {}
+    for name in nodes:
+        leader = name if name in products else leader
+        found[name] = leader
+    return found
 
 
 def _kept_notes(kept: Mapping[str, str], operators: Mapping[str, str]) -> Iterable[str]:

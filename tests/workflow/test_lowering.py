@@ -129,9 +129,10 @@ def test_physics_decides_as_well(tmp_path: Path) -> None:
         "batches": [replace(batch, columns={"label": (scores > np.median(scores)).astype(np.int64)})],
         "tolerance": Tolerance.of(0.0, 1.0),
     }
-    strict = DiscriminationOptions(label="label", score="y:0", max_auc_loss=0.0, replicas=20)
+    strict = PhysicsOptions(discrimination=DiscriminationOptions(label="label", score="y:0", max_auc_loss=0.0, replicas=20))
+    assert lowered(plain, tmp_path, physics=strict, **given).islands == ["last"]
+    assert not lowered(plain, tmp_path, **given).islands
+    (tmp_path / "out.onnx").unlink()
     with pytest.raises(DisagreementError, match="AUC"):
-        lowered(plain, tmp_path, physics=PhysicsOptions(discrimination=strict), **given)
+        lowered(plain, tmp_path, physics=strict, flavour="tensorrt", **given)
     assert not (tmp_path / "out.onnx").exists()
-    loose = PhysicsOptions(discrimination=replace(strict, max_auc_loss=0.01))
-    assert lowered(plain, tmp_path, physics=loose, **given).lowered == 2

@@ -119,6 +119,7 @@ def lower(
         recipe = _recipe(model, precision, flavour, batches, folder)
         if precision == "bf16" and flavour == "cpu":
             _check_opens(recipe, folder)
+        _check_guess(recipe, precision)
         chosen = _search(recipe, judge, progress)
         path, count = recipe.write(chosen.islands, folder / "lowered.onnx")
         _check_file(path, model)
@@ -243,6 +244,16 @@ def _check_opens(recipe: Recipe, folder: Path) -> None:
         raise CannotError(f"bf16: ONNX Runtime does not run it on this CPU: {why}") from error
 
 
+def _check_guess(recipe: Recipe, precision: Precision) -> None:
+    """Refuse a model of which nothing that takes time would be left to lower."""
+    if recipe.heavy <= set(recipe.guess):
+        first = next(name for name in recipe.nodes if name in recipe.heavy)
+        raise CannotError(
+            f"{precision}: all {len(recipe.heavy)} products leave the type on these samples; '{first}': {recipe.guess[first]}; "
+            "scale the inputs, or keep float32"
+        )
+
+
 def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
     """Return islands with which everything holds.
 
@@ -326,9 +337,16 @@ def _would_hold(hop: Hop) -> str:
     ):
         return ""
     worst = max((output.tally.max_abs for output in hop.outputs), default=0.0)
+    relative = max((output.tally.max_rel for output in hop.outputs), default=0.0)
     if not 0 < worst < float("inf"):
         return ""
-    return f"; these samples would hold with --atol {float(f'{worst * 1.1:.1e}'):g}"
+    other = f", or with --rtol {_above(relative)}" if relative < 0.5 else ""
+    return f"; these samples would hold with --atol {_above(worst)}{other}"
+
+
+def _above(value: float) -> str:
+    """Return two digits of a number a tenth larger."""
+    return f"{float(f'{value * 1.1:.1e}'):g}"
 
 
 def _check_file(path: Path, model: Path) -> None:

@@ -143,3 +143,22 @@ def test_physics_decides_as_well(tmp_path: Path) -> None:
     with pytest.raises(DisagreementError, match="AUC"):
         lowered(plain, tmp_path, physics=strict, flavour="tensorrt", **given)
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_nodes_on_which_onnx_runtime_crashes_are_islands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: it dies on any file in which this node computes in float16."""
+
+    def dies(path: Path) -> bool:
+        return any(node.name == "square" and node.output[0].endswith("__half") for node in onnx.load(path).graph.node)
+
+    monkeypatch.setattr(module, "_dies", dies)
+    monkeypatch.setattr(module.HalfRecipe, "named", lambda self, _: ["relu", "square"])
+    small = Batch(name="small", inputs={"x": 1e-3 * samples().inputs["x"]})
+    model = overflowing(tmp_path / "other.onnx")
+    monkeypatch.setattr("portinf.lowering.recipe.find_suspects", lambda *_: {})
+    with pytest.raises(CannotError, match="crashes"):
+        monkeypatch.setattr(module, "_dies", lambda _: True)
+        lower(model, tmp_path / "o.onnx", precision="fp16", flavour="cpu", batches=[small], tolerance=Tolerance.of(0, 1))
+    monkeypatch.setattr(module, "_dies", dies)
+    result = lower(model, tmp_path / "o.onnx", precision="fp16", flavour="cpu", batches=[small], tolerance=Tolerance.of(1, 1))
+    assert "crashes" in result.reasons["square"] and "relu" not in result.islands

@@ -2,7 +2,7 @@
 
 Run: ``python benchmarks/quantised.py [--rounds N] [--atol A] [--keep FOLDER]``. Times are medians of one image in ms, with the spread
 of the middle half. There are no trained weights here: the convolutions are random; the statistics of the normalisations and
-the last layer are fitted to generated images of 20 kinds. What is said of best classes holds for this network alone. ``--keep``
+the last layer are made from generated images of 20 kinds. What is said of best classes holds for this network alone. ``--keep``
 also writes fp16 and symmetric int8 files of the network and of a perceptron for TensorRT.
 """
 
@@ -44,12 +44,18 @@ def images(count: int, seed: int) -> tuple[Any, Any]:
 
 
 def fitted() -> Any:
-    """Return ResNet-50 with statistics and a last layer that tell the kinds apart."""
+    """Return ResNet-50 with statistics of generated images, branches weaker than what they are added to, and a last layer.
+
+    The last layer is a ridge regression of the kind on the features before it.
+    """
     torch.manual_seed(0)
     model = conversion_models.resnet50()
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None  # the mean over all batches
+    for block in model.modules():
+        if hasattr(block, "shortcut"):
+            block.path[-1][-1].weight.data.fill_(0.25)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches
     with torch.no_grad():
         model.train()
         for seed in range(4):
@@ -57,16 +63,15 @@ def fitted() -> Any:
         model.eval()
         x, kinds = images(320, 10)
         features = torch.cat([model.layers[:-1](part) for part in x.split(32)])
-        mean = features.mean(0)
-        centred = features - mean
+        centred = features - features.mean(0)
         wanted = torch.nn.functional.one_hot(kinds, KINDS).float()
-        ridge = centred @ centred.T + 0.1 * centred.square().sum(1).mean() * torch.eye(len(x))
-        weight = 10 * centred.T @ torch.linalg.solve(ridge, wanted - wanted.mean(0))
+        ridge = centred @ centred.T + centred.square().sum(1).mean() * torch.eye(len(x))
+        weight = 10 * (centred.T @ torch.linalg.solve(ridge, wanted - wanted.mean(0))).T
         last = model.layers[-1]
         last.weight.mul_(0.1)
         last.bias.fill_(-5)
-        last.weight[:KINDS] = weight.T
-        last.bias[:KINDS] = -(weight.T @ mean)
+        last.weight[:KINDS] = weight
+        last.bias[:KINDS] = -weight @ features.mean(0)
     return model
 
 
@@ -171,7 +176,7 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--atol", type=float, default=2.0)
+    parser.add_argument("--atol", type=float, default=4.0)
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     print(

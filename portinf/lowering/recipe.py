@@ -44,6 +44,10 @@ class Recipe(Protocol):
     notes: Sequence[str]
     runs_here: bool
 
+    def named(self, operator: str) -> list[str]:
+        """Return the nodes of an operator that could be lowered and are not in the guess."""
+        ...
+
     def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write what shows the errors of this choice, and say at which level ONNX Runtime is to run it."""
         ...
@@ -81,6 +85,10 @@ class HalfRecipe:
         self.delicate: Sequence[str] = [place.name for place in self._places if place.operator in _DELICATE]
         self.notes: Sequence[str] = [*_kept_notes(kept, operators), *self._near(ranges)]
 
+    def named(self, operator: str) -> list[str]:
+        """Return the nodes of an operator that could be lowered and are not in the guess."""
+        return [place.name for place in self._places if place.operator == operator and place.name not in self.guess]
+
     def _near(self, ranges: Ranges) -> list[str]:
         lowered = [place for place in self._places if place.name not in self.guess]
         name, share = headroom(lowered, ranges, self._kind)
@@ -104,6 +112,8 @@ class HalfRecipe:
 class IntegerRecipe:
     """int8: the file shows its errors itself, to TensorRT's recipe without ONNX Runtime's rewritings.
 
+    What adds, pools or moves goes with the product before it: in int8 or not.
+
     Args:
         model: of `portinf.lowering.load_whole`.
         ranges: of its tensors, on samples.
@@ -117,13 +127,18 @@ class IntegerRecipe:
         self._model, self._ranges, self._flavour = model, ranges, flavour
         self.runs_here = True
         nodes, weighted = quantisable(model, ranges, flavour)
-        self.nodes: Sequence[str] = nodes
+        self.nodes: Sequence[str] = weighted
+        self._with = _followers(nodes, weighted)
         self.heavy = frozenset(weighted)
         self.guess: Mapping[str, str] = {}
         self.delicate: Sequence[str] = [weighted[0], weighted[-1]] if len(weighted) > 2 else []
         self.notes: Sequence[str] = [
             f"int8: ranges of the activations from {ranges.batches} batches; values beyond them are cut off"
         ]
+
+    def named(self, operator: str) -> list[str]:
+        """Return none: what moves goes with a product."""
+        return []
 
     def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write the file itself."""
@@ -135,11 +150,22 @@ class IntegerRecipe:
         Raises:
             CannotError: the quantiser left every weight as it was.
         """
-        made = quantise(self._model, self._ranges, [name for name in self.nodes if name not in islands], self._flavour)
+        made = quantise(
+            self._model, self._ranges, [name for name, leader in self._with.items() if leader not in islands], self._flavour
+        )
         count = count_quantised(made)
         if not count and self.heavy - set(islands):
             raise CannotError(f"int8: the quantiser quantised none of {len(self.heavy - set(islands))} nodes, and said nothing")
         return save_whole(made, path), count
+
+
+def _followers(nodes: Sequence[str], weighted: Sequence[str]) -> dict[str, str]:
+    """Return each node with the last product before it, in the graph's order; those before the first go with the first."""
+    products, leader, found = frozenset(weighted), weighted[0], {}
+    for name in nodes:
+        leader = name if name in products else leader
+        found[name] = leader
+    return found
 
 
 def _kept_notes(kept: Mapping[str, str], operators: Mapping[str, str]) -> Iterable[str]:

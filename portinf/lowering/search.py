@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Found", "Trial", "find_islands"]
 
-TRIALS = 60
+TRIALS = 48
 HOPELESS = 14  # trials of parts of which none held
 _Part = tuple[float, list[str]]  # excess of some nodes lowered on their own, and these nodes
 

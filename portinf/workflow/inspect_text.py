@@ -131,7 +131,27 @@ def _operators(inspection: Inspection) -> dict[str, str]:
 
 
 def _provenance(inspection: Inspection) -> dict[str, str]:
-    return {str(key): _short(value) for key, value in inspection.artifact.provenance.items()}
+    known = dict(inspection.artifact.provenance)
+    steps = known.pop("steps", [])
+    rows = {str(key): _short(value) for key, value in known.items()}
+    if not (isinstance(steps, list) and all(isinstance(step, dict) for step in steps)):
+        return rows | {"steps": _short(steps)}
+    return rows | {f"step {number}": _short(_step(step)) for number, step in enumerate(steps, 1)}
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """Say what an optimisation did to the file, in the words of its own record."""
+    judged = step.get("validation")
+    end = f"; {judged.get('summary', '')}" if isinstance(judged, dict) else ""
+    if "optimised" in step:
+        return f"rewritten: {_plain(step['optimised'])}{end}"
+    if "lowered" in step:
+        islands = step.get("islands") or {}
+        return f"{step['lowered']}: {step.get('nodes')} nodes lowered, in float32: {', '.join(islands) or 'none'}{end}"
+    if "pick" in step:
+        pick = ", ".join(f"{key} {value}" for key, value in dict(step["pick"]).items())
+        return f"picked by --search: {pick}; {step.get('reason', '')}"
+    return _plain(step)
 
 
 def _short(value: Any) -> str:

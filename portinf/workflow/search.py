@@ -33,6 +33,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp16", "bf16", "int8")
 LEVELS: tuple[GraphLevel, ...] = ("extended", "basic", "none")  # beside "all", for the fastest files
 LEVELLED = 2  # files whose other graph levels are tried
 WORTH = 1.05  # times faster than the original: less is not worth another file
+ALIKE = 0.9  # of the fastest's speed: less is slower, however wide the spread
 ORIGINAL = "original"
 
 
@@ -143,8 +144,8 @@ def search(
     """Try the settings and write the file of the best one.
 
     Every setting is timed in turns with the original, as ONNX Runtime runs that by itself on the same number of threads or more,
-    on the largest sample. The pick is the nearest to the original among those whose times cannot be told from the fastest's; it
-    is compared once more on all samples before it is written.
+    on the largest sample. The pick is the nearest to the original among those whose times cannot be told from the fastest's (of
+    equally near ones that with fewer threads); it is compared once more on all samples before it is written.
 
     Args:
         model: the ONNX file.
@@ -408,7 +409,7 @@ def _best(rows: Sequence[Tried]) -> Tried:
     plain = [row for row in right if row.setting.file == ORIGINAL]
     if fastest.faster < WORTH and plain:
         return max(plain, key=lambda row: row.faster)
-    alike = [row for row in right if row.spread[1] >= fastest.spread[0]]
+    alike = [row for row in right if row.spread[1] >= fastest.spread[0] and row.faster >= ALIKE * fastest.faster]
     return min(alike, key=lambda row: (row.error, row.setting.threads, row.setting.level != "all", -row.faster))
 
 
@@ -420,8 +421,9 @@ def _reason(pick: Tried, rows: Sequence[Tried]) -> str:
         return (
             f"the fastest that holds: {pick.faster:.2f} times the original's speed, {pick.error:.2g} of the tolerance used up"
         )
+    better = "nearer to the original" if pick.error < fastest.error else "simpler to run"
     return (
-        f"as fast as the fastest ({fastest.setting}) within the spread, and nearer to the original: "
+        f"as fast as the fastest ({fastest.setting}) within the spread, and {better}: "
         f"{pick.faster:.2f} times the original's speed, {pick.error:.2g} of the tolerance used up"
     )
 

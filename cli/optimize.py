@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portinf.cli.optimize_tensorrt import (
+    read_tensorrt_options,
+    refuse_tensorrt_options,
+    tensorrt_lines,
+    tensorrt_options,
+)
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
+from portinf.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.workflow.optimize import Step
@@ -19,8 +26,15 @@ __all__ = ["command"]
 
 @click.command("optimize")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="NAME", help="onnxruntime; tensorrt and hls4ml are not there yet.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write.")
+@click.option("--target", required=True, metavar="NAME", help="onnxruntime or tensorrt; hls4ml is not there yet.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="File to write; for tensorrt the folder.",
+)
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
 @column_options
 @tolerance_options
@@ -31,16 +45,27 @@ __all__ = ["command"]
     metavar="N",
     help="Intra-op threads on which it will run; 1 allows more.",
 )
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), help="tensorrt: of the graph; default fp32.")
+@tensorrt_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
 
     A model that cannot be improved is returned as it is, byte for byte.
+    --target tensorrt writes a folder: the model, shapes, recorded answers, and a
+    script that builds and checks the engine where the GPU is.
 
     \b
-    Example:
+    Examples:
       portinf optimize model.onnx --target onnxruntime -o fast.onnx
+      portinf optimize model.onnx --target tensorrt --release 24.08 -o trt
     """
+    if target == "tensorrt":
+        _tensorrt(model, output, inputs, as_json, given)
+        return
+    refuse_tensorrt_options(target, given)
+    if given["precision"] is not None:
+        raise UsageError(f"--precision: only with --target tensorrt, not with --target {target}")
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 
@@ -69,6 +94,26 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     for step in result.steps:
         click.echo(f"  {_step(step)}")
     click.echo(f"  {result.hop.summary()}")
+
+
+def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: dict[str, Any]) -> None:
+    from portinf.validation import Tolerance
+    from portinf.workflow.tensorrt import optimize_tensorrt
+
+    options = read_tensorrt_options(given)
+    with progress_line() as progress:
+        result = optimize_tensorrt(
+            model,
+            output,
+            options,
+            inputs=inputs,
+            streams=read_stream_options(given),
+            tolerance=Tolerance.of(given["rtol"], given["atol"]),
+            progress=progress,
+        )
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else "\n".join(tensorrt_lines(result)))
 
 
 def _step(step: Step) -> str:

@@ -18,7 +18,7 @@ from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
 from portinf.streams import StreamOptions
-from portinf.targets import TARGETS, Proposal
+from portinf.targets import FOLDERS, TARGETS, Proposal
 from portinf.validation import Hop, Tolerance, compare
 from portinf.workflow.pace import paired, slower, timing_batch
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
@@ -243,6 +243,8 @@ class _Trial:
 def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
     if name not in TARGETS:
         raise UsageError(f"--target {name}: no such target; there are: {', '.join(TARGETS)}")
+    if name in FOLDERS:
+        raise UsageError(f"--target {name}: writes a folder, not one file: {FOLDERS[name]}")
     entry = TARGETS[name]
     if entry is None:
         ready = ", ".join(key for key, value in TARGETS.items() if value)

@@ -27,7 +27,7 @@ SECONDS = 1800.0  # of one build
 LABEL = "TensorRT-RTX on this CPU, a proxy"
 # what TensorRT builds from its plugin library, which the proxy does not ship: a failure there says nothing
 BLIND = ("NonZero", "ScatterElements with a reduction")
-_MISSING = ("Plugin not found", "plugin was not found", "plugin not found", "plugin registry", "NonZero", "ScatterReduction")
+_LACKING = {"NonZero", "ScatterElements"}  # their names in the graph
 
 _START = (
     "import sys; sys.path.pop(0); "
@@ -113,7 +113,8 @@ def _report(answer: Mapping[str, Any], blind: bool) -> ProxyReport:
         raise MissingPackageError(f"--check rtx: {answer['missing']}; pip install 'portinf[{EXTRA}]'")
     if not answer["reason"]:
         return ProxyReport(verdict="builds", version=answer["version"], seconds=answer["seconds"], size=answer["size"])
-    lacking = blind and any(mark in answer["reason"] for mark in _MISSING)
+    failing = set(answer["operators"])
+    lacking = blind and bool(failing) and failing <= _LACKING
     return ProxyReport(
         verdict="cannot say" if lacking else "refuses",
         version=answer["version"],
@@ -151,22 +152,27 @@ def _built(model: str, shapes: Mapping[str, Mapping[str, list[int]]]) -> dict[st
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
-    reason, size = "", 0
-    if not parser.parse_from_file(model):
-        problems = [parser.get_error(number) for number in range(parser.num_errors)]
-        reason = (
-            "; ".join(f"parsing node '{one.node_name()}': {one.desc()}" for one in problems) or "; ".join(said) or "not parsed"
-        )
-    else:
-        config = builder.create_builder_config()
-        if shapes["least"]:
-            profile = builder.create_optimization_profile()
-            for name in shapes["least"]:
-                profile.set_shape(name, *(tuple(shapes[which][name]) for which in ("least", "usual", "most")))
-            config.add_optimization_profile(profile)
-        plan = builder.build_serialized_network(network, config)
+    size, operators = 0, []
+    if parser.parse_from_file(model):
+        plan = builder.build_serialized_network(network, _config(builder, shapes))
         size = 0 if plan is None else int(plan.nbytes)
         reason = "" if size else "building: " + ("; ".join(said) or "no message")
-    answer = {"version": trt.__version__, "reason": reason[:600], "size": size, "seconds": time.monotonic() - started}
+    else:
+        problems = [parser.get_error(number) for number in range(parser.num_errors)]
+        operators = [problem.node_operator() for problem in problems]
+        told = [f"parsing {problem.node_operator()} '{problem.node_name()}': {problem.desc()}" for problem in problems]
+        reason = "; ".join(told or said) or "not parsed"
+        del problems
+    seconds = time.monotonic() - started
     del parser, network  # in this order: see the head of this file
-    return answer
+    return {"version": trt.__version__, "reason": reason[:600], "operators": operators, "size": size, "seconds": seconds}
+
+
+def _config(builder: Any, shapes: Mapping[str, Mapping[str, list[int]]]) -> Any:
+    config = builder.create_builder_config()
+    if shapes["least"]:
+        profile = builder.create_optimization_profile()
+        for name in shapes["least"]:
+            profile.set_shape(name, *(tuple(shapes[which][name]) for which in ("least", "usual", "most")))
+        config.add_optimization_profile(profile)
+    return config

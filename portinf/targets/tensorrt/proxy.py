@@ -159,8 +159,8 @@ def _built(model: str, shapes: Mapping[str, Mapping[str, list[int]]]) -> dict[st
         reason = "" if size else "building: " + ("; ".join(said) or "no message")
     else:
         problems = [parser.get_error(number) for number in range(parser.num_errors)]
-        operators = [problem.node_operator() for problem in problems]
-        told = [f"parsing {problem.node_operator()} '{problem.node_name()}': {problem.desc()}" for problem in problems]
+        operators = [one.node_operator() or one.func().removeprefix("import") for one in problems]
+        told = [f"parsing {name} '{one.node_name()}': {one.desc()}" for name, one in zip(operators, problems, strict=True)]
         reason = "; ".join(told or said) or "not parsed"
         del problems
     seconds = time.monotonic() - started

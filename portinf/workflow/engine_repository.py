@@ -53,10 +53,10 @@ def write_accelerated(
     """Write the model for the ONNX Runtime backend, with TensorRT as its accelerator; return what to tell of it."""
     shapes = {"min": profile.text("least"), "opt": profile.text("usual"), "max": profile.text("most")}
     accelerator, said = tensorrt_accelerator(
-        row, precision=precision, flags=version.precision_flags, cache_path=f"{cache}/{name}", shapes=shapes
+        row, precision=precision, flags=version.precision_flags, cache_path=f"{cache}{name}", shapes=shapes
     )
     if "trt_engine_cache_path" in accelerator.parameters:
-        said.append(f"the accelerator keeps its engines in {cache}/{name} on the server: make that folder, and keep it")
+        said.append(f"the accelerator keeps its engines in {cache}{name} on the server: mount a folder there that stays")
     entry = Entry(
         name=name,
         artifact=written,

@@ -37,7 +37,7 @@ __all__ = ["Precision", "TensorrtOptions", "TensorrtResult", "optimize_tensorrt"
 
 Progress = Callable[[str], None]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-CACHE = "/tmp/portinf-tensorrt"  # on the server, for the engines that ONNX Runtime builds
+CACHE = "/tmp/portinf-tensorrt-"  # and the name: the server's folder for engines; ONNX Runtime makes one level, no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class TensorrtOptions:
         name: of the model in the repository; None for the stem of the file.
         check: ask the proxy.
         build: run the kit here.
-        cache: folder on the server for the engines that ONNX Runtime builds.
+        cache: start of the name of the server's folder for the engines that ONNX Runtime builds; the model's name follows.
     """
 
     tensorrt: str | None = None

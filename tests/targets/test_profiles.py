@@ -59,6 +59,7 @@ def test_the_rule_holds_for_any_signature(case: tuple[Signature, list[dict[str, 
         assert axis.minimum <= least[label] <= usual[label] <= most[label] and most[label] >= 1
         assert all(n % axis.multiple == 0 for n in (least[label], usual[label], most[label]))
         assert all(least[label] <= lengths[label] <= most[label] for lengths in samples)
+        assert usual[label] >= 1
     if size:
         assert (least["batch"], most["batch"]) == (1, size)
     for which in ("least", "usual", "most"):

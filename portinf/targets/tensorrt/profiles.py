@@ -137,10 +137,9 @@ def _by_rule(axis: Axis, lengths: Sequence[int]) -> Span:
     least = _fit(axis, 1)
     if not lengths:
         return Span(least=least, usual=max(least, _fit(axis, USUAL)), most=max(least, _fit(axis, MOST)), guessed=True)
-    usual = statistics.median_high(lengths)
+    usual = max(statistics.median_high(lengths), least)  # tuned for no empty request
     most = max(_fit(axis, HEADROOM * max(lengths)), least)
-    least = min(least, *lengths)
-    return Span(least=least, usual=max(usual, least), most=most)
+    return Span(least=min(least, *lengths), usual=usual, most=most)
 
 
 def _checked(label: str, axis: Axis, span: Span, lengths: Sequence[int], max_batch_size: int) -> Span:

@@ -97,12 +97,12 @@ def check_operators(model: Any, version: Version, shown: str) -> Checked:
         CannotError: it cannot run, or would run wrongly; the message names the nodes and the cure.
     """
     around = _around(version)
-    _check_opset(model, around, version, shown)
     findings = [*_unknown(model, around), *broken_rules(model, version)]
     if findings:
         first, *others = findings
         more = f"; {len(others)} more: {', '.join(dict.fromkeys(other.what for other in others))}" if others else ""
         raise CannotError(f"{shown}: TensorRT {version}: {first.what} ({_named(first.nodes)}): {first.why}; {first.cure}{more}")
+    _check_opset(model, around, version, shown)
     return Checked(sources=[table.source for table in around], notes=list(_notes(model, around, version)))
 
 

@@ -5,6 +5,7 @@ Each rule names where it is written down: a page of onnx-tensorrt, its parser, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from portinf.targets.tensorrt.versions import Version
 
 __all__ = ["MOST_TOP", "Finding", "broken_rules", "walk"]
 
+MOST_ASKED = 65536  # elements of a constant that a rule looks at
 MOST_TOP = 3840  # largest K of TopK: onnx-tensorrt, docs/operators.md; the builder refuses what the parser takes
 
 
@@ -86,7 +88,12 @@ def _constants(graph: Any) -> dict[str, Any]:
                 tensors.append((node.output[0], attribute.t))
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 tensors += [(tensor.name, tensor) for tensor in inner.initializer]
-    return {name: numpy_helper.to_array(tensor) for name, tensor in tensors if tensor.data_location != 1}
+    return {name: numpy_helper.to_array(tensor) for name, tensor in tensors if _is_small(tensor)}
+
+
+def _is_small(tensor: Any) -> bool:
+    """Say whether a rule may ask for the values: weights are not looked at, and may lie outside the file."""
+    return bool(tensor.data_location != 1 and math.prod(tensor.dims) <= MOST_ASKED)
 
 
 def _reduction(site: _Site) -> str:

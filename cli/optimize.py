@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portinf.cli.optimize_precision import precision_lines, precision_options, read_precision_physics
 from portinf.cli.optimize_tensorrt import (
     read_tensorrt_options,
     refuse_tensorrt_options,
@@ -16,7 +17,6 @@ from portinf.cli.optimize_tensorrt import (
 )
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
-from portinf.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.workflow.optimize import Step
@@ -45,7 +45,7 @@ __all__ = ["command"]
     metavar="N",
     help="Intra-op threads on which it will run; 1 allows more.",
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), help="tensorrt: of the graph; default fp32.")
+@precision_options
 @tensorrt_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
@@ -58,18 +58,19 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     \b
     Examples:
       portinf optimize model.onnx --target onnxruntime -o fast.onnx
+      portinf optimize model.onnx --target onnxruntime --precision int8 \\
+          --inputs events.npz --atol 0.02 -o small.onnx
       portinf optimize model.onnx --target tensorrt --release 24.08 -o trt
     """
     if target == "tensorrt":
         _tensorrt(model, output, inputs, as_json, given)
         return
     refuse_tensorrt_options(target, given)
-    if given["precision"] is not None:
-        raise UsageError(f"--precision: only with --target tensorrt, not with --target {target}")
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 
     tolerance = Tolerance.of(given["rtol"], given["atol"])
+    physics = read_precision_physics(given)
     with progress_line() as progress:
         result = optimize(
             model,
@@ -79,6 +80,8 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
             streams=read_stream_options(given),
             tolerance=tolerance,
             threads=given["threads"],
+            precision=given["precision"],
+            physics=physics,
             progress=progress,
         )
     if as_json:
@@ -93,6 +96,10 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     click.echo(f"{output}: {before} operators before, {after} after")
     for step in result.steps:
         click.echo(f"  {_step(step)}")
+    if result.lowered is not None:
+        for line in precision_lines(result.lowered):
+            click.echo(f"  {line}")
+        click.echo("  {:.3g} ms before, {:.3g} ms after".format(*(seconds * 1e3 for seconds in result.pace)))
     click.echo(f"  {result.hop.summary()}")
 
 
@@ -100,7 +107,7 @@ def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool
     from portinf.validation import Tolerance
     from portinf.workflow.tensorrt import optimize_tensorrt
 
-    options = read_tensorrt_options(given)
+    options = read_tensorrt_options(given, read_precision_physics(given))
     with progress_line() as progress:
         result = optimize_tensorrt(
             model,
@@ -113,7 +120,8 @@ def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool
         )
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(json.dumps(result.to_json(), indent=2) if as_json else "\n".join(tensorrt_lines(result)))
+    lines = [*tensorrt_lines(result), *(f"  {line}" for line in (precision_lines(result.lowered) if result.lowered else ()))]
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else "\n".join(lines))
 
 
 def _step(step: Step) -> str:

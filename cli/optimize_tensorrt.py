@@ -10,6 +10,7 @@ import click
 from portinf.errors import UsageError
 
 if TYPE_CHECKING:
+    from portinf.validation import PhysicsOptions
     from portinf.workflow.tensorrt import TensorrtOptions, TensorrtResult
 
 __all__ = ["read_tensorrt_options", "refuse_tensorrt_options", "tensorrt_lines", "tensorrt_options"]
@@ -71,7 +72,7 @@ def refuse_tensorrt_options(target: str, given: Mapping[str, Any]) -> None:
             raise UsageError(f"{option}: only with --target tensorrt, not with --target {target}")
 
 
-def read_tensorrt_options(given: Mapping[str, Any]) -> TensorrtOptions:
+def read_tensorrt_options(given: Mapping[str, Any], physics: PhysicsOptions) -> TensorrtOptions:
     """Turn the text of the options into data.
 
     Raises:
@@ -90,6 +91,7 @@ def read_tensorrt_options(given: Mapping[str, Any]) -> TensorrtOptions:
         tensorrt=given["tensorrt"],
         release=given["release"],
         precision=given["precision"] or "fp32",
+        physics=physics,
         max_batch_size=given["max_batch"],
         spans=dict(spans),
         name=given["name"],

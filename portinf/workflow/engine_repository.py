@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from portinf.artifact import Artifact
 from portinf.signature import Signature
 from portinf.targets.tensorrt.profiles import Profile
-from portinf.targets.tensorrt.site import Recorded
 from portinf.targets.tensorrt.versions import Version
 from portinf.triton.accelerator import tensorrt_accelerator
 from portinf.triton.config import ENGINE_PLATFORM, ModelConfig, TensorConfig, config_of, to_text
@@ -38,33 +35,15 @@ def write_engine_config(work: Path, name: str, signature: Signature, size: int, 
 
 
 def write_accelerated(
-    work: Path,
-    name: str,
-    written: Artifact,
-    recorded: Sequence[Recorded],
-    row: Release,
-    version: Version,
-    size: int,
-    why: str,
-    profile: Profile,
-    precision: str,
-    cache: str,
+    work: Path, entry: Entry, row: Release, version: Version, profile: Profile, precision: str, cache: str
 ) -> list[str]:
     """Write the model for the ONNX Runtime backend, with TensorRT as its accelerator; return what to tell of it."""
     shapes = {"min": profile.text("least"), "opt": profile.text("usual"), "max": profile.text("most")}
+    place = f"{cache}{entry.name}"
     accelerator, said = tensorrt_accelerator(
-        row, precision=precision, flags=version.precision_flags, cache_path=f"{cache}{name}", shapes=shapes
+        row, precision=precision, flags=version.precision_flags, cache_path=place, shapes=shapes
     )
     if "trt_engine_cache_path" in accelerator.parameters:
-        said.append(f"the accelerator keeps its engines in {cache}{name} on the server: mount a folder there that stays")
-    entry = Entry(
-        name=name,
-        artifact=written,
-        max_batch_size=size,
-        goldens=[one.batch for one in recorded],
-        batching=why,
-        accelerator=accelerator,
-        options={"target": "tensorrt", "release": row.name, "precision": precision},
-    )
-    write_entry(work / "repository-onnxruntime", entry, version=1)
+        said.append(f"the accelerator keeps its engines in {place} on the server: mount a folder there that stays")
+    write_entry(work / "repository-onnxruntime", replace(entry, accelerator=accelerator), version=1)
     return said

@@ -19,7 +19,9 @@ from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
 from portinf.streams import StreamOptions
 from portinf.targets import FOLDERS, TARGETS, Proposal
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Hop, PhysicsOptions, Tolerance, compare
+from portinf.workflow.judged_on import JudgedOn, with_columns
+from portinf.workflow.lowering import Lowered, Precision, lower
 from portinf.workflow.pace import paired, slower, timing_batch
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
@@ -63,6 +65,8 @@ class OptimizeResult:
         steps: the proposals that change the file, in the order in which they were tried.
         operators: number of operators before and after.
         notes: how the samples' files were read, which sizes were too large to compare at, on how many threads it must run.
+        lowered: what became of the precision that was asked for; None where none was.
+        pace: median seconds of one request before and after lowering.
     """
 
     artifact: Artifact
@@ -70,6 +74,8 @@ class OptimizeResult:
     steps: Sequence[Step]
     operators: tuple[int, int]
     notes: Sequence[str] = ()
+    lowered: Lowered | None = None
+    pace: tuple[float, float] = (0.0, 0.0)
 
     @property
     def changed(self) -> list[str]:
@@ -87,6 +93,9 @@ class OptimizeResult:
             "operators_before": self.operators[0],
             "operators_after": self.operators[1],
             "notes": list(self.notes),
+            "lowered": self.lowered and self.lowered.to_json(),
+            "seconds_before": self.pace[0],
+            "seconds_after": self.pace[1],
             "validation": self.hop and self.hop.to_json(),
         }
 
@@ -100,6 +109,8 @@ def optimize(
     streams: StreamOptions | None = None,
     tolerance: Tolerance,
     threads: int = 0,
+    precision: Precision | None = None,
+    physics: PhysicsOptions | None = None,
     progress: Progress = lambda _: None,
 ) -> OptimizeResult:
     """Try a target's proposals one after the other, each on what the ones before it left, and keep those that compute the same.
@@ -110,14 +121,30 @@ def optimize(
         out: the file to write.
         inputs: files with samples; sizes are generated from the stored roles in any case.
         streams: how the files' columns become inputs.
-        tolerance: when two numbers are equal.
+        tolerance: when two numbers are equal. Where a precision is asked for, it bounds that step; the rewritings before it
+            keep the defaults.
         threads: intra-op threads on which the file will run; 0 for not known.
+        precision: to compute in after the rewritings; None for the model's own.
+        physics: metrics that decide about the precision beside the tolerance.
         progress: told what happens.
 
     Raises:
-        CannotError: the target is not there yet.
-        DisagreementError: every proposal computes something else; nothing is at ``out``.
+        CannotError: the target is not there yet, or the model cannot be lowered.
+        DisagreementError: every proposal computes something else, or the precision does; nothing is at ``out``.
     """
+    if precision is not None:
+        return _lowered(
+            model,
+            target,
+            out,
+            precision=precision,
+            inputs=inputs,
+            streams=streams or StreamOptions(),
+            tolerance=tolerance,
+            physics=physics or PhysicsOptions(),
+            threads=threads,
+            progress=progress,
+        )
     offer = _target(target)
     artifact = read_onnx(model)
     if out.is_dir():
@@ -146,6 +173,65 @@ def optimize(
             return replace(_original(artifact, out), steps=work.steps, notes=said)
         said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path)]
         return _kept(artifact, work, out, said)
+
+
+def _lowered(
+    model: Path,
+    target: str,
+    out: Path,
+    *,
+    precision: Precision,
+    inputs: Sequence[Path],
+    streams: StreamOptions,
+    tolerance: Tolerance,
+    physics: PhysicsOptions,
+    threads: int,
+    progress: Progress,
+) -> OptimizeResult:
+    """Rewrite, then lower what that left, and time both files in turns."""
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
+    if precision == "int8" and not inputs:
+        raise UsageError("--precision int8: it is calibrated on samples: give some with --inputs")
+    artifact = read_onnx(model)
+    streams = with_columns(streams, artifact.signature, physics)
+    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
+        plain = Path(folder) / out.name
+        given = {"inputs": inputs, "streams": streams, "threads": threads, "progress": progress}
+        try:
+            result = optimize(model, target, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
+            path = plain
+        except DisagreementError as error:
+            progress(first_line(error))
+            result, path = None, model
+        files = bound(open_files(inputs, streams), artifact.signature)
+        lowered = lower(
+            path,
+            out,
+            precision=precision,
+            flavour="cpu",
+            batches=JudgedOn(artifact.signature, files, physics),
+            tolerance=tolerance,
+            physics=physics,
+            threads=threads,
+            progress=progress,
+            original=model,
+        )
+        progress("timing the original and the lowered file in turns")
+        timed = timing_batch(artifact.signature, heads(files))
+        before, after = paired(model, out, timed.inputs, threads=threads)
+    written = read_onnx(out)
+    on = f"{threads or 'all'} thread{'s' * (threads != 1)}"
+    slow = [f"slower than the original on this CPU, on {on}"] if slower(before, after, 1.0) else []
+    return OptimizeResult(
+        artifact=written,
+        hop=lowered.hop,
+        steps=result.steps if result else [],
+        operators=_counts(artifact, written),
+        notes=[*(result.notes if result else []), *lowered.notes, *slow],
+        lowered=lowered,
+        pace=(statistics.median(before), statistics.median(after)),
+    )
 
 
 def _threads_note(path: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,17 +26,19 @@ from portinf.targets.tensorrt.versions import Version, parse_version
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.manifest import MODEL, now, tool_versions
 from portinf.triton.releases import Release, release
-from portinf.validation import Tolerance
+from portinf.triton.repository import Entry
+from portinf.validation import PhysicsOptions, Tolerance
 from portinf.workflow.engine import MANIFEST, build_here
 from portinf.workflow.engine_repository import write_accelerated, write_engine_config
-from portinf.workflow.engine_requests import made_batches, record
+from portinf.workflow.engine_requests import record
+from portinf.workflow.judged_on import JudgedOn, with_columns
+from portinf.workflow.lowering import Lowered, Precision, lower
 from portinf.workflow.rows import choose_batch_size, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
-__all__ = ["Precision", "TensorrtOptions", "TensorrtResult", "optimize_tensorrt"]
+__all__ = ["TensorrtOptions", "TensorrtResult", "optimize_tensorrt"]
 
 Progress = Callable[[str], None]
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
 CACHE = "/tmp/portinf-tensorrt-"  # and the name: the server's folder for engines; ONNX Runtime makes one level, no more
 
 
@@ -48,6 +50,7 @@ class TensorrtOptions:
         tensorrt: version of TensorRT; None for that of the release.
         release: of Triton; None where only the version counts, and then no accelerator is configured.
         precision: of the graph.
+        physics: metrics that decide about the precision beside the tolerance.
         max_batch_size: None for 64 where the rows are proved independent, else 0.
         spans: shapes by axis label that come before the rule.
         name: of the model in the repository; None for the stem of the file.
@@ -58,7 +61,8 @@ class TensorrtOptions:
 
     tensorrt: str | None = None
     release: str | None = None
-    precision: Precision = "fp32"
+    precision: Literal["fp32"] | Precision = "fp32"
+    physics: PhysicsOptions = field(default_factory=PhysicsOptions)
     max_batch_size: int | None = None
     spans: Mapping[str, Span] = field(default_factory=dict)
     name: str | None = None
@@ -96,7 +100,7 @@ class TensorrtResult:
     profile: Profile
     checked: Checked
     recorded: int
-    lowered: Any
+    lowered: Lowered | None
     proxy: ProxyReport | None
     built: bool
     notes: Sequence[str]
@@ -157,7 +161,8 @@ def optimize_tensorrt(
         progress(f"opened {model}")  # a damaged file is refused here
     check_operators(_typed(model), version, str(model))
     said = check_types(artifact.signature, version)
-    files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
+    streams = with_columns(streams or StreamOptions(), artifact.signature, options.physics)
+    files = bound(open_files(inputs, streams), artifact.signature)
     given = heads(files)
     for batch in given:
         check_batch(artifact.signature, batch)
@@ -173,7 +178,8 @@ def optimize_tensorrt(
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
     try:
-        written, lowered = _write_model(model, artifact, work, options.precision, [*samples], profile, tolerance, progress)
+        batches = JudgedOn(artifact.signature, files, options.physics)
+        written, lowered = _write_model(model, artifact, work, options, batches, tolerance, progress)
         checked = check_operators(_typed(written.path), version, f"{model} in {options.precision}")
         proxy = ask_proxy(written.path, profile, _blind(written)) if options.check else None
         if proxy is not None and proxy.verdict == "refuses":
@@ -187,9 +193,17 @@ def optimize_tensorrt(
                 "no Triton release given: no configuration of the ONNX Runtime accelerator was written; --release adds it"
             )
         else:
-            said += write_accelerated(
-                work, name, written, recorded, row, version, size, why, profile, options.precision, options.cache
+            entry = Entry(
+                name=name,
+                artifact=written,
+                max_batch_size=size,
+                goldens=[one.batch for one in recorded],
+                tolerance={"rtol": tolerance.rtol, "atol": tolerance.atol},
+                validation=lowered.hop.to_json() if lowered else None,
+                batching=why,
+                options={"target": "tensorrt", "release": row.name, "precision": options.precision},
             )
+            said += write_accelerated(work, entry, row, version, profile, options.precision, options.cache)
         result = TensorrtResult(
             folder=out,
             name=name,
@@ -204,7 +218,7 @@ def optimize_tensorrt(
             lowered=lowered,
             proxy=proxy,
             built=False,
-            notes=[*said, *checked.notes, *left_out],
+            notes=[*said, *(lowered.notes if lowered else ()), *checked.notes, *left_out],
         )
         _write_manifest(work, result, written)
         work.chmod(0o755)
@@ -260,24 +274,25 @@ def _write_model(
     model: Path,
     artifact: Artifact,
     work: Path,
-    precision: Precision,
-    samples: Sequence[Batch],
-    profile: Profile,
+    options: TensorrtOptions,
+    batches: Iterable[Batch],
     tolerance: Tolerance,
     progress: Progress,
-) -> tuple[Artifact, Any]:
+) -> tuple[Artifact, Lowered | None]:
     out = work / MODEL
-    if precision != "fp32":
-        batches = [*samples, *made_batches(artifact.signature, samples, profile)]
-        lowered = _lowered(model, out, precision, batches, tolerance, progress)
-        return read_onnx(out), lowered
-    return write_onnx(load_proto(model), model, out, artifact.signature, artifact.provenance), None
-
-
-def _lowered(
-    model: Path, out: Path, precision: Precision, batches: Sequence[Batch], tolerance: Tolerance, progress: Progress
-) -> Any:
-    raise CannotError(f"--precision {precision}: not there yet in this version; fp32 is")
+    if options.precision == "fp32":
+        return write_onnx(load_proto(model), model, out, artifact.signature, artifact.provenance), None
+    lowered = lower(
+        model,
+        out,
+        precision=options.precision,
+        flavour="tensorrt",
+        batches=batches,
+        tolerance=tolerance,
+        physics=options.physics,
+        progress=progress,
+    )
+    return read_onnx(out), lowered
 
 
 def _blind(artifact: Artifact) -> bool:

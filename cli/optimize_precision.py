@@ -1,0 +1,50 @@
+"""The options of a lower precision in ``portinf optimize``, and how its result is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from portinf.cli.metrics import metrics_options, read_physics_options
+from portinf.errors import UsageError
+
+if TYPE_CHECKING:
+    from portinf.validation import PhysicsOptions
+    from portinf.workflow.lowering import Lowered
+
+__all__ = ["precision_lines", "precision_options", "read_precision_physics"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def precision_options(function: F) -> F:
+    """Add --precision and the metrics that may decide beside the tolerance."""
+    option = click.option(
+        "--precision",
+        type=click.Choice(["fp16", "bf16", "int8"]),
+        help="Compute in fewer bits; nodes stay in float32 until the tolerance holds. int8 is calibrated on --inputs.",
+    )
+    return option(metrics_options(function))
+
+
+def read_precision_physics(given: Mapping[str, Any]) -> PhysicsOptions:
+    """Read the metrics.
+
+    Raises:
+        UsageError: there are some without a precision that they could decide about.
+    """
+    physics = read_physics_options(given)
+    if given["precision"] is None and (physics.discrimination is not None or physics.regression is not None):
+        raise UsageError(f"{'--label' if given['label'] else '--truth'}: it decides about a lower precision: give --precision")
+    return physics
+
+
+def precision_lines(lowered: Lowered) -> Iterator[str]:
+    """Yield what there is to say of a lowered file."""
+    count = len(lowered.islands)
+    trials = f"{lowered.trials} choice{'s' * (lowered.trials != 1)} tried"
+    yield f"{lowered.precision}: {lowered.lowered} nodes lowered, {count} island{'s' * (count != 1)} in float32, {trials}"
+    for name in lowered.islands:
+        yield f"island: {name}: {lowered.reasons[name]}"

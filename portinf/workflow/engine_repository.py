@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from portinf.errors import CannotError
 from portinf.signature import Signature
 from portinf.targets.tensorrt.profiles import Profile
 from portinf.targets.tensorrt.versions import Version
@@ -40,9 +41,12 @@ def write_accelerated(
     """Write the model for the ONNX Runtime backend, with TensorRT as its accelerator; return what to tell of it."""
     shapes = {"min": profile.text("least"), "opt": profile.text("usual"), "max": profile.text("most")}
     place = f"{cache}{entry.name}"
-    accelerator, said = tensorrt_accelerator(
-        row, precision=precision, flags=version.precision_flags, cache_path=place, shapes=shapes
-    )
+    try:
+        accelerator, said = tensorrt_accelerator(
+            row, precision=precision, flags=version.precision_flags, cache_path=place, shapes=shapes
+        )
+    except CannotError as error:
+        return [f"no configuration of the ONNX Runtime accelerator was written: {error}"]
     if "trt_engine_cache_path" in accelerator.parameters:
         said.append(f"the accelerator keeps its engines in {place} on the server: mount a folder there that stays")
     write_entry(work / "repository-onnxruntime", replace(entry, accelerator=accelerator), version=1)

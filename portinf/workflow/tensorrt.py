@@ -155,6 +155,8 @@ def optimize_tensorrt(
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: exists; name a folder that is not there yet")
     row, version = _versions(options)
+    if options.precision == "bf16" and version.major < 10:
+        raise CannotError(f"--precision bf16: TensorRT {version} has no bfloat16; take fp16, or TensorRT 10 or newer")
     artifact = read_onnx(model)
     name = check_model_name(options.name) if options.name is not None else safe_name(model.stem)
     with OnnxRuntimeRunner(model):

@@ -15,9 +15,11 @@ from portinf.artifact import read_onnx
 from portinf.cli.main import run
 from portinf.errors import CannotError, MissingPackageError
 from portinf.lazy import available
+from portinf.samples import save_npz
 from portinf.targets.tensorrt.profiles import Profile, profile_of
 from portinf.targets.tensorrt.proxy import MODULE, ask_proxy
-from portinf.workflow.tensorrt import _blind
+from portinf.validation import Tolerance
+from portinf.workflow.tensorrt import TensorrtOptions, _blind, optimize_tensorrt
 from tests.triton.models import honest, save, tensor
 
 needs_extra = pytest.mark.skipif(
@@ -127,3 +129,13 @@ def test_the_command_asks_it(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     scatter(tmp_path / "s.onnx")
     assert run(["optimize", str(tmp_path / "s.onnx"), *common, "-o", str(tmp_path / "scatter")]) == 0
     assert "cannot say" in capsys.readouterr().out
+
+
+@needs_extra
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_lowered_files_build(precision: str, tmp_path: Path) -> None:
+    save_npz(tmp_path / "x.npz", {"x": np.linspace(-1, 1, 36, dtype=np.float32).reshape(9, 4)})
+    options = TensorrtOptions(tensorrt="11.1", precision=precision, check=True)  # type: ignore[arg-type]
+    model, inputs = honest(tmp_path / "m.onnx"), [tmp_path / "x.npz"]
+    result = optimize_tensorrt(model, tmp_path / "trt", options, inputs=inputs, tolerance=Tolerance.of(0.1, 0.1))
+    assert result.proxy is not None and result.proxy.verdict == "builds"

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from portinf.artifact import read_onnx
 from portinf.cli.main import run
 from portinf.errors import UsageError
 from portinf.samples import save_npz
 from portinf.serving.repository import read_repository
 from portinf.triton.config import from_text
-from portinf.triton.manifest import verify
+from portinf.triton.manifest import read_manifest, verify
 from portinf.validation import Tolerance
 from portinf.workflow.optimize import optimize
 from tests.targets.site import environment, machine
@@ -182,3 +184,38 @@ def test_no_trtexec_is_a_missing_package(net: Path, call: Call, monkeypatch: pyt
     monkeypatch.delenv("TRTEXEC", raising=False)
     code, _, line = call("--tensorrt", "10.3", "--build")
     assert code == 3 and "no trtexec on PATH" in line and (net.parent / "trt/build_engine.sh").is_file()
+
+
+@pytest.mark.parametrize(("precision", "flag"), [("fp16", "FLOAT16"), ("int8", "INT8")])
+def test_a_lower_precision_is_in_the_graph_and_judged_on_the_samples(precision: str, flag: str, net: Path, call: Call) -> None:
+    options = ["--release", "24.08", "--precision", precision, "--atol", "0.05", "--inputs", str(net.parent / "x.npz")]
+    code, out, _ = call(*options, "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report["lowered"]["lowered"] > 0 and report["lowered"]["validation"]["verdict"] == "equal"
+    folder = net.parent / "trt"
+    kinds = {tensor.data_type for tensor in onnx.load(folder / "model.onnx").graph.initializer}
+    assert getattr(TensorProto, flag) in kinds
+    assert f"PRECISION={precision}" in (folder / "settings.sh").read_text()
+    config = from_text((folder / "repository-onnxruntime/net/config.pbtxt").read_text())
+    assert config.accelerator is not None and config.accelerator.parameters["precision_mode"] == precision.upper()
+    assert read_manifest(folder / "repository-onnxruntime/net/1").tolerance == {"rtol": None, "atol": 0.05}
+    assert {spec.dtype for spec in read_onnx(folder / "model.onnx").signature.inputs} == {"float32"}
+
+
+def test_bfloat16_where_only_one_of_the_two_ways_has_it(net: Path, call: Call) -> None:
+    assert call("--tensorrt", "8.6", "--precision", "bf16")[2].endswith("take fp16, or TensorRT 10 or newer")
+    code, out, _ = call("--release", "24.08", "--precision", "bf16", "--atol", "0.1", "--json")
+    assert code == 0 and any("precision_mode BF16" in note for note in json.loads(out)["notes"])
+    assert not (net.parent / "trt/repository-onnxruntime").exists() and (net.parent / "trt/repository").is_dir()
+
+
+def test_int8_without_samples_is_refused(net: Path, call: Call) -> None:
+    code, _, line = call("--tensorrt", "10.3", "--precision", "int8")
+    assert code == 2 and "calibrated on samples" in line and not (net.parent / "trt").exists()
+
+
+def test_a_precision_that_does_not_hold_writes_nothing(net: Path, call: Call) -> None:
+    tight = ["--inputs", str(net.parent / "x.npz"), "--rtol", "1e-9", "--atol", "1e-9"]
+    code, _, _ = call("--tensorrt", "10.3", "--precision", "int8", *tight)
+    assert code in (4, 5) and not (net.parent / "trt").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -98,10 +99,10 @@ def test_a_second_run_does_nothing_until_something_changes(site: Path, programs:
     ("fault", "code", "said"),
     [
         ("wrong", 5, "times the tolerance"),
-        ("shape", 5, "expected [1, 2]"),
+        pytest.param("shape", 5, "expected [1, 2]", marks=pytest.mark.long),
         ("parse", 6, "ERROR: no importer for something"),
         ("empty", 6, "the build failed"),
-        ("crash", 6, "the build failed"),
+        pytest.param("crash", 6, "the build failed", marks=pytest.mark.long),
         ("no_gpu", 4, "no GPU"),
     ],
 )
@@ -176,6 +177,19 @@ def test_an_interrupted_build_leaves_nothing_that_looks_finished(number: signal.
         assert not unfinished(site)
     assert run_kit(site, environment(programs, "10.3.0")).returncode == 0
     assert plan(site).exists() and not unfinished(site)
+
+
+def test_one_at_a_time_and_what_killed_runs_left_goes(site: Path, programs: Path) -> None:
+    """In a container every run has the process number 1, and so has what a killed one left."""
+    env = environment(programs, "10.3.0")
+    for number in (1, os.getpid()):
+        (site / f".build-{number}").mkdir()
+    if shutil.which("flock"):
+        with (site / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = run_kit(site, env)
+            assert done.returncode == 6 and "another build_engine.sh is at work" in done.stderr and unfinished(site)
+    assert run_kit(site, env).returncode == 0 and not unfinished(site)
 
 
 def test_the_kit_works_on_any_length_and_type(programs: Path, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_build_runs_the_kit_here(net: Path, call: Call, tmp_path: Path, monkeypa
     assert run(["inspect", str(tmp_path / "trt"), "--json"]) == 0
 
 
-@pytest.mark.parametrize(("fault", "code"), [("wrong", 5), ("parse", 4)])
+@pytest.mark.parametrize(("fault", "code"), [("wrong", 5), pytest.param("parse", 4, marks=pytest.mark.long)])
 def test_a_build_that_fails_here_says_so(
     fault: str, code: int, net: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 # Builds and checks a TensorRT engine from model.onnx, on the machine and in the container that will serve it.
 # Written by portinf; needs bash, coreutils, python3 (standard library only), nvidia-smi and trtexec.
 # Exit codes: 0 built, or up to date; 2 wrong call, or a file of this folder was changed; 3 trtexec or python3 is missing;
-# 4 no GPU; 5 the engine answers otherwise than recorded; 6 the build failed; 7 TensorRT of another version; 130 interrupted.
+# 4 no GPU; 5 the engine answers otherwise than recorded; 6 the build failed, or another is at work; 7 TensorRT of another version; 130 interrupted.
 set -euo pipefail
 export LC_ALL=C
 
@@ -63,10 +63,10 @@ command -v "$trtexec" >/dev/null || fail 3 "$trtexec: not there, or not executab
 sha256sum --check --quiet --strict files.sha256 >/dev/null 2>&1 ||
     fail 2 "a file of this folder was changed or is missing: $(sha256sum --check --quiet files.sha256 2>&1 | head -n 1); write the folder again"
 
+exec 9>.lock # held while this runs, and by nothing that it starts; in a container the process number says nothing
+if command -v flock >/dev/null && ! flock -n 9; then fail 6 "another build_engine.sh is at work in $PWD"; fi
 work=.build-$$
-for left in .build-*; do # of runs that were killed
-    if [ -d "$left" ] && ! kill -0 "${left#.build-}" 2>/dev/null; then rm -rf -- "$left"; fi
-done
+rm -rf -- .build-* # of runs that were killed
 child=
 cleanup() {
     if [ -n "$child" ]; then kill "$child" 2>/dev/null || true; fi
@@ -77,7 +77,7 @@ trap 'exit 130' INT TERM HUP
 mkdir "$work"
 run() { # a program in the background, so that an interruption is answered at once; its output goes to the log
     printf '+ %s\n' "$*" >>"$log"
-    "$@" >>"$log" 2>&1 &
+    "$@" >>"$log" 2>&1 9>&- &
     child=$!
     local code=0
     wait "$child" || code=$?
@@ -160,7 +160,7 @@ if [ "$code" != 0 ] || [ ! -s "$work/model.plan" ]; then
 fi
 code=0
 python3 replay.py check --trtexec "$trtexec" --plan "$work/model.plan" --major "$major" --work "$work" --log "$log" \
-    --report "$work/report.json" -- "${common[@]}" ${replay[@]+"${replay[@]}"} &
+    --report "$work/report.json" -- "${common[@]}" ${replay[@]+"${replay[@]}"} 9>&- &
 child=$!
 wait "$child" || code=$?
 child=

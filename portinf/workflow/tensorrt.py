@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +17,12 @@ from portinf.errors import CannotError, UnreadableError, UsageError
 from portinf.lazy import require
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
-from portinf.streams import StreamOptions
+from portinf.streams import SampleStream, StreamOptions
 from portinf.targets.tensorrt.operators import Checked, check_operators
 from portinf.targets.tensorrt.profiles import Profile, Span, profile_of
 from portinf.targets.tensorrt.proxy import ProxyReport, ask_proxy
 from portinf.targets.tensorrt.rules import walk
-from portinf.targets.tensorrt.site import check_types, write_site
+from portinf.targets.tensorrt.site import Recorded, check_types, write_site
 from portinf.targets.tensorrt.versions import Version, parse_version
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.manifest import MODEL, now, tool_versions
@@ -144,7 +145,7 @@ def optimize_tensorrt(
         options: see there.
         inputs: files with samples: they give the shapes, the recorded requests and the proof of independent rows.
         streams: how the files' columns become inputs.
-        tolerance: of the proof and of the engine's answers.
+        tolerance: of the engine's answers; of the proof too, but not for a lower precision.
         progress: told what happens.
 
     Raises:
@@ -154,6 +155,46 @@ def optimize_tensorrt(
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: exists; name a folder that is not there yet")
+    job = _prepared(model, options, inputs, streams or StreamOptions(), tolerance, progress)
+    with _workspace(out) as work:
+        result = _filled(job, work, out)
+        work.chmod(0o755)
+        work.replace(out)
+    if not options.build:
+        return result
+    build_here(out, progress)
+    return replace(result, built=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """All that is known before anything is written."""
+
+    model: Path
+    artifact: Artifact
+    options: TensorrtOptions
+    tolerance: Tolerance
+    progress: Progress
+    row: Release | None
+    version: Version
+    name: str
+    files: Sequence[SampleStream]
+    samples: Sequence[Batch]
+    max_batch_size: int
+    batching: str
+    profile: Profile
+    said: Sequence[str]
+
+
+def _prepared(
+    model: Path,
+    options: TensorrtOptions,
+    inputs: Sequence[Path],
+    streams: StreamOptions,
+    tolerance: Tolerance,
+    progress: Progress,
+) -> _Job:
+    """Refuse what cannot be done, and choose batch size and shapes."""
     row, version = _versions(options)
     if options.precision == "bf16" and version.major < 10:
         raise CannotError(f"--precision bf16: TensorRT {version} has no bfloat16; take fp16, or TensorRT 10 or newer")
@@ -163,76 +204,99 @@ def optimize_tensorrt(
         progress(f"opened {model}")  # a damaged file is refused here
     check_operators(_typed(model), version, str(model))
     said = check_types(artifact.signature, version)
-    streams = with_columns(streams or StreamOptions(), artifact.signature, options.physics)
-    files = bound(open_files(inputs, streams), artifact.signature)
+    files = bound(open_files(inputs, with_columns(streams, artifact.signature, options.physics)), artifact.signature)
     given = heads(files)
     for batch in given:
         check_batch(artifact.signature, batch)
-    size, why = choose_batch_size(artifact, given, options.max_batch_size, tolerance, str(model), progress)
-    config_of(name, artifact.signature, size)
+    strict = tolerance if options.precision == "fp32" else Tolerance()  # a lower precision's bound would hide an influence
+    size, why = choose_batch_size(artifact, given, options.max_batch_size, strict, str(model), progress)
+    config_of(name, artifact.signature, size)  # types and ranks, before the costly steps
     samples = [replace(batch, expected=None) for batch in servable(given, size)]
     lengths = [check_batch(artifact.signature, batch) for batch in samples]
     profile = profile_of(artifact.signature, lengths, size, options.spans)
-    said += [*notes(files), *_guesses(profile)]
+    return _Job(
+        model=model,
+        artifact=artifact,
+        options=options,
+        tolerance=tolerance,
+        progress=progress,
+        row=row,
+        version=version,
+        name=name,
+        files=files,
+        samples=samples,
+        max_batch_size=size,
+        batching=why,
+        profile=profile,
+        said=[*said, *notes(files), *_guesses(profile)],
+    )
+
+
+@contextmanager
+def _workspace(out: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``out``; what is left of it goes."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
     try:
-        batches = JudgedOn(artifact.signature, files, options.physics)
-        written, lowered = _write_model(model, artifact, work, options, batches, tolerance, progress)
-        checked = check_operators(_typed(written.path), version, f"{model} in {options.precision}")
-        proxy = ask_proxy(written.path, profile, _blind(written)) if options.check else None
-        if proxy is not None and proxy.verdict == "refuses":
-            raise CannotError(f"{model}: {proxy.text()}")
-        progress("recording what the engine must answer")
-        recorded, left_out = record(model, artifact.signature, samples, profile, tolerance)
-        write_site(work, name=name, version=version, precision=options.precision, profile=profile, recorded=recorded)
-        write_engine_config(work, name, artifact.signature, size, version)
-        if row is None:
-            said.append(
-                "no Triton release given: no configuration of the ONNX Runtime accelerator was written; --release adds it"
-            )
-        else:
-            entry = Entry(
-                name=name,
-                artifact=written,
-                max_batch_size=size,
-                goldens=[one.batch for one in recorded],
-                tolerance={"rtol": tolerance.rtol, "atol": tolerance.atol},
-                validation=lowered.hop.to_json() if lowered else None,
-                batching=why,
-                options={"target": "tensorrt", "release": row.name, "precision": options.precision},
-            )
-            said += write_accelerated(work, entry, row, version, profile, options.precision, options.cache)
-        result = TensorrtResult(
-            folder=out,
-            name=name,
-            version=version,
-            release=options.release,
-            precision=options.precision,
-            max_batch_size=size,
-            batching=why,
-            profile=profile,
-            checked=checked,
-            recorded=len(recorded),
-            lowered=lowered,
-            proxy=proxy,
-            built=False,
-            notes=[*said, *(lowered.notes if lowered else ()), *checked.notes, *left_out],
-        )
-        _write_manifest(work, result, written)
-        work.chmod(0o755)
-        work.replace(out)
+        yield work
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if not options.build:
-        return result
-    build_here(out, progress)
-    return replace(result, built=True)
+
+
+def _filled(job: _Job, work: Path, out: Path) -> TensorrtResult:
+    """Write everything into a folder and return what to tell of it."""
+    options, model, precision = job.options, job.model, job.options.precision
+    written, lowered = _write_model(job, work)
+    checked = check_operators(_typed(written.path), job.version, f"{model} in {precision}")
+    proxy = ask_proxy(written.path, job.profile, _blind(written)) if options.check else None
+    if proxy is not None and proxy.verdict == "refuses":
+        raise CannotError(f"{model}: {proxy.text()}")
+    job.progress("recording what the engine must answer")
+    recorded, left_out = record(model, job.artifact.signature, job.samples, job.profile, job.tolerance)
+    write_site(work, name=job.name, version=job.version, precision=precision, profile=job.profile, recorded=recorded)
+    write_engine_config(work, job.name, job.artifact.signature, job.max_batch_size, job.version)
+    said = _write_accelerated(job, work, written, recorded, lowered)
+    result = TensorrtResult(
+        folder=out,
+        name=job.name,
+        version=job.version,
+        release=options.release,
+        precision=precision,
+        max_batch_size=job.max_batch_size,
+        batching=job.batching,
+        profile=job.profile,
+        checked=checked,
+        recorded=len(recorded),
+        lowered=lowered,
+        proxy=proxy,
+        built=False,
+        notes=[*job.said, *said, *(lowered.notes if lowered else ()), *checked.notes, *left_out],
+    )
+    _write_manifest(work, result, written)
+    return result
+
+
+def _write_accelerated(
+    job: _Job, work: Path, written: Artifact, recorded: Sequence[Recorded], lowered: Lowered | None
+) -> list[str]:
+    if job.row is None:
+        return ["no Triton release given: no configuration of the ONNX Runtime accelerator was written; --release adds it"]
+    entry = Entry(
+        name=job.name,
+        artifact=written,
+        max_batch_size=job.max_batch_size,
+        goldens=[one.batch for one in recorded],
+        tolerance={"rtol": job.tolerance.rtol, "atol": job.tolerance.atol},
+        validation=lowered.hop.to_json() if lowered else None,
+        batching=job.batching,
+        options={"target": "tensorrt", "release": job.row.name, "precision": job.options.precision},
+    )
+    return write_accelerated(work, entry, job.row, job.version, job.profile, job.options.precision, job.options.cache)
 
 
 def _versions(options: TensorrtOptions) -> tuple[Release | None, Version]:
@@ -272,27 +336,19 @@ def _guesses(profile: Profile) -> list[str]:
     return [f"no sample says how long these axes get, so they were set by rule: {shown}; --inputs or --range tells better"]
 
 
-def _write_model(
-    model: Path,
-    artifact: Artifact,
-    work: Path,
-    options: TensorrtOptions,
-    batches: Iterable[Batch],
-    tolerance: Tolerance,
-    progress: Progress,
-) -> tuple[Artifact, Lowered | None]:
-    out = work / MODEL
+def _write_model(job: _Job, work: Path) -> tuple[Artifact, Lowered | None]:
+    out, signature, options = work / MODEL, job.artifact.signature, job.options
     if options.precision == "fp32":
-        return write_onnx(load_proto(model), model, out, artifact.signature, artifact.provenance), None
+        return write_onnx(load_proto(job.model), job.model, out, signature, job.artifact.provenance), None
     lowered = lower(
-        model,
+        job.model,
         out,
         precision=options.precision,
         flavour="tensorrt",
-        batches=batches,
-        tolerance=tolerance,
+        batches=JudgedOn(signature, job.files, options.physics),
+        tolerance=job.tolerance,
         physics=options.physics,
-        progress=progress,
+        progress=job.progress,
     )
     return read_onnx(out), lowered
 

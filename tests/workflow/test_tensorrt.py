@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from portinf.artifact import read_onnx
 from portinf.cli.main import run
@@ -219,3 +219,20 @@ def test_a_precision_that_does_not_hold_writes_nothing(net: Path, call: Call) ->
     tight = ["--inputs", str(net.parent / "x.npz"), "--rtol", "1e-9", "--atol", "1e-9"]
     code, _, _ = call("--tensorrt", "10.3", "--precision", "int8", *tight)
     assert code in (4, 5) and not (net.parent / "trt").exists()
+
+
+def test_the_bound_of_a_lower_precision_does_not_hide_an_influence(net: Path, call: Call) -> None:
+    """Rows that change each other by a hundredth are not independent, although --atol 0.05 allows the precision as much."""
+    small = numpy_helper.from_array(np.array(0.01, dtype=np.float32), "small")
+    weight = numpy_helper.from_array(np.linspace(-1, 1, 16, dtype=np.float32).reshape(4, 4), "weight")
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["h"]),
+        helper.make_node("ReduceMean", ["h"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Mul", ["mean", "small"], ["less"]),
+        helper.make_node("Sub", ["h", "less"], ["y"]),
+    ]
+    save(net, nodes, [tensor("x", ["batch", 4])], [tensor("y", ["batch", 4])], [small, weight])
+    code, out, _ = call(
+        "--tensorrt", "10.3", "--precision", "fp16", "--atol", "0.05", "--inputs", str(net.parent / "x.npz"), "--json"
+    )
+    assert code == 0 and json.loads(out)["max_batch_size"] == 0

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from portinf.errors import CannotError
 from portinf.lazy import require
 from portinf.lowering.graphs import FLOAT, captured, copied
 from portinf.lowering.places import SHAPES, Place
@@ -21,6 +22,7 @@ from portinf.samples import Array
 __all__ = ["Kind", "lower_graph", "numpy_type", "rounded"]
 
 Kind = Literal["fp16", "bf16"]
+LARGEST = 2_000_000_000  # bytes of one weight
 _TYPES = {"fp16": 10, "bf16": 16}  # ONNX's numbering
 
 
@@ -146,6 +148,10 @@ class _Lowering:
             node.attribute.append(self._onnx.helper.make_attribute("value", self._tensor(zero, "")))
 
     def _tensor(self, array: Array, name: str) -> Any:
+        if array.nbytes > LARGEST:
+            raise CannotError(
+                f"{self._kind}: weight '{name}' takes {array.nbytes / 1e9:.1f} GB: more than a message of ONNX holds"
+            )
         kind = FLOAT if array.dtype == np.float32 else _TYPES[self._kind]
         return self._onnx.TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=array.tobytes())
 

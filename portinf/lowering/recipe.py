@@ -44,6 +44,10 @@ class Recipe(Protocol):
     notes: Sequence[str]
     runs_here: bool
 
+    def named(self, operator: str) -> list[str]:
+        """Return the nodes of an operator that could be lowered and are not in the guess."""
+        ...
+
     def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write what shows the errors of this choice, and say at which level ONNX Runtime is to run it."""
         ...
@@ -80,6 +84,10 @@ class HalfRecipe:
         self.guess: Mapping[str, str] = find_suspects(model, self._places, ranges, kind)
         self.delicate: Sequence[str] = [place.name for place in self._places if place.operator in _DELICATE]
         self.notes: Sequence[str] = [*_kept_notes(kept, operators), *self._near(ranges)]
+
+    def named(self, operator: str) -> list[str]:
+        """Return the nodes of an operator that could be lowered and are not in the guess."""
+        return [place.name for place in self._places if place.operator == operator and place.name not in self.guess]
 
     def _near(self, ranges: Ranges) -> list[str]:
         lowered = [place for place in self._places if place.name not in self.guess]
@@ -127,6 +135,10 @@ class IntegerRecipe:
         self.notes: Sequence[str] = [
             f"int8: ranges of the activations from {ranges.batches} batches; values beyond them are cut off"
         ]
+
+    def named(self, operator: str) -> list[str]:
+        """Return none: what moves goes with a product."""
+        return []
 
     def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write the file itself."""

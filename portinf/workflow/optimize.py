@@ -199,24 +199,34 @@ def _lowered(
         plain = Path(folder) / out.name
         given = {"inputs": inputs, "streams": streams, "threads": threads, "progress": progress}
         try:
-            result = optimize(model, target, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
+            result: OptimizeResult | None = optimize(model, target, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
             path = plain
         except DisagreementError as error:
             progress(first_line(error))
             result, path = None, model
         files = bound(open_files(inputs, streams), artifact.signature)
-        lowered = lower(
-            path,
-            out,
-            precision=precision,
-            flavour="cpu",
-            batches=JudgedOn(artifact.signature, files, physics),
-            tolerance=tolerance,
-            physics=physics,
-            threads=threads,
-            progress=progress,
-            original=model,
-        )
+
+        def lower_it(path: Path) -> Lowered:
+            return lower(
+                path,
+                out,
+                precision=precision,
+                flavour="cpu",
+                batches=JudgedOn(artifact.signature, files, physics),
+                tolerance=tolerance,
+                physics=physics,
+                threads=threads,
+                progress=progress,
+                original=model,
+            )
+
+        try:
+            lowered = lower_it(path)
+        except DisagreementError:
+            if result is None or not any(step.kept and step.proof == "reassociated" for step in result.steps):
+                raise
+            progress("trying without the rewritings, which round in another order")
+            result, lowered = None, lower_it(model)
         progress("timing the original and the lowered file in turns")
         timed = timing_batch(artifact.signature, heads(files))
         before, after = paired(model, out, timed.inputs, threads=threads)

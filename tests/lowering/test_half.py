@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from portinf.errors import CannotError
 from portinf.lowering import Kind, find_places, load_whole, lower_graph, save_whole
 from portinf.sources.onnx_session import OnnxSession
 
@@ -210,3 +211,10 @@ def test_large_weights_lie_beside_the_file(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_allclose(
         session.infer({"x": x})["y"], x @ weights["v"] @ weights["w"] @ weights["u"], rtol=5e-2, atol=0.5
     )
+
+
+def test_a_weight_too_large_for_a_message_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portinf.lowering.half.LARGEST", 10)
+    model = whole(made([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": np.eye(4)}), tmp_path)
+    with pytest.raises(CannotError, match="weight 'w__half' takes"):
+        lower_graph(model, find_places(model, "float16")[0], "fp16")

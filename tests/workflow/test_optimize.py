@@ -106,3 +106,32 @@ def test_what_is_within_the_spread_is_not_slower() -> None:
     assert slower([1.0, 1.1, 1.2, 1.1], [2.0, 2.1, 2.2, 2.1], 1.05)
     assert not slower([1.0, 2.4, 1.2, 2.6], [2.0, 2.1, 2.2, 2.1], 1.05)
     assert not slower([1.0, 1.0, 1.0, 1.0], [1.04, 1.04, 1.04, 1.04], 1.05)
+
+
+@pytest.mark.long
+def test_rewritten_and_lowered(net: Path) -> None:
+    loose = Tolerance.of(2e-2, 100.0)  # sums of thousands of edges, in fp16, at the larger sizes
+    result = optimize(
+        net, "onnxruntime", net.parent / "half.onnx", inputs=[net.parent / "g.npz"], tolerance=loose, precision="fp16"
+    )
+    first, second = read_onnx(net.parent / "half.onnx").provenance["steps"][-2:]
+    assert first["optimised"] == result.changed != [] and second["lowered"] == "fp16"
+    assert result.lowered is not None and result.lowered.hop.reference == str(net)
+    assert result.pace[0] > 0 and result.hop.verdict == "equal"
+
+
+def test_rewritings_are_left_out_where_only_they_break_a_precision(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def lower(path: Path, *words: Any, **given: Any) -> Any:
+        tried.append(path)
+        if path != net:
+            raise DisagreementError("the sums in this order")
+        return honest_lower(path, *words, **given)
+
+    honest_lower = module.lower
+    monkeypatch.setattr(module, "lower", lower)
+    loose = Tolerance.of(2e-2, 100.0)
+    out = net.parent / "half.onnx"
+    result = optimize(net, "onnxruntime", out, inputs=[net.parent / "g.npz"], tolerance=loose, precision="fp16")
+    assert len(tried) == 2 and not result.changed and out.exists()

@@ -15,6 +15,7 @@ setup(
         "portinf.sources",
         "portinf.streams",
         "portinf.targets",
+        "portinf.targets.tensorrt",
         "portinf.triton",
         "portinf.validation",
         "portinf.workflow",
@@ -23,7 +24,8 @@ setup(
     package_data={
         "portinf": ["py.typed"],
         "portinf.serving": ["requirements.txt", "backends/onnxruntime/*.py"],
-        "portinf.triton": ["releases.json"],
+        "portinf.targets.tensorrt": ["operators.json", "kit/*"],
+        "portinf.triton": ["accelerators.json", "releases.json"],
         "portinf.validation": ["templates/*", "report.schema.json"],
     },
 )

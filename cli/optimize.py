@@ -10,6 +10,12 @@ import click
 
 from portinf.cli.optimize_precision import precision_lines, precision_options, read_precision_physics
 from portinf.cli.optimize_search import check_search, run_search, search_options
+from portinf.cli.optimize_tensorrt import (
+    read_tensorrt_options,
+    refuse_tensorrt_options,
+    tensorrt_lines,
+    tensorrt_options,
+)
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
 
@@ -21,8 +27,15 @@ __all__ = ["command"]
 
 @click.command("optimize")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="NAME", help="onnxruntime; tensorrt and hls4ml are not there yet.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write.")
+@click.option("--target", required=True, metavar="NAME", help="onnxruntime or tensorrt; hls4ml is not there yet.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="File to write; for tensorrt the folder.",
+)
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
 @column_options
 @tolerance_options
@@ -35,25 +48,33 @@ __all__ = ["command"]
 )
 @precision_options
 @search_options
+@tensorrt_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
 
     A model that cannot be improved is returned as it is, byte for byte.
+    --target tensorrt writes a folder: the model, shapes, recorded answers, and a
+    script that builds and checks the engine where the GPU is.
 
     \b
-    Example:
+    Examples:
       portinf optimize model.onnx --target onnxruntime -o fast.onnx
       portinf optimize model.onnx --target onnxruntime --precision int8 \\
           --inputs events.npz --atol 0.02 -o small.onnx
       portinf optimize model.onnx --target onnxruntime --search \\
           --inputs events.npz --atol 0.02 --report search.html -o best.onnx
+      portinf optimize model.onnx --target tensorrt --release 24.08 -o trt
     """
+    check_search(given, target)
+    if target == "tensorrt":
+        _tensorrt(model, output, inputs, as_json, given)
+        return
+    refuse_tensorrt_options(target, given)
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 
     tolerance = Tolerance.of(given["rtol"], given["atol"])
-    check_search(given, target)
     physics = read_precision_physics(given)
     if given["search"]:
         run_search(model, output, inputs, given, physics, as_json=as_json)
@@ -88,6 +109,27 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
             click.echo(f"  {line}")
         click.echo("  {:.3g} ms before, {:.3g} ms after".format(*(seconds * 1e3 for seconds in result.pace)))
     click.echo(f"  {result.hop.summary()}")
+
+
+def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: dict[str, Any]) -> None:
+    from portinf.validation import Tolerance
+    from portinf.workflow.tensorrt import optimize_tensorrt
+
+    options = read_tensorrt_options(given, read_precision_physics(given))
+    with progress_line() as progress:
+        result = optimize_tensorrt(
+            model,
+            output,
+            options,
+            inputs=inputs,
+            streams=read_stream_options(given),
+            tolerance=Tolerance.of(given["rtol"], given["atol"]),
+            progress=progress,
+        )
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    lines = [*tensorrt_lines(result), *(f"  {line}" for line in (precision_lines(result.lowered) if result.lowered else ()))]
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else "\n".join(lines))
 
 
 def _step(step: Step) -> str:

@@ -19,7 +19,7 @@ HEAD = """\
 Written by `docs/cli_reference.py` from the help of each command; do not edit. A test holds it against the commands.
 
 Results go to stdout, progress and errors to stderr. How-to pages: [convert](howto/convert.md),
-[validate](howto/validate.md), [package](howto/package.md), [serve](howto/serve.md),
+[tensorrt](howto/tensorrt.md), [validate](howto/validate.md), [package](howto/package.md), [serve](howto/serve.md),
 [troubleshooting](howto/troubleshooting.md).
 """
 

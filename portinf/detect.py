@@ -56,7 +56,7 @@ def detect(source: str) -> Found:
 
     Raises:
         UnreadableError: missing, damaged, or of no known format.
-        CannotError: a known format that needs something else as well; the message says what.
+        CannotError: a known format that needs something else as well, or a folder of ``portinf optimize``; the message says what.
     """
     path = Path(source)
     if path.is_file() and path.suffix == ".py":
@@ -91,6 +91,11 @@ def _of_folder(path: Path) -> str:
         return "savedmodel"
     if (path / "config.pbtxt").is_file():
         return "package"
+    if (path / "tensorrt.json").is_file() and (path / "build_engine.sh").is_file():
+        raise CannotError(
+            f"{path}: what 'portinf optimize --target tensorrt' wrote: its engine is built by {path / 'build_engine.sh'} and served from "
+            f"{path / 'repository'}; to go on with the model itself, name {path / 'model.onnx'}"
+        )
     raise UnreadableError(
         f"{path}: a folder of no known kind; expected a SavedModel (saved_model.pb) or a packaged model (config.pbtxt)"
     )

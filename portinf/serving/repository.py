@@ -54,6 +54,11 @@ def read_repository(folder: Path) -> tuple[list[ModelFolder], list[Problem]]:
     """
     if not folder.is_dir():
         raise UnreadableError(f"{folder} is not a folder; expected a model repository: {_LAYOUT}")
+    if (folder / "tensorrt.json").is_file() and (folder / "repository").is_dir():
+        raise UnreadableError(
+            f"{folder}: what 'portinf optimize --target tensorrt' wrote; the repositories are {folder / 'repository'} (once its engine is "
+            f"built) and {folder / 'repository-onnxruntime'}"
+        )
     models, problems = [], []
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
@@ -148,6 +153,17 @@ def _wrong(model: ModelFolder) -> str:
         return f"no {_FILES['onnxruntime']} in {model.path / str(model.versions[-1])} and no backend in config.pbtxt"
     if model.backend == "onnxruntime":
         return _missing_file(model)
+    if model.backend == "tensorrt":
+        return _not_built(model)
+    return ""
+
+
+def _not_built(model: ModelFolder) -> str:
+    name = (model.config.default_model_filename if model.config is not None else "") or _FILES["tensorrt"]
+    for version in _served(model):
+        folder = model.path / str(version)
+        if (folder / "engine.json").is_file() and not (folder / name).exists():
+            return f"its TensorRT engine {folder / name} is not built: run build_engine.sh of the folder that 'portinf optimize' wrote"
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portinf.targets.proposal import Proposal
 
-__all__ = ["TARGETS", "Proposal"]
+__all__ = ["FOLDERS", "TARGETS", "Proposal"]
 
 # name on the command line -> "module:attribute" of a function Artifact -> Iterable[Proposal]; None: not there yet
 TARGETS: dict[str, str | None] = {
@@ -12,3 +12,5 @@ TARGETS: dict[str, str | None] = {
     "tensorrt": None,
     "hls4ml": None,
 }
+# targets that write a folder instead of one file -> the module of `portinf.workflow` that does it
+FOLDERS: dict[str, str] = {"tensorrt": "portinf.workflow.tensorrt"}

@@ -9,8 +9,10 @@ from typing import Any
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
+from portinf.triton.accelerator import Accelerator
 
 __all__ = [
+    "ENGINE_PLATFORM",
     "PLATFORM",
     "ModelConfig",
     "TensorConfig",
@@ -24,6 +26,7 @@ __all__ = [
 
 THREADS = "intra_op_thread_count"
 PLATFORM = "onnxruntime_onnx"
+ENGINE_PLATFORM = "tensorrt_plan"
 DYNAMIC = -1
 NAME_LENGTH = 200  # file systems end at 255 bytes; versions and temporary names need some
 
@@ -58,6 +61,7 @@ class ModelConfig:
         dynamic_batching: the server may join requests into one batch.
         platform: the official name of the backend's file format.
         one_thread: the model is right on one intra-op thread only.
+        accelerator: what runs parts of the model on a GPU; None for the backend's own choice.
     """
 
     name: str
@@ -67,6 +71,7 @@ class ModelConfig:
     dynamic_batching: bool = False
     platform: str = PLATFORM
     one_thread: bool = False
+    accelerator: Accelerator | None = None
 
 
 def check_model_name(name: str) -> str:
@@ -170,6 +175,10 @@ def to_text(config: ModelConfig) -> str:
         message.dynamic_batching.SetInParent()
     if config.one_thread:
         message.parameters[THREADS].string_value = "1"
+    if config.accelerator is not None:
+        message.optimization.execution_accelerators.gpu_execution_accelerator.add(
+            name=config.accelerator.name, parameters=dict(config.accelerator.parameters)
+        )
     return str(text_format.MessageToString(message, as_utf8=True, use_short_repeated_primitives=True))
 
 
@@ -192,6 +201,7 @@ def from_text(text: str, where: str = "config.pbtxt") -> ModelConfig:
 
 
 def _typed(message: Any, proto: Any) -> ModelConfig:
+    accelerators = message.optimization.execution_accelerators.gpu_execution_accelerator
     return ModelConfig(
         name=message.name,
         max_batch_size=message.max_batch_size,
@@ -200,6 +210,7 @@ def _typed(message: Any, proto: Any) -> ModelConfig:
         dynamic_batching=message.HasField("dynamic_batching"),
         one_thread=THREADS in message.parameters and message.parameters[THREADS].string_value == "1",
         platform=message.platform or (PLATFORM if message.backend == "onnxruntime" else message.backend),
+        accelerator=next((Accelerator(name=one.name, parameters=dict(one.parameters)) for one in accelerators), None),
     )
 
 

@@ -9,13 +9,14 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from portinf.artifact import Artifact, sha256
 from portinf.errors import CannotError, UnreadableError, UsageError
 from portinf.samples import Batch, save_goldens
+from portinf.triton.accelerator import Accelerator
 from portinf.triton.config import ModelConfig, config_of, difference, from_text, to_text
 from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, Manifest, now, tool_versions, version_folders
 
@@ -39,6 +40,7 @@ class Entry:
         batching: why requests may, or may not, be joined.
         options: the user's, for the manifest.
         forced: written although the judgement was "disagrees".
+        accelerator: what runs parts of the model on a GPU; None for the backend's own choice.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Entry:
     batching: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     forced: bool = False
+    accelerator: Accelerator | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,7 @@ def write_entry(repository: Path, entry: Entry, *, version: int | None = None) -
     """
     artifact = entry.artifact
     config = config_of(entry.name, artifact.signature, entry.max_batch_size, one_thread=artifact.one_thread)
+    config = replace(config, accelerator=entry.accelerator)
     check_entry(repository, entry.name, config=config, version=version)
     model = repository / entry.name
     try:

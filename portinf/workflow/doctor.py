@@ -75,6 +75,7 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("skl2onnx", "1.18"),
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
+    "trt-check": (_need("tensorrt-rtx-cu12", "1.7", "1.8", module="tensorrt_rtx"),),
     "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }
 # route or target -> (extra whose packages it needs, what it does)
@@ -87,7 +88,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "onnx": ("", "ONNX files, upgraded or kept, and checked"),
     "data": ("data", "samples in HDF5, Parquet and ROOT"),
 }
-FOREIGN_TARGETS: dict[str, Need] = {"tensorrt": _need("tensorrt"), "hls4ml": _need("hls4ml")}
+FOREIGN_TARGETS: dict[str, Need] = {"hls4ml": _need("hls4ml")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +174,22 @@ def _advice(reasons: list[str], extra: str) -> str:
 def _targets() -> Iterator[Check]:
     wrong = next((reason for need in BASE if need.module == "onnxruntime" and (reason := _wrong(need))), "")
     yield Check(group="target", name="onnxruntime", works=not wrong, detail=wrong or "on the CPU")
+    yield Check(group="target", name="tensorrt", works=True, detail=_tensorrt())
     for name, need in FOREIGN_TARGETS.items():
         if find_spec(f"portinf.targets.{name}") is None:
             yield Check(group="target", name=name, works=False, detail="portinf has no such target yet")
             continue
         reason = _wrong(need)
         yield Check(group="target", name=name, works=not reason, detail=reason or f"version {_version(need)}")
+
+
+def _tensorrt() -> str:
+    """Say what of the TensorRT target works here: writing the folder always does."""
+    trtexec = shutil.which("trtexec")
+    wrong = next((reason for need in EXTRAS["trt-check"] if (reason := _wrong(need))), "")
+    builds = f"builds here: {trtexec}" if trtexec else "trtexec is not on PATH: build where the GPU is"
+    check = f"--check rtx: {_advice([wrong], 'trt-check')}" if wrong else "--check rtx works"
+    return f"writes the folder; {builds}; {check}"
 
 
 def _serving() -> Iterator[Check]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from portinf.artifact import Artifact, read_onnx
-from portinf.errors import UnreadableError
+from portinf.errors import CannotError, UnreadableError
 from portinf.signature import Signature
 from portinf.triton.manifest import CONFIG, MANIFEST, MODEL, Manifest, read_manifest, verify, version_folders
 from portinf.triton.releases import readers, unknown_readers
+from portinf.workflow.engine import engine_of, engine_text, is_site
 
 __all__ = ["Inspection", "axis_places", "inspect_path"]
 
@@ -30,6 +31,7 @@ class Inspection:
         package: name and version in its repository; None for a bare file.
         manifest: None where portinf did not package it.
         problems: what does not fit the manifest; None where there is none to hold it against.
+        engine: what became of the TensorRT engine of a folder that ``optimize`` wrote; None elsewhere.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Inspection:
     package: tuple[str, int] | None = None
     manifest: Manifest | None = None
     problems: tuple[str, ...] | None = None
+    engine: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -57,6 +60,7 @@ class Inspection:
             "provenance": dict(self.artifact.provenance),
             "triton_releases": {"known": list(self.readers), "unknown": list(self.unknown)},
             "package": self._package(),
+            "engine": self.engine,
         }
 
     def _package(self) -> dict[str, Any] | None:
@@ -78,14 +82,16 @@ def axis_places(signature: Signature) -> Mapping[str, tuple[str, ...]]:
 
 
 def inspect_path(path: Path) -> Inspection:
-    """Describe an ONNX file, a packaged model (its newest version), or one version of it.
+    """Describe an ONNX file, a packaged model (its newest version), one version of it, or a folder of ``optimize``.
 
     Raises:
         UnreadableError: missing, damaged, or of no known kind.
-        CannotError: an ONNX file that portinf cannot describe, for example with sequences.
+        CannotError: an ONNX file that portinf cannot describe, for example with sequences; a folder that holds an engine alone.
     """
     if not path.exists():
         raise UnreadableError(f"{path}: no such file; expected an ONNX file or the folder of a packaged model")
+    if is_site(path):
+        return replace(_bare(path / MODEL), engine=engine_text(path))
     if path.is_dir():
         return _packaged(_version_of(path))
     return _bare(path)
@@ -98,6 +104,9 @@ def _version_of(folder: Path) -> Path:
     versions = [path for path in version_folders(folder).values() if (path / MODEL).is_file()]
     if versions:
         return versions[-1]
+    states = [state for place in (folder, *version_folders(folder).values()) if (state := engine_of(place))]
+    if states:
+        raise CannotError(f"{folder}: a TensorRT engine ({states[-1]}); name the folder that 'portinf optimize' wrote instead")
     models = sorted(entry.name for entry in folder.iterdir() if (entry / CONFIG).is_file())
     if models:
         raise UnreadableError(f"{folder}: a repository of {len(models)} models; name one: {', '.join(models[:8])}")

@@ -62,6 +62,8 @@ def _head(inspection: Inspection) -> dict[str, str]:
     rows = {"file": str(inspection.path)}
     if inspection.package is not None:
         rows |= {"package": f"{inspection.package[0]}, version {inspection.package[1]}", **_package(inspection)}
+    if inspection.engine is not None:
+        rows["engine"] = inspection.engine
     return rows | {
         "format": f"{artifact.format}, opset {artifact.opset}, IR {artifact.ir_version}",
         "size": f"{_bytes(inspection.size)}" + (f" in {files} files" if files > 1 else ""),

@@ -18,7 +18,7 @@ from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
 from portinf.streams import StreamOptions
-from portinf.targets import TARGETS, Proposal
+from portinf.targets import FOLDERS, TARGETS, Proposal
 from portinf.validation import Hop, PhysicsOptions, Tolerance, compare
 from portinf.workflow.judged_on import JudgedOn, with_columns
 from portinf.workflow.lowering import Lowered, Precision, lower
@@ -359,6 +359,8 @@ class _Trial:
 def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
     if name not in TARGETS:
         raise UsageError(f"--target {name}: no such target; there are: {', '.join(TARGETS)}")
+    if name in FOLDERS:
+        raise UsageError(f"--target {name}: writes a folder, not one file: {FOLDERS[name]}")
     entry = TARGETS[name]
     if entry is None:
         ready = ", ".join(key for key, value in TARGETS.items() if value)

@@ -11,21 +11,18 @@ from typing import Any
 from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
 from portinf.errors import CannotError, DisagreementError, UsageError
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.releases import limits, oldest_reader, ranges, readers
 from portinf.triton.repository import Entry, Packaged, check_entry, write_entry
 from portinf.validation import Hop, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
-from portinf.workflow.rows import prove_rows, servable
+from portinf.workflow.rows import BATCH_SIZE, choose_batch_size, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 from portinf.workflow.self_check import self_check
 from portinf.workflow.told import with_ranges, with_roles
 
 __all__ = ["BATCH_SIZE", "PackageOptions", "PackageResult", "package", "package_onnx"]
-
-BATCH_SIZE = 64  # of a model whose rows are proved independent, unless the user says otherwise
 
 
 def _quiet(line: str) -> None:
@@ -198,7 +195,7 @@ def package_onnx(
         check_batch(artifact.signature, batch)
     name = check_model_name(options.name) if options.name is not None else safe_name(artifact.path.stem)
     config_of(name, artifact.signature, 0)  # types and ranks, before the costly steps
-    size, why = _batch_size(artifact, batches, options, shown, progress)
+    size, why = choose_batch_size(artifact, batches, options.max_batch_size, options.tolerance, shown, progress)
     config = config_of(name, artifact.signature, size, one_thread=artifact.one_thread)
     check_entry(options.repository, name, config=config, version=options.version)
     goldens: Sequence[Batch] = batches
@@ -235,24 +232,3 @@ def _problem(artifact: Artifact, hop: Hop) -> str:
     if earlier.get("verdict", "equal") != "equal":
         return f"its conversion was judged {earlier['verdict']}: {earlier.get('summary', '')}"
     return ""
-
-
-def _batch_size(
-    artifact: Artifact, batches: Sequence[Batch], options: PackageOptions, shown: str, progress: Callable[[str], None]
-) -> tuple[int, str]:
-    """Return max_batch_size and the reason for it.
-
-    Raises:
-        CannotError: a size was asked for, and the rows are not independent.
-    """
-    wanted = options.max_batch_size
-    if wanted == 0:
-        return 0, "asked for"
-    progress("proving that rows do not depend on each other")
-    with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
-        proof = prove_rows(runner, artifact.signature, batches, options.tolerance)
-    if proof.independent:
-        return wanted or BATCH_SIZE, proof.reason
-    if wanted is not None:
-        raise CannotError(f"{shown}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0")
-    return 0, proof.reason

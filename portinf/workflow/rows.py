@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from portinf.errors import RunnerError, first_line
+from portinf.artifact import Artifact
+from portinf.errors import CannotError, RunnerError, first_line
 from portinf.resampling import generate, resample
 from portinf.runners import Runner
+from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch
 from portinf.signature import Signature, TensorSpec, dtype_by_numpy
 from portinf.validation import Elementwise, Tolerance
 
-__all__ = ["RowProof", "prove_rows", "servable", "why_not_batched"]
+__all__ = ["BATCH_SIZE", "RowProof", "choose_batch_size", "prove_rows", "servable", "why_not_batched"]
 
+BATCH_SIZE = 64  # of a model whose rows are proved independent, unless the user says otherwise
 FEWEST = 3  # a row, its neighbour, and one that moves
 MOST = 8  # enough to see an influence; each is also run alone
 WANTED = 5
@@ -106,6 +109,39 @@ def _answer(runner: Runner, row: Arrays) -> Arrays | None:
         return runner.infer(row)
     except RunnerError:
         return None
+
+
+def choose_batch_size(
+    artifact: Artifact,
+    batches: Sequence[Batch],
+    wanted: int | None,
+    tolerance: Tolerance,
+    shown: str,
+    progress: Callable[[str], None],
+) -> tuple[int, str]:
+    """Return max_batch_size and the reason for it.
+
+    Args:
+        artifact: the ONNX file.
+        batches: samples to take rows from.
+        wanted: what the user asked for; None for 64 where the rows are proved independent, else 0.
+        tolerance: of the proof.
+        shown: how messages call the model.
+        progress: called with one line per step.
+
+    Raises:
+        CannotError: a size was asked for, and the rows are not independent.
+    """
+    if wanted == 0:
+        return 0, "asked for"
+    progress("proving that rows do not depend on each other")
+    with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
+        proof = prove_rows(runner, artifact.signature, batches, tolerance)
+    if proof.independent:
+        return wanted or BATCH_SIZE, proof.reason
+    if wanted is not None:
+        raise CannotError(f"{shown}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0")
+    return 0, proof.reason
 
 
 def _rows(signature: Signature, batches: Sequence[Batch]) -> list[Arrays]:

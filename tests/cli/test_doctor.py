@@ -77,6 +77,14 @@ def test_too_old_and_too_new(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "torch 2.14.0+cpu is too new (below 2.14)" in check("pytorch", "route").detail
 
 
+def test_the_tensorrt_target_writes_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, tensorrt_rtx_cu12=None)
+    found = check("tensorrt", "target")
+    assert found.works and found.detail.startswith("writes the folder") and "pip install 'portinf[trt-check]'" in found.detail
+    without(monkeypatch, tensorrt_rtx_cu12="1.7.1.116")
+    assert "--check rtx works" in check("tensorrt", "target").detail
+
+
 def test_another_build_of_tensorflow_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, tensorflow_cpu=None, tensorflow="2.20.0", keras="3.9", tf2onnx="1.17")
     assert check("tensorflow", "route").works

@@ -1,0 +1,158 @@
+"""Turns a signature and the lengths in its samples into the smallest, usual and largest shape of every dynamic input."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from portinf.errors import CannotError, UsageError
+from portinf.signature import Axis, Signature, TensorSpec
+
+__all__ = ["Profile", "Span", "parse_span", "profile_of"]
+
+HEADROOM = 2  # times the longest sample: the longest request that an engine takes, where nobody says otherwise
+USUAL, MOST = 32, 128  # lengths of an axis of which no sample and no option says anything
+UNSAFE = ",'\"*\\"  # trtexec splits its shapes at these, or writes the name into JSON without escaping it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Lengths of one axis: an engine takes every length from ``least`` to ``most`` and is fastest at ``usual``.
+
+    Attributes:
+        guessed: no sample and no option said how long the axis gets.
+    """
+
+    least: int
+    usual: int
+    most: int
+    guessed: bool = False
+
+    def __str__(self) -> str:
+        """Show it as ``--range`` takes it."""
+        return f"{self.least}:{self.usual}:{self.most}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One optimization profile: a span per axis label, so that tied axes have equal lengths in all three shapes.
+
+    Attributes:
+        spans: by label, in the order of the signature.
+        inputs: the dynamic inputs, in the order of the signature.
+    """
+
+    spans: Mapping[str, Span]
+    inputs: tuple[TensorSpec, ...]
+
+    def sizes(self, which: str) -> dict[str, int]:
+        """Return the length of every axis: ``which`` is ``least``, ``usual`` or ``most``."""
+        return {label: int(getattr(span, which)) for label, span in self.spans.items()}
+
+    def shapes(self, which: str) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every dynamic input."""
+        sizes = self.sizes(which)
+        return {spec.name: tuple(_length(axis, sizes) for axis in spec.shape or ()) for spec in self.inputs}
+
+    def text(self, which: str) -> str:
+        """Return the shapes as trtexec and ONNX Runtime read them: ``in1:1x3x224x224,in2:...``."""
+        return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in self.shapes(which).items())
+
+
+def _length(axis: Axis, sizes: Mapping[str, int]) -> int:
+    return sizes[axis.label] if axis.label is not None else int(axis.size or 0)
+
+
+def parse_span(text: str) -> tuple[str, Span]:
+    """Read ``LABEL=MIN:OPT:MAX``.
+
+    Raises:
+        UsageError: it is of another form.
+    """
+    found = re.fullmatch(r"(.+)=(\d+):(\d+):(\d+)", text)
+    if found is None:
+        raise UsageError(f"--range {text}: expected LABEL=MIN:OPT:MAX, for example batch=1:8:64")
+    return found[1], Span(least=int(found[2]), usual=int(found[3]), most=int(found[4]))
+
+
+def profile_of(
+    signature: Signature, samples: Sequence[Mapping[str, int]], max_batch_size: int, given: Mapping[str, Span]
+) -> Profile:
+    """Choose the shapes of an engine.
+
+    The rule, per axis: least is the smallest length that the axis takes, 1 or more, or a shorter one that a sample has; usual is
+    the median of the samples; most is twice the longest sample. Without samples: 32 and 128. All are multiples where the axis
+    asks for it. The batch axis of a batching model goes from 1 to ``max_batch_size``. ``given`` comes before the rule.
+
+    Args:
+        signature: axes with minimum and multiple.
+        samples: lengths by label, one mapping a sample.
+        max_batch_size: 0 without batching; else axis 0 of the first input is the batch.
+        given: spans that the user chose, by label.
+
+    Raises:
+        UsageError: a chosen span names no axis, is out of order, breaks a minimum or multiple, or leaves a sample outside.
+        CannotError: an input's rank is unknown, or its name cannot be written on trtexec's command line.
+    """
+    for label in given:
+        if label not in signature.axes:
+            raise UsageError(f"--range {label}=...: no such axis; there are: {', '.join(signature.axes) or 'none'}")
+    batch = signature.inputs[0].labels[0] if max_batch_size else None
+    spans: dict[str, Span] = {}
+    for label, axis in signature.axes.items():
+        lengths = [sizes[label] for sizes in samples if label in sizes]
+        if label in given:
+            spans[label] = _checked(label, axis, given[label], lengths, max_batch_size if label == batch else 0)
+        elif label == batch:
+            usual = min(max((n for n in lengths if n), default=max_batch_size), max_batch_size)
+            spans[label] = Span(least=1, usual=usual, most=max_batch_size)
+        else:
+            spans[label] = _by_rule(axis, lengths)
+    return Profile(spans=spans, inputs=tuple(_dynamic(signature.inputs)))
+
+
+def _dynamic(inputs: Iterable[TensorSpec]) -> Iterable[TensorSpec]:
+    for spec in inputs:
+        if spec.shape is None:
+            raise CannotError(
+                f"input '{spec.name}': its rank is not known, and TensorRT needs it; give samples when converting"
+            )
+        unsafe = [mark for mark in UNSAFE if mark in spec.name]
+        if unsafe:
+            raise CannotError(
+                f"input '{spec.name}': trtexec cannot be given a name with {unsafe[0]}: convert again with --input-name"
+            )
+        if spec.labels:
+            yield spec
+
+
+def _fit(axis: Axis, length: int) -> int:
+    """Return the nearest length from above that the axis takes."""
+    return -(-max(length, axis.minimum) // axis.multiple) * axis.multiple
+
+
+def _by_rule(axis: Axis, lengths: Sequence[int]) -> Span:
+    least = _fit(axis, 1)
+    if not lengths:
+        return Span(least=least, usual=max(least, _fit(axis, USUAL)), most=max(least, _fit(axis, MOST)), guessed=True)
+    usual = max(statistics.median_high(lengths), least)  # tuned for no empty request
+    most = max(_fit(axis, HEADROOM * max(lengths)), least)
+    return Span(least=min(least, *lengths), usual=usual, most=most)
+
+
+def _checked(label: str, axis: Axis, span: Span, lengths: Sequence[int], max_batch_size: int) -> Span:
+    shown = f"--range {label}={span}"
+    if not span.least <= span.usual <= span.most or span.most < 1:
+        raise UsageError(f"{shown}: expected MIN <= OPT <= MAX, and MAX of at least 1")
+    if span.least < axis.minimum:
+        raise UsageError(f"{shown}: the model needs at least {axis.minimum}")
+    if any(n % axis.multiple for n in (span.least, span.usual, span.most)):
+        raise UsageError(f"{shown}: the model takes multiples of {axis.multiple}")
+    if max_batch_size and (span.least != 1 or span.most != max_batch_size):
+        raise UsageError(f"{shown}: the server joins 1 to {max_batch_size} rows: expected {label}=1:...:{max_batch_size}")
+    outside = [n for n in lengths if not span.least <= n <= span.most and not max_batch_size]
+    if outside:
+        raise UsageError(f"{shown}: a sample has length {outside[0]} there: widen the range, or leave that sample out")
+    return span

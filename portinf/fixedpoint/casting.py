@@ -171,8 +171,9 @@ def from_real(values: Array, format: Format, layer: str = "", watch: Watch | Non
     if format.width > FLOAT_BITS:
         raise FixedPointError(f"{layer or 'a number'}: {format}: real numbers are read into at most {FLOAT_BITS} bits")
     numbers = np.asarray(values, dtype=np.float64) * 2.0**format.fraction  # exact: a power of two
-    if not np.isfinite(numbers).all():
-        numbers = np.where(np.isinf(numbers) & (format.overflow == "WRAP"), 0.0, numbers)
+    endless = np.isinf(numbers)
+    if endless.any():
+        numbers = np.where(endless, 0.0 if format.overflow == "WRAP" else np.copysign(2.0**200, numbers), numbers)
     whole = round_off(numbers, format.rounding)
     cast = Cast(format.fraction, (format.low, format.high), format, layer)
     return cast.fit(whole, watch)

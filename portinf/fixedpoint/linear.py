@@ -10,7 +10,7 @@ from portinf.fixedpoint.casting import Array, Cast, Interval, Watch, carrier
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.fixedpoint.network import Layer
 
-__all__ = ["Operation", "convolution", "dense", "scale"]
+__all__ = ["Operation", "convolution", "dense", "scale", "sum_range", "windows"]
 
 Operation = Callable[[Sequence[Array], Watch | None], Array]
 
@@ -66,7 +66,7 @@ def scale(layer: Layer, inputs: Sequence[Format]) -> Operation:
     fraction = max(product, layer.formats["bias"].fraction)
     factors = _whole(factor, fraction - product, layer.name)
     offsets = _whole(bias, fraction - layer.formats["bias"].fraction, layer.name)
-    cast = Cast(fraction, _range(factors[None, :], offsets, inputs[0], each=True), layer.result, layer.name)
+    cast = Cast(fraction, sum_range(factors[None, :], offsets, inputs[0], each=True), layer.result, layer.name)
     if cast.dtype == np.float64:
         factors, offsets = factors * cast.factor, offsets * cast.factor
     else:
@@ -85,7 +85,7 @@ def _whole(numbers: Array, bits: int, what: str) -> Array:
     return np.asarray(numbers * (1 << bits)).astype(carrier((-largest, largest), what))
 
 
-def _range(weight: Array, bias: Array, format: Format, *, each: bool = False) -> Interval:
+def sum_range(weight: Array, bias: Array, format: Format, *, each: bool = False) -> Interval:
     """Return the smallest and largest sum that inputs of a format can give; every partial sum lies in it as well.
 
     Args:
@@ -111,7 +111,7 @@ def _sums(layer: Layer, format: Format, weight: Array | None = None) -> Callable
     if accum.fraction >= fraction:
         up = accum.fraction - fraction
         whole = _whole(weight, up, layer.name)
-        interval = _range(whole, start, format)
+        interval = sum_range(whole, start, format)
         if accum.holds(*interval) or accum.overflow == "WRAP":
             return _at_once(layer, whole, start, interval)
     return _one_by_one(layer, weight, start, format, fraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -63,10 +64,8 @@ def _join(kind: str, layer: Layer, inputs: Sequence[Format]) -> Operation:
 def _ends(kind: str, one: Format, two: Format, up: tuple[int, int]) -> Interval:
     """Return the smallest and largest result, with room for each of the two as well."""
     left, right = [(f.low << bits, f.high << bits) for f, bits in zip((one, two), up, strict=True)]
-    if kind == "multiply":
-        found = [a * b for a in left for b in right]
-    else:
-        found = [a + b if kind == "add" else a - b for a in left for b in right]
+    act = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul}[kind]
+    found = [act(a, b) for a in left for b in right]
     return min(*found, *left, *right), max(*found, *left, *right)
 
 

@@ -1,0 +1,309 @@
+"""A fixed-point network -> an hls4ml project (Vitis backend) that computes exactly the same, held against it layer by layer."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portinf.errors import CannotError, PortinfError, first_line
+from portinf.fixedpoint.casting import to_real
+from portinf.fixedpoint.formats import Format
+from portinf.fixedpoint.network import Layer, Network
+from portinf.lazy import require
+
+__all__ = ["PROJECT", "ProjectOptions", "write_project"]
+
+PROJECT = "portinf_model"
+STRATEGIES = {"latency": "Latency", "resource": "Resource", "distributed_arithmetic": "distributed_arithmetic"}
+# hls4ml must compute the layers as they are: these passes would join them into others
+SKIPPED = ["fuse_batch_normalization", "fuse_consecutive_batch_normalization", "eliminate_linear_activation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectOptions:
+    """What hls4ml is told beside the network.
+
+    Attributes:
+        part: the device.
+        clock: nanoseconds.
+        reuse: how many products one multiplier computes.
+        strategy: ``latency``, ``resource`` or ``distributed_arithmetic``.
+        stream: ``io_stream`` instead of ``io_parallel``.
+    """
+
+    part: str = "xcvu13p-flga2577-2-e"
+    clock: float = 5.0
+    reuse: int = 1
+    strategy: str = "latency"
+    stream: bool = False
+
+
+def write_project(network: Network, folder: Path, options: ProjectOptions) -> None:
+    """Write the project of a network into a folder.
+
+    Raises:
+        MissingPackageError: hls4ml, or da4ml for distributed arithmetic, is not installed.
+        CannotError: hls4ml refuses the network, or makes another one of it; the message names the layer.
+    """
+    hls4ml = require("hls4ml", "fpga")
+    if options.strategy == "distributed_arithmetic":
+        require("da4ml", "fpga")
+    config = hls4ml.utils.config.create_config(
+        output_dir=str(folder),
+        project_name=PROJECT,
+        backend="Vitis",
+        part=options.part,
+        clock_period=options.clock,
+        io_type="io_stream" if options.stream else "io_parallel",
+    )
+    names = _names(network)
+    config["HLSConfig"] = _config(network, names, options)
+    layers = [_input(names[item.name], item.inner_shape) for item in network.inputs]
+    layers += [_entry(network, layer, names, options) for layer in network.layers]
+    outputs = [names[layer] for layer in dict.fromkeys(network.outputs.values())]
+    with _quiet():
+        try:
+            from hls4ml.model.graph import ModelGraph
+
+            graph = ModelGraph.from_layer_list(config, layers, [names[item.name] for item in network.inputs], outputs)
+            _hold(network, graph, names)
+            graph.write()
+        except PortinfError:
+            raise
+        except Exception as error:
+            raise CannotError(f"hls4ml {hls4ml.__version__} refuses the network: {first_line(error)}") from error
+
+
+def _names(network: Network) -> dict[str, str]:
+    """Return a name that C++ takes by input and layer."""
+    names = {item.name: "in_" + re.sub(r"\W", "_", item.name) for item in network.inputs}
+    if len(set(names.values())) < len(names):
+        names = {item.name: f"in_{number}" for number, item in enumerate(network.inputs)}
+    return {**names, **{layer.name: layer.name for layer in network.layers}}
+
+
+def _type(format: Format) -> str:
+    return str(format).removeprefix("ap_").replace("AP_", "")
+
+
+def _config(network: Network, names: Mapping[str, str], options: ProjectOptions) -> dict[str, Any]:
+    by_name: dict[str, Any] = {
+        names[item.name]: {"Precision": {"result": _type(item.format)}, "Trace": False} for item in network.inputs
+    }
+    for layer in network.layers:
+        by_name[layer.name] = {
+            "Precision": {"result": _type(layer.result), **{role: _type(layer.formats[role]) for role in _roles(layer)}},
+            "ReuseFactor": options.reuse,
+            "Trace": False,
+            **_extra(layer),
+        }
+        if "weight" in layer.numbers:
+            by_name[layer.name]["Strategy"] = STRATEGIES[options.strategy]
+    plain = "resource" if options.strategy == "resource" else "latency"
+    model = {"Precision": {"default": "fixed<16,6>"}, "ReuseFactor": options.reuse, "Strategy": STRATEGIES[plain]}
+    return {"Model": model, "LayerName": by_name, "SkipOptimizers": SKIPPED}
+
+
+def _roles(layer: Layer) -> Sequence[str]:
+    return [role for role in ("weight", "bias", "scale", "accum") if role in layer.formats and layer.kind != "softmax"]
+
+
+def _extra(layer: Layer) -> dict[str, Any]:
+    """Return keys that hls4ml reads beside ``Precision``: of table types it takes these alone."""
+    if layer.kind == "table":
+        return {"table_t": _type(layer.formats["table"]), "TableSize": len(layer.numbers["table"])}
+    if layer.kind == "leaky_relu":
+        return {"param_t": _type(layer.formats["alpha"])}
+    if layer.kind != "softmax" or not layer.formats:
+        return {}
+    keys = {"norm": "inp_norm_t", "exp": "exp_table_t", "accum": "accum_t", "sum": "inv_inp_t", "inverse": "inv_table_t"}
+    return {
+        **{key: _type(layer.formats[role]) for role, key in keys.items() if role in layer.formats},
+        "exp_table_size": len(layer.numbers["exp"]),
+        "inv_table_size": len(layer.numbers["inverse"]),
+    }
+
+
+def _input(name: str, shape: Sequence[int]) -> dict[str, Any]:
+    return {"class_name": "InputLayer", "name": name, "input_shape": list(shape)}
+
+
+def _entry(network: Network, layer: Layer, names: Mapping[str, str], options: ProjectOptions) -> dict[str, Any]:
+    """Return what hls4ml's own readers make of a layer."""
+    shape = network.shape_of(layer.inputs[0])
+    given = {
+        "name": layer.name,
+        "inputs": [names[name] for name in layer.inputs],
+        "outputs": [layer.name],
+        "data_format": "channels_last",
+        "n_in": int(np.prod(shape)),
+    }
+    return {**given, **_ENTRIES[layer.kind](layer, shape)}
+
+
+def _real(layer: Layer, role: str) -> Any:
+    return to_real(layer.numbers[role], layer.formats[role])
+
+
+def _dense(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    weight = _real(layer, "weight")
+    sizes = {"n_in": weight.shape[0], "n_out": weight.shape[1]}
+    return {"class_name": "Dense", **sizes, "weight_data": weight, "bias_data": _real(layer, "bias")}
+
+
+def _conv(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    weight = _real(layer, "weight")
+    window = weight.shape[:-2]
+    return {
+        "class_name": f"Conv{len(window)}D",
+        "n_chan": weight.shape[-2],
+        "n_filt": weight.shape[-1],
+        "weight_data": weight,
+        "bias_data": _real(layer, "bias"),
+        "padding": "same" if any(map(any, layer.options["pads"])) else "valid",
+        **_lengths(layer, shape, window, "filt"),
+        **{f"dilation_{axis}": 1 for axis in _AXES[len(window)]},
+    }
+
+
+_AXES = {1: ("width",), 2: ("height", "width")}
+_ENDS = {"height": ("top", "bottom"), "width": ("left", "right")}
+
+
+def _lengths(layer: Layer, shape: Sequence[int], window: Sequence[int], what: str) -> dict[str, Any]:
+    """Return lengths of input, output and window, strides and pads by axis."""
+    found: dict[str, Any] = {}
+    for number, axis in enumerate(_AXES[len(window)]):
+        before, after = layer.options["pads"][number]
+        found |= {
+            f"in_{axis}": shape[number],
+            f"out_{axis}": layer.shape[number],
+            f"{what}_{axis}": window[number],
+            f"stride_{axis}": layer.options["strides"][number],
+            f"pad_{_ENDS[axis][0]}": before,
+            f"pad_{_ENDS[axis][1]}": after,
+        }
+    return found
+
+
+def _pool(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    window = layer.options["window"]
+    kind = "Max" if layer.options["operation"] == "max" else "Average"
+    found: dict[str, Any] = {"n_filt": shape[-1]}
+    if layer.options.get("whole"):
+        found |= {"class_name": f"Global{kind}Pooling{len(window)}D", "n_in": shape[0], "n_out": 1, "keepdims": False}
+        return {**found, **{f"in_{axis}": shape[number] for number, axis in enumerate(_AXES[len(window)])}}
+    found |= {"class_name": f"{kind}Pooling{len(window)}D", "count_pad": layer.options["count_pad"]}
+    found |= {"padding": "same" if any(map(any, layer.options["pads"])) else "valid"}
+    found |= _lengths(layer, shape, window, "pool")
+    return {**found, "n_in": shape[0], "n_out": layer.shape[0]} if len(window) == 1 else found
+
+
+def _activation(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    name = layer.options.get("function", layer.kind)
+    return {"class_name": "Activation", "activation": name}
+
+
+def _leaky_relu(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    return {"class_name": "LeakyReLU", "activation": "leakyrelu", "activ_param": float(_real(layer, "alpha").item())}
+
+
+def _softmax(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    outer = int(np.prod(shape[:-1]))
+    return {
+        "class_name": "Softmax",
+        "activation": "softmax",
+        "axis": -1,
+        "implementation": layer.options["implementation"],
+        "n_outer": outer,
+        "n_inner": 1,
+    }
+
+
+def _scale(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    channels = -1 if len(shape) == 1 else shape[-1]
+    return {
+        "class_name": "BatchNormalization",
+        "n_filt": channels,
+        "n_out": int(np.prod(shape)),
+        "scale_data": _real(layer, "scale"),
+        "bias_data": _real(layer, "bias"),
+    }
+
+
+def _merge(kind: str) -> Any:
+    return lambda layer, shape: {"class_name": "Merge", "op": kind}
+
+
+def _concatenate(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
+    return {"class_name": "Concatenate", "op": f"concatenate{len(shape)}d", "axis": layer.options["axis"] + 1}
+
+
+_ENTRIES: dict[str, Any] = {
+    "add": _merge("add"),
+    "concatenate": _concatenate,
+    "conv": _conv,
+    "dense": _dense,
+    "leaky_relu": _leaky_relu,
+    "linear": _activation,
+    "multiply": _merge("multiply"),
+    "pool": _pool,
+    "relu": _activation,
+    "reshape": lambda layer, shape: {"class_name": "Reshape", "target_shape": list(layer.shape)},
+    "scale": _scale,
+    "softmax": _softmax,
+    "subtract": _merge("subtract"),
+    "table": _activation,
+    "transpose": lambda layer, shape: {"class_name": "Transpose", "perm": list(layer.options["order"])},
+}
+
+
+def _hold(network: Network, graph: Any, names: Mapping[str, str]) -> None:
+    """Refuse a graph whose passes changed a format or a weight: the emulator would compute something else."""
+    graph.apply_flow(graph.config.backend.get_default_flow())
+    found = {node.name: node for node in graph.get_layers()}
+    for layer in network.layers:
+        node = found.get(layer.name)
+        if node is None:
+            if layer.kind in ("reshape", "linear"):
+                continue  # nothing is computed there
+            raise CannotError(f"hls4ml dropped layer {layer.name} ({layer.kind}): not supported")
+        for role, format in {**{role: layer.formats[role] for role in _roles(layer)}, "result": layer.result}.items():
+            type_ = node.get_output_variable().type if role == "result" else node.get_attr(f"{role}_t")
+            _same(layer, role, format, type_.precision)
+        for role in ("weight", "bias", "scale"):
+            if role in layer.numbers and not _same_numbers(layer, role, node.weights[role].data):
+                raise CannotError(f"hls4ml changed the {role} of layer {layer.name}: not supported")
+
+
+def _same_numbers(layer: Layer, role: str, data: Any) -> bool:
+    return bool(np.array_equal(np.sort(np.ravel(data)), np.sort(_real(layer, role).ravel())))
+
+
+def _same(layer: Layer, role: str, format: Format, precision: Any) -> None:
+    found = (precision.width, precision.integer, precision.signed)
+    if found != (format.width, format.integer, format.signed):
+        raise CannotError(f"hls4ml made {precision} of the {role} of layer {layer.name}, asked for {format}: not supported")
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Keep what hls4ml prints and warns of from the user's screen."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

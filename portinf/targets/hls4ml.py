@@ -72,9 +72,9 @@ def write_project(network: Network, folder: Path, options: ProjectOptions) -> No
     outputs = [names[layer] for layer in dict.fromkeys(network.outputs.values())]
     with _quiet():
         try:
-            from hls4ml.model.graph import ModelGraph
-
-            graph = ModelGraph.from_layer_list(config, layers, [names[item.name] for item in network.inputs], outputs)
+            graph = require("hls4ml.model.graph", "fpga").ModelGraph.from_layer_list(
+                config, layers, [names[item.name] for item in network.inputs], outputs
+            )
             _hold(network, graph, names)
             graph.write()
         except PortinfError:
@@ -290,8 +290,9 @@ def _same_numbers(layer: Layer, role: str, data: Any) -> bool:
 
 
 def _same(layer: Layer, role: str, format: Format, precision: Any) -> None:
-    found = (precision.width, precision.integer, precision.signed)
-    if found != (format.width, format.integer, format.signed):
+    modes = precision.rounding_mode, precision.saturation_mode
+    found = (precision.width, precision.integer, precision.signed, *(mode.name for mode in modes))
+    if found != (format.width, format.integer, format.signed, format.rounding, format.overflow):
         raise CannotError(f"hls4ml made {precision} of the {role} of layer {layer.name}, asked for {format}: not supported")
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portinf.cli.optimize_fpga import TARGET as FPGA
+from portinf.cli.optimize_fpga import fpga_options, refuse_fpga_options, run_fpga
 from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
 from portinf.cli.progress import progress_line
 
@@ -19,8 +21,8 @@ __all__ = ["command"]
 
 @click.command("optimize")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="NAME", help="onnxruntime; tensorrt and hls4ml are not there yet.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write.")
+@click.option("--target", required=True, metavar="NAME", help="onnxruntime or hls4ml; tensorrt is not there yet.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="ONNX file to write; hls4ml: folder.")
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
 @column_options
 @tolerance_options
@@ -31,16 +33,28 @@ __all__ = ["command"]
     metavar="N",
     help="Intra-op threads on which it will run; 1 allows more.",
 )
+@fpga_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
 
-    A model that cannot be improved is returned as it is, byte for byte.
+    onnxruntime: an ONNX file is written; one that cannot be improved is returned
+    as it is, byte for byte.
+
+    hls4ml: MODEL is an ONNX file or a source (see convert). A folder is written
+    with an hls4ml project in fixed point, its C simulation, an exact emulator and
+    a report; validate takes it. Formats are chosen and judged on --inputs, within
+    --rtol and --atol (0.01 each).
 
     \b
-    Example:
+    Examples:
       portinf optimize model.onnx --target onnxruntime -o fast.onnx
+      portinf optimize tagger.keras --target hls4ml --inputs jets.npz -o fpga/
     """
+    if target == FPGA:
+        run_fpga(model, output, inputs, as_json, given)
+        return
+    refuse_fpga_options(given, target)
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 

@@ -10,5 +10,4 @@ __all__ = ["TARGETS", "Proposal"]
 TARGETS: dict[str, str | None] = {
     "onnxruntime": "portinf.targets.onnxruntime:proposals",
     "tensorrt": None,
-    "hls4ml": None,
 }

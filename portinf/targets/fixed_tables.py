@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from portinf.fixedpoint import tables
 from portinf.fixedpoint.formats import Format
@@ -16,6 +17,7 @@ REACH = 4  # bits before the point of the distance from the largest logit: beyon
 Parts = tuple[dict[str, Format], dict[str, Array]]
 
 
+@lru_cache(maxsize=64)
 def softmax_parts(classes: int, tolerance: float) -> Parts:
     """Return formats and tables of a stable softmax (`portinf.fixedpoint.softmax`).
 
@@ -39,6 +41,7 @@ def softmax_parts(classes: int, tolerance: float) -> Parts:
     return formats, numbers
 
 
+@lru_cache(maxsize=64)
 def table_parts(function: str, tolerance: float) -> Parts:
     """Return format and table of ``sigmoid`` (over 16, slope 1/4 at most) or ``tanh`` (over 8, slope 1)."""
     if function == "sigmoid":

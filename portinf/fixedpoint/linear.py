@@ -26,7 +26,7 @@ def dense(layer: Layer, inputs: Sequence[Format]) -> Operation:
     def run(arrays: Sequence[Array], watch: Watch | None) -> Array:
         rows = arrays[0]
         found = multiply(rows.reshape(-1, rows.shape[-1]), watch)
-        return found.reshape(*rows.shape[:-1], -1)
+        return found.reshape(*rows.shape[:-1], found.shape[-1])
 
     return run
 
@@ -46,7 +46,7 @@ def convolution(layer: Layer, inputs: Sequence[Format]) -> Operation:
     def run(arrays: Sequence[Array], watch: Watch | None) -> Array:
         patches = windows(np.pad(arrays[0], pads), window, strides)
         found = multiply(patches.reshape(-1, flat.shape[0]), watch)
-        return found.reshape(*patches.shape[: 1 + len(window)], -1)
+        return found.reshape(*patches.shape[: 1 + len(window)], found.shape[-1])
 
     return run
 

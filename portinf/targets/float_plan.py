@@ -275,11 +275,36 @@ def _plan(walk: Walk) -> Plan:
 
 
 def _used(walk: Walk, outputs: Mapping[str, str]) -> tuple[FloatLayer, ...]:
+    layers = _turned_weights(walk.layers, set(outputs.values()))
     wanted = set(outputs.values())
-    for layer in reversed(walk.layers):
+    for layer in reversed(layers):
         if layer.name in wanted:
             wanted |= set(layer.inputs)
-    return tuple(layer for layer in walk.layers if layer.name in wanted)
+    return tuple(layer for layer in layers if layer.name in wanted)
+
+
+def _turned_weights(layers: Sequence[FloatLayer], outputs: set[str]) -> list[FloatLayer]:
+    """Where what is flattened for a dense layer was turned first, turn the rows of its weights instead.
+
+    hls4ml does so by itself, without asking.
+    """
+    found = {layer.name: layer for layer in layers}
+    for dense in layers:
+        flat = found.get(dense.inputs[0])
+        turn = found.get(flat.inputs[0]) if flat is not None and flat.kind == "reshape" and len(flat.shape) == 1 else None
+        if dense.kind != "dense" or flat is None or turn is None or turn.kind != "transpose":
+            continue
+        readers = [layer.name for layer in layers for name in layer.inputs if name in (flat.name, turn.name)]
+        if sorted(readers) != sorted([flat.name, dense.name]) or outputs & {flat.name, turn.name}:
+            continue
+        order = turn.options["order"]
+        before = tuple(turn.shape[order.index(axis)] for axis in range(len(order)))
+        source = np.arange(int(np.prod(before))).reshape(before).transpose(order).ravel()
+        weight = np.empty_like(dense.weights["weight"])
+        weight[source] = dense.weights["weight"]
+        found[dense.name] = replace(dense, weights={**dense.weights, "weight": weight})
+        found[flat.name] = replace(flat, inputs=turn.inputs, origin="")
+    return list(found.values())
 
 
 def _folded(path: Path, folder: Path) -> Any:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+import json
+import os
 import re
-import warnings
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from portinf.errors import CannotError, PortinfError, first_line
+from portinf.errors import CannotError, MissingPackageError, PortinfError, first_line
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.formats import Format
-from portinf.fixedpoint.network import Layer, Network
+from portinf.fixedpoint.network import Layer, Network, load
 from portinf.lazy import require
 
 __all__ = ["PROJECT", "ProjectOptions", "write_project"]
 
 PROJECT = "portinf_model"
+SECONDS = 1800.0
 STRATEGIES = {"latency": "Latency", "resource": "Resource", "distributed_arithmetic": "distributed_arithmetic"}
-# hls4ml must compute the layers as they are: these passes would join them into others
-SKIPPED = ["fuse_batch_normalization", "fuse_consecutive_batch_normalization", "eliminate_linear_activation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +46,43 @@ class ProjectOptions:
     stream: bool = False
 
 
-def write_project(network: Network, folder: Path, options: ProjectOptions) -> None:
-    """Write the project of a network into a folder.
+def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
+    """Write the project of a saved network into a folder, in a process of its own: hls4ml imports whole frameworks.
+
+    Args:
+        network: folder that `portinf.fixedpoint.network.save` wrote.
+        folder: of the project; made.
+        options: what hls4ml is told.
 
     Raises:
         MissingPackageError: hls4ml, or da4ml for distributed arithmetic, is not installed.
         CannotError: hls4ml refuses the network, or makes another one of it; the message names the layer.
     """
+    command = [sys.executable, "-m", "portinf.targets.hls4ml", str(network), str(folder), json.dumps(asdict(options))]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "numpy")}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise CannotError(f"hls4ml did not write the project within {SECONDS:g} s") from error
+    if done.returncode == 0:
+        return
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+    if done.returncode == MissingPackageError.exit_code:
+        raise MissingPackageError(lines[-1])
+    raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"hls4ml failed: {lines[-1][:300]}")
+
+
+def main(network: str, folder: str, options: str) -> int:
+    """Write a project here and return an exit code; the error's line goes to stderr."""
+    try:
+        _write(load(Path(network)), Path(folder), ProjectOptions(**json.loads(options)))
+    except PortinfError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _write(network: Network, folder: Path, options: ProjectOptions) -> None:
     hls4ml = require("hls4ml", "fpga")
     if options.strategy == "distributed_arithmetic":
         require("da4ml", "fpga")
@@ -68,19 +97,17 @@ def write_project(network: Network, folder: Path, options: ProjectOptions) -> No
     names = _names(network)
     config["HLSConfig"] = _config(network, names, options)
     layers = [_input(names[item.name], item.inner_shape) for item in network.inputs]
-    layers += [_entry(network, layer, names, options) for layer in network.layers]
+    layers += [_entry(network, layer, names) for layer in network.layers]
     outputs = [names[layer] for layer in dict.fromkeys(network.outputs.values())]
-    with _quiet():
-        try:
-            graph = require("hls4ml.model.graph", "fpga").ModelGraph.from_layer_list(
-                config, layers, [names[item.name] for item in network.inputs], outputs
-            )
-            _hold(network, graph, names)
-            graph.write()
-        except PortinfError:
-            raise
-        except Exception as error:
-            raise CannotError(f"hls4ml {hls4ml.__version__} refuses the network: {first_line(error)}") from error
+    try:
+        make = require("hls4ml.model.graph", "fpga").ModelGraph.from_layer_list
+        graph = make(config, layers, [names[item.name] for item in network.inputs], outputs)
+        _hold(network, graph)
+        graph.write()
+    except PortinfError:
+        raise
+    except Exception as error:
+        raise CannotError(f"hls4ml {hls4ml.__version__} refuses the network: {first_line(error)}") from error
 
 
 def _names(network: Network) -> dict[str, str]:
@@ -110,7 +137,7 @@ def _config(network: Network, names: Mapping[str, str], options: ProjectOptions)
             by_name[layer.name]["Strategy"] = STRATEGIES[options.strategy]
     plain = "resource" if options.strategy == "resource" else "latency"
     model = {"Precision": {"default": "fixed<16,6>"}, "ReuseFactor": options.reuse, "Strategy": STRATEGIES[plain]}
-    return {"Model": model, "LayerName": by_name, "SkipOptimizers": SKIPPED}
+    return {"Model": model, "LayerName": by_name}
 
 
 def _roles(layer: Layer) -> Sequence[str]:
@@ -137,7 +164,7 @@ def _input(name: str, shape: Sequence[int]) -> dict[str, Any]:
     return {"class_name": "InputLayer", "name": name, "input_shape": list(shape)}
 
 
-def _entry(network: Network, layer: Layer, names: Mapping[str, str], options: ProjectOptions) -> dict[str, Any]:
+def _entry(network: Network, layer: Layer, names: Mapping[str, str]) -> dict[str, Any]:
     """Return what hls4ml's own readers make of a layer."""
     shape = network.shape_of(layer.inputs[0])
     given = {
@@ -267,7 +294,7 @@ _ENTRIES: dict[str, Any] = {
 }
 
 
-def _hold(network: Network, graph: Any, names: Mapping[str, str]) -> None:
+def _hold(network: Network, graph: Any) -> None:
     """Refuse a graph whose passes changed a format or a weight: the emulator would compute something else."""
     graph.apply_flow(graph.config.backend.get_default_flow())
     found = {node.name: node for node in graph.get_layers()}
@@ -296,15 +323,5 @@ def _same(layer: Layer, role: str, format: Format, precision: Any) -> None:
         raise CannotError(f"hls4ml made {precision} of the {role} of layer {layer.name}, asked for {format}: not supported")
 
 
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep what hls4ml prints and warns of from the user's screen."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -13,7 +13,7 @@ from portinf.artifact import read_onnx
 from portinf.detect import detect
 from portinf.errors import UnreadableError, UsageError
 from portinf.fixedpoint.formats import FixedPointError, Format
-from portinf.lazy import require
+from portinf.lazy import available, missing
 from portinf.runners.fpga_folder import is_fpga_folder
 from portinf.samples import Batch
 from portinf.streams import StreamOptions
@@ -148,9 +148,9 @@ def _check(out: Path, options: FpgaOptions) -> None:
     if out.exists() and not (out.is_dir() and (is_fpga_folder(out) or not any(out.iterdir()))):
         raise UsageError(f"{out}: expected a new folder, or one that portinf optimize --target hls4ml wrote")
     check_part(options.part)
-    require("hls4ml", "fpga")
-    if options.strategy == "distributed_arithmetic":
-        require("da4ml", "fpga")
+    for package in ("hls4ml", *(["da4ml"] if options.strategy == "distributed_arithmetic" else [])):
+        if not available(package):
+            raise missing(package, "fpga")
     if options.csim:
         compiler()
 

@@ -58,9 +58,9 @@ def write_folder(
     """
     progress("writing the hls4ml project")
     project = folder / PROJECT_FOLDER
-    write_project(judged.network, project, options.project)
-    _forget(project, folder)
     save(judged.network, folder / NETWORK)
+    write_project(folder / NETWORK, project, options.project)
+    _forget(project, folder)
     _copy_model(model, folder)
     judged, equality = _simulated(judged, model, signature, project, options, progress)
     assert judged.hop is not None

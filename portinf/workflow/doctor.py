@@ -75,6 +75,7 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("skl2onnx", "1.18"),
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
+    "fpga": (_need("hls4ml", "1.3", "1.4"), _need("qonnx", "1.0")),
     "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }
 # route or target -> (extra whose packages it needs, what it does)
@@ -87,7 +88,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "onnx": ("", "ONNX files, upgraded or kept, and checked"),
     "data": ("data", "samples in HDF5, Parquet and ROOT"),
 }
-FOREIGN_TARGETS: dict[str, Need] = {"tensorrt": _need("tensorrt"), "hls4ml": _need("hls4ml")}
+FOREIGN_TARGETS: dict[str, Need] = {"tensorrt": _need("tensorrt"), "hls4ml": _need("hls4ml", "1.3", "1.4")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,3 +133,33 @@ def everything() -> Network:
         layers=tuple(m.layers),
         outputs=outputs,
     )
+
+
+def sequence() -> Network:
+    """Return a network over one axis: sequences of 9 steps with 2 channels, and a dense layer at every step."""
+    m = Maker(6)
+    conv = m.add(
+        "conv", "steps", (9, 4), "ap_fixed<13,5,AP_RND>",
+        formats={"weight": "ap_fixed<9,2>", "bias": "ap_fixed<9,2>", "accum": "ap_fixed<24,9>"},
+        drawn={"weight": (3, 2, 4), "bias": (4,)}, strides=[1], pads=[[1, 1]],
+    )  # fmt: skip
+    relu = m.add("relu", conv, (9, 4), "ap_ufixed<12,4>")
+    each = m.add(
+        "dense", relu, (9, 3), "ap_fixed<13,5>",
+        formats={"weight": "ap_fixed<9,2>", "bias": "ap_fixed<9,2>", "accum": "ap_fixed<24,9>"},
+        drawn={"weight": (4, 3), "bias": (3,)},
+    )  # fmt: skip
+    mean = m.add(
+        "pool", each, (5, 3), "ap_fixed<13,5>", formats={"accum": "ap_fixed<16,7>"}, operation="average", window=[2],
+        strides=[2], pads=[[1, 0]], count_pad=True, inside=[9],
+    )  # fmt: skip
+    norm = m.add(
+        "scale", mean, (5, 3), "ap_fixed<12,5>", formats={"scale": "ap_fixed<8,2>", "bias": "ap_fixed<8,2>"},
+        drawn={"scale": (3,), "bias": (3,)},
+    )  # fmt: skip
+    m.add(
+        "pool", norm, (3,), "ap_fixed<12,5>", formats={"accum": "ap_fixed<12,5>"}, operation="max", window=[5],
+        strides=[5], pads=[[0, 0]], count_pad=False, inside=[5], whole=True,
+    )  # fmt: skip
+    steps = Input(name="steps", shape=(2, 9), axes=(1, 0), format=F("ap_fixed<12,4>"))
+    return Network(inputs=(steps,), layers=tuple(m.layers), outputs={"out": m.layers[-1].name})

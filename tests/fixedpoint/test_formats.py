@@ -115,12 +115,11 @@ def pairs() -> list[tuple[Format, Format]]:
     found = []
     for rounding in ROUNDINGS:
         for overflow in OVERFLOWS:
-            for _ in range(2):
-                width = draw.randint(3, 24)
-                target = Format(width, draw.randint(-3, width + 3), draw.random() < 0.6, rounding, overflow)
-                width = draw.randint(3, 30)
-                fraction = target.fraction + draw.randint(-6, width - 1)
-                found.append((Format(width, width - fraction, draw.random() < 0.7), target))
+            width = draw.randint(3, 24)
+            target = Format(width, draw.randint(-3, width + 3), draw.random() < 0.6, rounding, overflow)
+            width = draw.randint(3, 30)
+            fraction = target.fraction + draw.randint(-6, width - 1)
+            found.append((Format(width, width - fraction, draw.random() < 0.7), target))
     return found
 
 

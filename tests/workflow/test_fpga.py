@@ -205,6 +205,16 @@ def test_what_is_refused(models: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert not out.exists()
 
 
+def test_packages_that_are_not_installed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = ["da4ml"]
+    monkeypatch.setattr("portinf.targets.hls4ml.available", lambda name: name not in absent)
+    with pytest.raises(MissingPackageError, match=r"'da4ml' is not installed, .*pip install 'hls4ml\[da\]'"):
+        optimized(models, "jet", tmp_path / "out", strategy="distributed_arithmetic")
+    absent.append("hls4ml")
+    with pytest.raises(MissingPackageError, match=r"'hls4ml' is not installed; install it with: pip install 'portinf\[fpga\]'"):
+        optimized(models, "jet", tmp_path / "out")
+
+
 def test_options_that_do_not_fit(models: Path, cli: Cli) -> None:
     done = cli("optimize", models / "jet.onnx", "--target", "onnxruntime", "-o", "x.onnx", "--part", DEFAULT_PART)
     assert (done.code, "--part does not fit --target onnxruntime" in done.message) == (2, True)

@@ -79,6 +79,11 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     assert checks["errors by layer"]["figures"]["dense_1 largest"] > 0
     assert "Errors by layer" in [figure["title"] for figure in hop["figures"]]
     assert "Errors by layer" in (tmp_path / "r.html").read_text()
+    narrow = ("--rtol", "0", "--atol", "1e-6", "--bisect", "--no-probes", "--json")
+    apart = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", *narrow)
+    assert apart.code == 5, apart.err
+    checks = {check["name"]: check for check in apart.report["hops"][0]["checks"]}
+    assert "a network in fixed point differs everywhere: see the errors by layer" in checks["bisection"]["text"]
     page = (folder / "report.html").read_text()
     assert "Range against format" in page
     assert "equal to the emulation bit for bit on 1,000 rows (measured-csim)" in page

@@ -117,6 +117,13 @@ def test_a_simulation_that_ends_its_process_is_one_line(built: Built, tmp_path: 
         runner.infer_double(few)
 
 
+def test_the_simulation_of_no_rows(built: Built) -> None:
+    found = built.simulation().infer_double(rows(0))
+    assert {name: array.shape for name, array in found.items()} == {
+        name: (0, *built.network.shape_of(layer)) for name, layer in built.network.outputs.items()
+    }
+
+
 def test_layers_come_out_by_name(built: Built) -> None:
     emulator = Emulator(built.network)
     given = rows(5)

@@ -210,6 +210,31 @@ def test_what_is_refused(models: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert not out.exists()
 
 
+@pytest.mark.long
+@needs_compiler
+def test_the_simulation_serves_where_the_emulator_does_not(models: Path, tmp_path: Path, cli: Cli) -> None:
+    """Sums of 64 bits: the C simulation is judged and answers, and without it nothing is written."""
+    told = (
+        "optimize",
+        models / "jet.onnx",
+        "--target",
+        "hls4ml",
+        "--inputs",
+        models / "jet.npz",
+        "--precision",
+        "ap_fixed<40,16>",
+    )
+    done = cli(*told, "-o", "wide")
+    assert done.code == 0, done.err
+    assert "the C simulation answers, not the emulator: " in done.out
+    assert "dense_1: needs whole numbers of" in done.out
+    judged = cli("validate", models / "jet.onnx", "wide", "--inputs", models / "jet.npz", "--no-probes", "--json")
+    assert judged.code == 0, judged.out + judged.err
+    done = cli(*told, "-o", "none", "--no-csim")
+    assert (done.code, "--no-csim leaves nothing that does" in done.message) == (4, True)
+    assert not (tmp_path / "none").exists()
+
+
 def test_packages_that_are_not_installed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = ["da4ml"]
     monkeypatch.setattr("portinf.targets.hls4ml.available", lambda name: name not in absent)

@@ -100,6 +100,12 @@ def main(network: str, folder: str, options: str) -> int:
 
 def _write(network: Network, folder: Path, options: ProjectOptions) -> None:
     hls4ml = require("hls4ml", "fpga")
+    for layer in network.layers:
+        if options.strategy != "latency" and "weight" in layer.numbers and layer.formats["accum"].overflow != "WRAP":
+            raise CannotError(
+                f"layer {layer.name}: its sums saturate ({layer.formats['accum']}), and --strategy {options.strategy} takes them in "
+                "another order than the emulator: use --strategy latency"
+            )
     config = hls4ml.utils.config.create_config(
         output_dir=str(folder),
         project_name=PROJECT,

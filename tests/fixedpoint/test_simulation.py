@@ -53,7 +53,7 @@ def test_100_000_rows_of_every_kind_of_layer_equal_the_simulation(built: Built) 
     ("name", "options"),
     [
         ("sequence", ProjectOptions()),
-        ("everything", ProjectOptions(strategy="resource", reuse=2)),
+        ("sequence", ProjectOptions(strategy="resource", reuse=2)),
         ("jet", ProjectOptions(stream=True)),
         ("facile", ProjectOptions(strategy="resource", reuse=4, stream=True)),
         ("image", ProjectOptions(stream=True)),
@@ -75,6 +75,14 @@ def test_other_ways_to_build_equal_the_emulation(name: str, options: ProjectOpti
     simulated = Built(network, tmp_path / "project", tmp_path / "cache", True).simulation().infer_double(given)
     emulated = Emulator(network).run(given)
     assert all(np.array_equal(emulated[output], array) for output, array in simulated.items())
+
+
+def test_saturating_sums_in_another_order_are_refused(built: Built, tmp_path: Path) -> None:
+    save(built.network, tmp_path / "network")
+    with pytest.raises(
+        CannotError, match=r"layer dense_10: its sums saturate \(ap_fixed<11,5,AP_RND,AP_SAT>\), and --strategy resource"
+    ):
+        write_project(tmp_path / "network", tmp_path / "project", ProjectOptions(strategy="resource"))
 
 
 def test_a_library_is_compiled_once(built: Built, tmp_path: Path) -> None:

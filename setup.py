@@ -9,6 +9,7 @@ setup(
         "portinf.cli",
         "portinf.converters",
         "portinf.lowering",
+        "portinf.fixedpoint",
         "portinf.rewriting",
         "portinf.runners",
         "portinf.serving",

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portinf.cli.optimize_precision import precision_lines, precision_options, read_precision_physics
+from portinf.cli.optimize_fpga import TARGET as FPGA
+from portinf.cli.optimize_fpga import fpga_options, refuse_fpga_options, run_fpga
+from portinf.cli.optimize_precision import check_precision, precision_lines, precision_options, read_precision_physics
 from portinf.cli.optimize_search import check_search, run_search, search_options
 from portinf.cli.optimize_tensorrt import (
     read_tensorrt_options,
@@ -27,14 +29,14 @@ __all__ = ["command"]
 
 @click.command("optimize")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="NAME", help="onnxruntime or tensorrt; hls4ml is not there yet.")
+@click.option("--target", required=True, metavar="NAME", help="onnxruntime, tensorrt or hls4ml.")
 @click.option(
     "-o",
     "--output",
     required=True,
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="File to write; for tensorrt the folder.",
+    help="ONNX file to write; for tensorrt and hls4ml the folder.",
 )
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
 @column_options
@@ -49,13 +51,21 @@ __all__ = ["command"]
 @precision_options
 @search_options
 @tensorrt_options
+@fpga_options
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Rewrite MODEL for a target; kept only if it computes the same.
 
-    A model that cannot be improved is returned as it is, byte for byte.
-    --target tensorrt writes a folder: the model, shapes, recorded answers, and a
+    onnxruntime: an ONNX file is written; one that cannot be improved is returned
+    as it is, byte for byte.
+
+    tensorrt: a folder is written with the model, shapes, recorded answers, and a
     script that builds and checks the engine where the GPU is.
+
+    hls4ml: MODEL is an ONNX file or a source (see convert). A folder is written
+    with an hls4ml project in fixed point, its C simulation, an exact emulator and
+    a report; validate takes it. Formats are chosen and judged on --inputs, within
+    --rtol and --atol (0.01 each).
 
     \b
     Examples:
@@ -65,12 +75,20 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
       portinf optimize model.onnx --target onnxruntime --search \\
           --inputs events.npz --atol 0.02 --report search.html -o best.onnx
       portinf optimize model.onnx --target tensorrt --release 24.08 -o trt
+      portinf optimize tagger.keras --target hls4ml --inputs jets.npz -o fpga/
     """
     check_search(given, target)
+    if target != FPGA:
+        refuse_fpga_options(given, target)
+        check_precision(given)
+    if target != "tensorrt":
+        refuse_tensorrt_options(target, given)
+    if target == FPGA:
+        run_fpga(model, output, inputs, as_json, given)
+        return
     if target == "tensorrt":
         _tensorrt(model, output, inputs, as_json, given)
         return
-    refuse_tensorrt_options(target, given)
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 

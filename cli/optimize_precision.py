@@ -14,19 +14,33 @@ if TYPE_CHECKING:
     from portinf.validation import PhysicsOptions
     from portinf.workflow.lowering import Lowered
 
-__all__ = ["precision_lines", "precision_options", "read_precision_physics"]
+__all__ = ["check_precision", "precision_lines", "precision_options", "read_precision_physics"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+PRECISIONS = ("fp16", "bf16", "int8")
 
 
 def precision_options(function: F) -> F:
     """Add --precision and the metrics that may decide beside the tolerance."""
     option = click.option(
         "--precision",
-        type=click.Choice(["fp16", "bf16", "int8"]),
-        help="Compute in fewer bits; nodes stay in float32 until the tolerance holds. int8 is calibrated on --inputs.",
+        metavar="PRECISION",
+        help="fp16, bf16 or int8: compute in fewer bits; nodes stay in float32 until the tolerance holds, int8 is calibrated on "
+        "--inputs. hls4ml: 'ap_fixed<W,I>' for all numbers, or auto: by the samples' ranges and the tolerance (auto).",
     )
     return option(metrics_options(function))
+
+
+def check_precision(given: Mapping[str, Any]) -> None:
+    """Refuse a precision that floating point does not have.
+
+    Raises:
+        UsageError: names those that there are.
+    """
+    if given["precision"] not in (None, *PRECISIONS):
+        raise UsageError(
+            f"--precision {given['precision']}: expected {', '.join(PRECISIONS)}; fixed point is for --target hls4ml"
+        )
 
 
 def read_precision_physics(given: Mapping[str, Any]) -> PhysicsOptions:

@@ -8,7 +8,7 @@ from typing import Any
 
 from portinf.errors import MissingPackageError
 
-__all__ = ["available", "require"]
+__all__ = ["available", "missing", "require"]
 
 
 def require(module: str, extra: str) -> Any:
@@ -24,11 +24,13 @@ def require(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        target = f"portinf[{extra}]" if extra else "portinf"
-        missing = error.name or module
-        raise MissingPackageError(
-            f"the package '{missing}' is not installed; install it with: pip install '{target}'"
-        ) from error
+        raise missing(error.name or module, extra) from error
+
+
+def missing(package: str, extra: str) -> MissingPackageError:
+    """Return the error that says how to install a package."""
+    target = f"portinf[{extra}]" if extra else "portinf"
+    return MissingPackageError(f"the package '{package}' is not installed; install it with: pip install '{target}'")
 
 
 def available(module: str) -> bool:

@@ -1,9 +1,10 @@
-"""Opens whatever can answer a request: an ONNX file or a live endpoint."""
+"""Opens whatever can answer a request: an ONNX file, a folder for an FPGA, or a live endpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from portinf.runners.fpga_folder import is_fpga_folder
 from portinf.runners.protocol import Runner
 
 __all__ = ["is_endpoint", "open_runner"]
@@ -15,10 +16,10 @@ def is_endpoint(uri: str) -> bool:
 
 
 def open_runner(uri: str) -> Runner:
-    """Open an ONNX file or a live endpoint, for use as a context manager.
+    """Open an ONNX file, a folder for an FPGA or a live endpoint, for use as a context manager.
 
     Args:
-        uri: path of an ``.onnx`` file, or ``grpc://host:port/model[/version]`` or ``http://...``.
+        uri: path of an ``.onnx`` file or of the folder, or ``grpc://host:port/model[/version]`` or ``http://...``.
 
     Raises:
         UnreadableError: the file is missing or damaged.
@@ -28,6 +29,10 @@ def open_runner(uri: str) -> Runner:
         from portinf.runners.endpoint import EndpointRunner
 
         return EndpointRunner(uri)
+    if is_fpga_folder(Path(uri)):
+        from portinf.runners.fpga import open_fpga
+
+        return open_fpga(Path(uri))
     from portinf.runners.onnxruntime import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(Path(uri))

@@ -6,11 +6,7 @@ from portinf.targets.proposal import Proposal
 
 __all__ = ["FOLDERS", "TARGETS", "Proposal"]
 
-# name on the command line -> "module:attribute" of a function Artifact -> Iterable[Proposal]; None: not there yet
-TARGETS: dict[str, str | None] = {
-    "onnxruntime": "portinf.targets.onnxruntime:proposals",
-    "tensorrt": None,
-    "hls4ml": None,
-}
+# name on the command line -> "module:attribute" of a function (threads) -> Iterable[Proposal]
+TARGETS: dict[str, str] = {"onnxruntime": "portinf.targets.onnxruntime:proposals"}
 # targets that write a folder instead of one file -> the module of `portinf.workflow` that does it
-FOLDERS: dict[str, str] = {"tensorrt": "portinf.workflow.tensorrt"}
+FOLDERS: dict[str, str] = {"tensorrt": "portinf.workflow.tensorrt", "hls4ml": "portinf.workflow.fpga"}

@@ -12,7 +12,7 @@ from portinf.lazy import require
 from portinf.rewriting import RULES, Rule, rewrite
 from portinf.targets.proposal import Proposal
 
-__all__ = ["proposals"]
+__all__ = ["basic", "proposals"]
 
 
 def proposals(threads: int) -> Iterable[Proposal]:
@@ -27,7 +27,7 @@ def proposals(threads: int) -> Iterable[Proposal]:
     for rule in RULES:
         if threads == 1 or not rule.one_thread:
             yield Proposal(name=rule.name, proof=rule.proof, make=partial(_rewritten, rule))
-    yield Proposal(name="ONNX Runtime graph optimisations, level basic", proof="exact", make=_basic)
+    yield Proposal(name="ONNX Runtime graph optimisations, level basic", proof="exact", make=basic)
 
 
 def _rewritten(rule: Rule, path: Path, folder: Path) -> Path | None:
@@ -35,7 +35,8 @@ def _rewritten(rule: Rule, path: Path, folder: Path) -> Path | None:
     return out if rewrite(rule, path, out) else None
 
 
-def _basic(path: Path, folder: Path) -> Path | None:
+def basic(path: Path, folder: Path) -> Path | None:
+    """Write what ONNX Runtime makes of a file at its level ``basic``: constants folded, redundant nodes removed."""
     ort = require("onnxruntime", "")
     out = folder / "model.onnx"
     options = ort.SessionOptions()

@@ -76,6 +76,7 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
     "trt-check": (_need("tensorrt-rtx-cu12", "1.7", "1.8", module="tensorrt_rtx"),),
+    "fpga": (_need("hls4ml", "1.3", "1.4"), _need("qonnx", "1.0")),
     "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }
 # route or target -> (extra whose packages it needs, what it does)
@@ -88,7 +89,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "onnx": ("", "ONNX files, upgraded or kept, and checked"),
     "data": ("data", "samples in HDF5, Parquet and ROOT"),
 }
-FOREIGN_TARGETS: dict[str, Need] = {"hls4ml": _need("hls4ml")}
+FOREIGN_TARGETS: dict[str, Need] = {"hls4ml": _need("hls4ml", "1.3", "1.4")}
 
 
 @dataclass(frozen=True, kw_only=True)

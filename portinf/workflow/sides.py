@@ -12,6 +12,8 @@ from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
 from portinf.errors import RunnerError, UnreadableError
 from portinf.runners import Runner, is_endpoint, open_runner
+from portinf.runners.fpga import open_fpga
+from portinf.runners.fpga_folder import is_fpga_folder, read_record
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
@@ -37,6 +39,7 @@ class Side:
         facts: what a report says of where it came from.
         onnx: the ONNX file that it runs; None for a source and an endpoint.
         version: of a packaged model.
+        fpga: the folder, of a network for an FPGA.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Side:
     facts: Mapping[str, str] = field(default_factory=dict)
     onnx: Path | None = None
     version: int | None = None
+    fpga: Path | None = None
 
     @property
     def is_source(self) -> bool:
@@ -109,6 +113,8 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
         runner = stack.enter_context(open_runner(name))
         return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": "live endpoint"})
     options = options or OnnxOptions()
+    if is_fpga_folder(Path(name)):
+        return _fpga(name, stack)
     folder = _version_folder(Path(name))
     if folder is not None:
         return _packaged(name, folder, stack, options)
@@ -120,6 +126,22 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
         facts = _onnx_facts(read_onnx(Path(name)))
         return Side(name=name, runner=runner, signature=runner.signature, described=True, facts=facts, onnx=Path(name))
     return Side(name=name, facts={"kind": f"source ({detect(name).format})"})
+
+
+def _fpga(name: str, stack: ExitStack) -> Side:
+    """Open the folder of a network for an FPGA."""
+    runner: Runner = open_fpga(Path(name))
+    stack.enter_context(runner)
+    record = read_record(Path(name))
+    return Side(
+        name=name,
+        runner=runner,
+        signature=record.signature,
+        described=True,
+        tolerance=Tolerance.of(*record.tolerance),
+        facts={**record.facts, **record.tags},
+        fpga=Path(name),
+    )
 
 
 def _onnx_facts(artifact: Artifact) -> dict[str, str]:

@@ -11,6 +11,8 @@ from typing import Literal
 
 from portinf.errors import UsageError
 from portinf.runners import Runner
+from portinf.runners.emulator import EmulatorRunner
+from portinf.runners.fpga_folder import FLOAT
 from portinf.samples import Batch, shapes_of
 from portinf.signature import Signature
 from portinf.streams import SampleStream, StreamOptions
@@ -30,6 +32,7 @@ from portinf.validation.precision import Precision, Truth, bounds_of
 from portinf.validation.worst import Worst, WorstRow
 from portinf.workflow.allocator import keep_freed_memory
 from portinf.workflow.cases import Cases
+from portinf.workflow.fpga_profile import layer_check, layer_errors
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
 from portinf.workflow.precision import ReferencePrecision, held_precision, truth_of
@@ -134,6 +137,10 @@ class _Work:
         if self._options.tolerance == Tolerance() and packaged not in (None, Tolerance()):
             self.notes.append(f"tolerance from the manifest of {self._sides[0].name}")
             return packaged or Tolerance()
+        fixed = next((side for side in self._sides[1:] if side.fpga is not None and side.tolerance is not None), None)
+        if self._options.tolerance == Tolerance() and fixed is not None and fixed.tolerance is not None:
+            self.notes.append(f"tolerance that {fixed.name} was made for")
+            return fixed.tolerance
         return self._options.tolerance
 
     def open_sources(self, stack: ExitStack, progress: Progress) -> None:
@@ -202,8 +209,19 @@ class _Work:
         more = [*self._hints(hop, pair.candidate)]
         if self._options.precision == "fp32":
             more.append(held_precision(self._sides[0], self._cases.opened.get(0)))
-        hop = replace(hop, checks=(*hop.checks, *more))
+        hop = self._by_layer(replace(hop, checks=(*hop.checks, *more)), pair)
         return self._probed(hop, pair, runners, progress) if self._options.probes else hop
+
+    def _by_layer(self, hop: Hop, pair: Pair) -> Hop:
+        """Add the errors by layer of a network for an FPGA."""
+        side = self._sides[pair.candidate]
+        if side.fpga is None or not isinstance(side.runner, EmulatorRunner):
+            return hop
+        errors = layer_errors(side.runner, side.fpga / FLOAT, self._cases.samples())
+        if not errors:
+            return hop
+        found, figure = layer_check(errors)
+        return replace(hop, checks=(*hop.checks, found), figures=(figure, *hop.figures))
 
     def _bisected(self, hops: Sequence[Hop], pairs: Sequence[Pair], stack: ExitStack, progress: Progress) -> list[Hop]:
         """Name the first node at which the sides of each hop part."""

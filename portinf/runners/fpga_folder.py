@@ -1,0 +1,93 @@
+"""The folder that ``portinf optimize --target hls4ml`` writes -> what is in it, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from portinf.errors import UnreadableError, first_line
+from portinf.signature import Signature
+
+__all__ = ["FLOAT", "NETWORK", "RECORD", "FpgaRecord", "is_fpga_folder", "read_record", "write_record"]
+
+RECORD = "portinf-fpga.json"
+NETWORK = "network"  # folder of the emulator's files
+FLOAT = "model.onnx"  # the float model that was quantised
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FpgaRecord:
+    """What the folder says of itself; its file is written last.
+
+    Attributes:
+        signature: as of the float model.
+        library: the compiled C simulation, relative to the folder; None where it was not compiled.
+        emulated: the emulator computes the network exactly.
+        tolerance: (rtol, atol) that it was judged with.
+        layers: for reports: name, kind, tensor and formats of each layer.
+        facts: part, clock, strategy, versions and hashes, by name.
+        tags: how each figure was come by: ``measured-csim``, ``emulated``, ``not-run``, by what it is about.
+    """
+
+    signature: Signature
+    library: str | None
+    emulated: bool
+    tolerance: tuple[float, float]
+    layers: tuple[Mapping[str, Any], ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "schema": SCHEMA,
+            "kind": "hls4ml",
+            "signature": self.signature.to_json(),
+            "library": self.library,
+            "emulated": self.emulated,
+            "tolerance": list(self.tolerance),
+            "layers": [dict(layer) for layer in self.layers],
+            "facts": dict(self.facts),
+            "tags": dict(self.tags),
+        }
+
+
+def is_fpga_folder(path: Path) -> bool:
+    """Say whether a path is such a folder."""
+    return (path / RECORD).is_file()
+
+
+def write_record(folder: Path, record: FpgaRecord) -> None:
+    """Write the record of a folder that is complete otherwise."""
+    (folder / RECORD).write_text(json.dumps(record.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path) -> FpgaRecord:
+    """Read the record.
+
+    Raises:
+        UnreadableError: it is missing, damaged or of another version.
+    """
+    path = folder / RECORD
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise UnreadableError(f"{path}: schema {data['schema']}, expected {SCHEMA}: written by another version of portinf")
+        rtol, atol = data["tolerance"]
+        return FpgaRecord(
+            signature=Signature.from_json(data["signature"]),
+            library=data["library"],
+            emulated=bool(data["emulated"]),
+            tolerance=(float(rtol), float(atol)),
+            layers=tuple(data["layers"]),
+            facts=data["facts"],
+            tags=data["tags"],
+        )
+    except UnreadableError:
+        raise
+    except Exception as error:
+        raise UnreadableError(f"{path}: missing or damaged: {first_line(error)}; run portinf optimize again") from error

@@ -1,0 +1,84 @@
+"""An hls4ml project -> its C simulation, compiled by g++ and kept by the hash of what went into it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from portinf.errors import CannotError, MissingPackageError
+from portinf.targets.hls4ml import PROJECT
+
+__all__ = ["LIBRARY", "build", "compiler"]
+
+LIBRARY = f"firmware/{PROJECT}.so"
+SECONDS = 1800.0
+# The library looks for its weights in "weights", seen from where it runs: portinf.runners.csim runs it in "firmware".
+FLAGS = ("-O3", "-fPIC", "-std=c++17", "-fno-gnu-unique", "-w", "-shared", "-Ifirmware/ap_types")
+
+
+def compiler() -> str:
+    """Return the path of g++ with its version.
+
+    Raises:
+        MissingPackageError: there is none.
+    """
+    path = shutil.which("g++")
+    if path is None:
+        raise MissingPackageError(
+            "g++ is not on PATH: the C simulation is compiled with it; install it (Debian: apt install g++), or leave the C "
+            "simulation out with --no-csim"
+        )
+    return path
+
+
+def build(project: Path, cache: Path) -> bool:
+    """Compile a project's C simulation to `LIBRARY` inside it.
+
+    Args:
+        project: folder that `portinf.targets.hls4ml.write_project` wrote.
+        cache: folder of libraries by hash; made where it is missing. A library appears there whole or not at all.
+
+    Returns:
+        Whether it was compiled now; False where it was in the cache.
+
+    Raises:
+        MissingPackageError: no compiler.
+        CannotError: it fails; the message holds the compiler's first error.
+    """
+    command = [compiler(), *FLAGS, f"firmware/{PROJECT}.cpp", f"{PROJECT}_bridge.cpp"]
+    kept = cache / f"{_key(project, command)}.so"
+    fresh = not kept.is_file()
+    if fresh:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as folder:
+            made = Path(folder) / "library.so"
+            _run([*command, "-o", str(made.resolve())], project)
+            made.replace(kept)
+    shutil.copyfile(kept, project / LIBRARY)
+    return fresh
+
+
+def _key(project: Path, command: Sequence[str]) -> str:
+    """Return the hash of the sources, the command and the compiler's version."""
+    version = subprocess.run([command[0], "--version"], capture_output=True, check=False, timeout=60).stdout
+    digest = hashlib.sha256(repr((tuple(command), version)).encode())
+    sources = [project / f"{PROJECT}_bridge.cpp", *sorted((project / "firmware").rglob("*"))]
+    for path in sources:
+        if path.is_file() and path.suffix in (".cpp", ".h"):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(project)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise CannotError(f"g++ did not compile the C simulation within {SECONDS:g} s") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no message"]
+        raise CannotError(f"g++ cannot compile the C simulation: {lines[0].strip()[:300]}")

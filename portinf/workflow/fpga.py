@@ -1,0 +1,201 @@
+"""From a model and samples to a folder for an FPGA: hls4ml project, exact emulator, C simulation and report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from portinf.artifact import read_onnx
+from portinf.detect import detect
+from portinf.errors import UnreadableError, UsageError
+from portinf.fixedpoint.formats import FixedPointError, Format
+from portinf.runners.fpga_folder import is_fpga_folder
+from portinf.samples import Batch
+from portinf.streams import StreamOptions
+from portinf.targets.float_layers import HANDLERS
+from portinf.targets.float_plan import Plan, read_graph
+from portinf.targets.fpga_parts import DEFAULT_PART, check_part
+from portinf.targets.hls4ml import ProjectOptions, check_packages
+from portinf.targets.hls4ml_build import compiler
+from portinf.validation import Hop, Report, Tolerance
+from portinf.workflow.convert import ConvertOptions, convert
+from portinf.workflow.fpga_choice import choose
+from portinf.workflow.fpga_writing import write_folder
+from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
+from portinf.workflow.sourcing import SourcingOptions
+
+__all__ = ["TOLERANCE", "FpgaOptions", "FpgaResult", "optimize_fpga"]
+
+TOLERANCE = 0.01  # rtol and atol where none is given
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FpgaOptions:
+    """Everything ``portinf optimize --target hls4ml`` may be told.
+
+    Attributes:
+        precision: ``auto``, or one format for all weights and results.
+        part, clock, reuse, strategy, stream: see `portinf.targets.hls4ml.ProjectOptions`.
+        inputs: files with samples.
+        streams: how the files' columns become inputs.
+        tolerance: when two numbers are equal.
+        csim: compile the C simulation and hold it against the emulator.
+        cache: folder of compiled libraries; None for the user's own.
+    """
+
+    precision: str = "auto"
+    part: str = DEFAULT_PART
+    clock: float = 5.0
+    reuse: int = 1
+    strategy: str = "latency"
+    stream: bool = False
+    inputs: Sequence[Path] = ()
+    streams: StreamOptions = field(default_factory=StreamOptions)
+    tolerance: Tolerance = field(default_factory=lambda: Tolerance(rtol=TOLERANCE, atol=TOLERANCE))
+    csim: bool = True
+    cache: Path | None = None
+
+    @property
+    def project(self) -> ProjectOptions:
+        """What hls4ml is told."""
+        return ProjectOptions(part=self.part, clock=self.clock, reuse=self.reuse, strategy=self.strategy, stream=self.stream)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FpgaResult:
+    """What came out.
+
+    Attributes:
+        folder: that was written.
+        report: comparison with the float model, and of a source's conversion before it.
+        layers: name, kind, tensor and formats of each layer.
+        facts: of the build, by name.
+        tags: how each figure was come by.
+        notes: what the user should know.
+    """
+
+    folder: Path
+    report: Report
+    layers: Sequence[Mapping[str, Any]]
+    facts: Mapping[str, str]
+    tags: Mapping[str, str]
+    notes: Sequence[str]
+
+    @property
+    def hop(self) -> Hop:
+        """The comparison of the fixed-point network with the float model."""
+        return self.report.hops[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "output": str(self.folder),
+            "layers": [dict(layer) for layer in self.layers],
+            "facts": dict(self.facts),
+            "tags": dict(self.tags),
+            "notes": list(self.notes),
+            "validation": self.report.to_json(),
+        }
+
+
+def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progress = lambda _: None) -> FpgaResult:
+    """Make the folder; it appears whole or not at all.
+
+    Args:
+        model: an ONNX file, or a source as of ``portinf convert``.
+        out: the folder to write; one that was written before is replaced.
+        options: what the user said.
+        progress: told what happens, one line each.
+
+    Raises:
+        UsageError: no samples, or a format, tolerance or folder that will not do.
+        MissingPackageError: hls4ml, da4ml or g++ is not installed.
+        CannotError: a layer or a part that is not supported.
+        DisagreementError: constants or sums are out of range, or the answers out of tolerance; the message names the layer.
+    """
+    _check(out, options)
+    with tempfile.TemporaryDirectory(prefix="portinf-fpga-") as name:
+        folder = Path(name)
+        path, before, remarks = _as_onnx(model, folder, options, progress)
+        artifact = read_onnx(path)
+        progress("reading the layers")
+        plan = read_graph(path, _made(folder / "plan"), HANDLERS)
+        files = bound(open_files(options.inputs, options.streams), artifact.signature)
+        judged = choose(plan, path, artifact.signature, _rows_of(files), options.precision, options.tolerance, progress)
+        said = [*remarks, *notes(files), *judged.notes, *_turned(plan)]
+        ready = _made(folder / "ready")
+        judged = replace(judged, before=before, notes=said)
+        record, report = write_folder(ready, model, path, artifact.signature, judged, options, progress)
+        _settle(ready, out)
+    return FpgaResult(folder=out, report=report, layers=record.layers, facts=record.facts, tags=record.tags, notes=report.notes)
+
+
+def _check(out: Path, options: FpgaOptions) -> None:
+    """Refuse what cannot be done before anything is opened."""
+    if not options.inputs:
+        raise UsageError("--target hls4ml: formats are chosen and judged on samples: give some with --inputs")
+    if options.precision != "auto":
+        try:
+            Format.parse(options.precision)
+        except FixedPointError as error:
+            raise UsageError(f"--precision {options.precision}: {error}, or auto") from error
+    if out.exists() and not (out.is_dir() and (is_fpga_folder(out) or not any(out.iterdir()))):
+        raise UsageError(f"{out}: expected a new folder, or one that portinf optimize --target hls4ml wrote")
+    check_part(options.part)
+    check_packages(options.strategy)
+    if options.csim:
+        compiler()
+
+
+def _as_onnx(model: str, folder: Path, options: FpgaOptions, progress: Progress) -> tuple[Path, tuple[Hop, ...], list[str]]:
+    """Return an ONNX file, and for a source the comparison and the notes of its conversion."""
+    if detect(model).format == "onnx":
+        return Path(model), (), []
+    path = folder / "model.onnx"
+    names = {name for batch in guessed_heads(open_files(options.inputs, options.streams)) for name in batch.inputs}
+    rows = {(name, 0): "rows" for name in names}
+    sourcing = SourcingOptions(inputs=options.inputs, streams=options.streams, dynamic=rows)
+    result = convert(model, path, ConvertOptions(sourcing=sourcing), progress)
+    return path, (replace(result.hop, candidate="ONNX"),), list(result.notes)
+
+
+def _rows_of(files: Sequence[Any]) -> Callable[[], Iterator[Batch]]:
+    """Return what reads every batch of the files, as often as it is called."""
+
+    def read() -> Iterator[Batch]:
+        for file in files:
+            yield from file
+
+    return read
+
+
+def _turned(plan: Plan) -> list[str]:
+    return [
+        f"input '{item.name}': the hardware takes its axes in the order {list(item.axes)} of a row (channels last); the runner turns them"
+        for item in plan.inputs
+        if list(item.axes) != sorted(item.axes)
+    ]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _settle(ready: Path, out: Path) -> None:
+    """Put a finished folder into its place: first beside it, then by renaming."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent) as name:
+            whole, old = Path(name) / "new", Path(name) / "old"
+            shutil.copytree(ready, whole)
+            if out.exists():
+                out.replace(old)
+            whole.replace(out)
+    except OSError as error:
+        raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error

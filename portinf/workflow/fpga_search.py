@@ -79,7 +79,7 @@ def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, p
         more: bits to add to what was found for all, for rows that the search did not see.
 
     Raises:
-        DisagreementError: no number of bits up to 24 does.
+        DisagreementError: no number of bits up to 24 (or as many as the emulator computes exactly) does.
         CannotError: the emulator does not compute the network.
     """
     trials = _Trials(plan=plan, ranges=ranges, asked=asked.cut(_rows(plan)), tolerance=_absolute(asked))
@@ -122,11 +122,11 @@ class _Trials:
 
     def common(self, title: Path, progress: Progress) -> int:
         """Return the fewest bits that do for all places alike."""
-        low, high = LEAST - 1, MOST
+        low, high = LEAST - 1, self._most()
         if not self.fits(high):
             share = self.share(high)
             raise DisagreementError(
-                f"{title}: with {MOST} bits behind the point everywhere the largest error is still {share:.2g} times what is "
+                f"{title}: with {high} bits behind the point everywhere the largest error is still {share:.2g} times what is "
                 f"allowed (rtol {self.asked.rtol:g}, atol {self.asked.atol:g}): allow more with --rtol and --atol"
             )
         while high - low > 1:
@@ -134,6 +134,16 @@ class _Trials:
             progress(f"trying {middle} bits behind the point")
             low, high = (low, middle) if self.fits(middle) else (middle, high)
         return high
+
+    def _most(self) -> int:
+        """Return the most bits whose products and sums are still exact here: wide ranges leave fewer."""
+        for bits in range(MOST, LEAST, -1):
+            try:
+                self.share(bits)
+            except CannotError:
+                continue
+            return bits
+        return LEAST
 
     def fits(self, bits: int | Mapping[str, int]) -> bool:
         """Say whether the answers stay within the search's share of the tolerance."""

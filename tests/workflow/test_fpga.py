@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from portinf.errors import CannotError, DisagreementError, MissingPackageError, UsageError
@@ -150,6 +151,22 @@ def test_a_format_that_will_not_do_names_its_layer(models: Path, tmp_path: Path,
     with pytest.raises(DisagreementError, match=message):
         optimized(models, "jet", tmp_path / "out", precision=precision)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wide_ranges_leave_fewer_bits_behind_the_point(models: Path, tmp_path: Path) -> None:
+    """Inputs in their own units: products of 24 bits behind the point would be wider than is exact, and fewer do."""
+    model = onnx.load(str(models / "facile.onnx"))
+    rows = fpga_graphs.samples("facile", 500)
+    rows[:, 0] *= 3000.0
+    first = next(t for t in model.graph.initializer if t.name == model.graph.node[0].input[1])
+    weights = onnx.numpy_helper.to_array(first).copy()
+    weights[..., :1] /= 3000.0
+    first.CopyFrom(onnx.numpy_helper.from_array(weights, first.name))
+    onnx.save(model, str(tmp_path / "wide.onnx"))
+    save_npz(tmp_path / "wide.npz", {"x": rows})
+    told = FpgaOptions(inputs=[tmp_path / "wide.npz"], csim=False, tolerance=Tolerance(rtol=0.05, atol=0.05))
+    result = optimize_fpga(str(tmp_path / "wide.onnx"), tmp_path / "out", told)
+    assert result.hop.verdict == "equal"
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

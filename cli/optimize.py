@@ -22,7 +22,9 @@ __all__ = ["command"]
 @click.command("optimize")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="NAME", help="onnxruntime or hls4ml; tensorrt is not there yet.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="ONNX file to write; hls4ml: folder.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT", help="ONNX file to write; hls4ml: folder."
+)
 @click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
 @column_options
 @tolerance_options

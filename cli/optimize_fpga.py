@@ -46,7 +46,9 @@ def fpga_options(function: F) -> F:
             help="hls4ml: how products are built (latency).",
         ),
         click.option("--io", type=click.Choice(["parallel", "stream"]), help="hls4ml: how data enters and leaves (parallel)."),
-        click.option("--csim/--no-csim", default=None, help="hls4ml: compile the C simulation with g++ and check against it (yes)."),
+        click.option(
+            "--csim/--no-csim", default=None, help="hls4ml: compile the C simulation with g++ and check against it (yes)."
+        ),
     )
     for option in reversed(options):
         function = option(function)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from portinf.artifact import Artifact, read_onnx
 from portinf.errors import UnreadableError
+from portinf.runners.fpga_folder import FLOAT, is_fpga_folder, read_record
 from portinf.signature import Signature
+from portinf.triton.fpga import emulated_part, emulation_facts
 from portinf.triton.manifest import CONFIG, MANIFEST, MODEL, Manifest, read_manifest, verify, version_folders
 from portinf.triton.releases import readers, unknown_readers
 
@@ -30,6 +32,7 @@ class Inspection:
         package: name and version in its repository; None for a bare file.
         manifest: None where portinf did not package it.
         problems: what does not fit the manifest; None where there is none to hold it against.
+        emulation: what is emulated, of a network for an FPGA, whose float model ``artifact`` is; None for any other.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class Inspection:
     package: tuple[str, int] | None = None
     manifest: Manifest | None = None
     problems: tuple[str, ...] | None = None
+    emulation: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -57,6 +61,7 @@ class Inspection:
             "provenance": dict(self.artifact.provenance),
             "triton_releases": {"known": list(self.readers), "unknown": list(self.unknown)},
             "package": self._package(),
+            "emulation": None if self.emulation is None else dict(self.emulation),
         }
 
     def _package(self) -> dict[str, Any] | None:
@@ -93,9 +98,9 @@ def inspect_path(path: Path) -> Inspection:
 
 def _version_of(folder: Path) -> Path:
     """Return the version folder meant: itself, or the newest in it."""
-    if (folder / MODEL).is_file():
+    if _is_version(folder) or is_fpga_folder(folder):
         return folder
-    versions = [path for path in version_folders(folder).values() if (path / MODEL).is_file()]
+    versions = [path for path in version_folders(folder).values() if _is_version(path)]
     if versions:
         return versions[-1]
     models = sorted(entry.name for entry in folder.iterdir() if (entry / CONFIG).is_file())
@@ -104,8 +109,19 @@ def _version_of(folder: Path) -> Path:
     raise UnreadableError(f"{folder}: not a packaged model: expected {CONFIG} and a version such as 1/{MODEL} in it")
 
 
+def _is_version(folder: Path) -> bool:
+    return (folder / MODEL).is_file() or emulated_part(folder) is not None
+
+
+def _emulation(folder: Path) -> Inspection:
+    """Describe a network for an FPGA; operators, opset and size are those of the float model that it was made from."""
+    record = read_record(folder)
+    return replace(_bare(folder / FLOAT), signature=record.signature, emulation=emulation_facts(record))
+
+
 def _packaged(folder: Path) -> Inspection:
-    bare, place = _bare(folder / MODEL), folder.resolve()
+    part = folder if is_fpga_folder(folder) else emulated_part(folder)
+    bare, place = _bare(folder / MODEL) if part is None else _emulation(part), folder.resolve()
     if not place.name.isdigit():
         return bare
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
@@ -119,6 +135,7 @@ def _packaged(folder: Path) -> Inspection:
         package=(place.parent.name, int(place.name)),
         manifest=manifest,
         problems=tuple(verify(folder)) if manifest else None,
+        emulation=bare.emulation,
     )
 
 

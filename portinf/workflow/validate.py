@@ -132,15 +132,17 @@ class _Work:
         self._truth: Truth | None = None
 
     def _tolerance(self) -> Tolerance:
-        """Return the user's tolerance, or the one that a packaged reference was judged with."""
+        """Return the user's tolerance; else the one that an emulation was made for, or a packaged reference was judged with."""
+        if self._options.tolerance != Tolerance():
+            return self._options.tolerance
+        emulated = [side for side in self._sides if side.made_for is not None]
+        if emulated and len(emulated) < len(self._sides) and emulated[0].made_for is not None:
+            self.notes.append(f"tolerance that {emulated[0].name} was made for")
+            return emulated[0].made_for
         packaged = self._sides[0].tolerance
-        if self._options.tolerance == Tolerance() and packaged not in (None, Tolerance()):
+        if packaged not in (None, Tolerance()):
             self.notes.append(f"tolerance from the manifest of {self._sides[0].name}")
             return packaged or Tolerance()
-        fixed = next((side for side in self._sides[1:] if side.fpga is not None and side.tolerance is not None), None)
-        if self._options.tolerance == Tolerance() and fixed is not None and fixed.tolerance is not None:
-            self.notes.append(f"tolerance that {fixed.name} was made for")
-            return fixed.tolerance
         return self._options.tolerance
 
     def open_sources(self, stack: ExitStack, progress: Progress) -> None:

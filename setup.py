@@ -8,6 +8,7 @@ setup(
         "portinf.bisection",
         "portinf.cli",
         "portinf.converters",
+        "portinf.fixedpoint",
         "portinf.rewriting",
         "portinf.runners",
         "portinf.serving",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+__all__ = ["main"]
+
 
 def main(library: str, folder: str, inputs: str, *sizes: str) -> None:
     """Call the library for every row; the current folder is the library's own."""

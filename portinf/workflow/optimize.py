@@ -242,7 +242,7 @@ class _Trial:
 
 def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
     if name not in TARGETS:
-        raise UsageError(f"--target {name}: no such target; there are: {', '.join(TARGETS)}")
+        raise UsageError(f"--target {name}: no such target; there are: {', '.join([*TARGETS, 'hls4ml'])}")
     entry = TARGETS[name]
     if entry is None:
         ready = ", ".join(key for key, value in TARGETS.items() if value)

@@ -160,8 +160,11 @@ def _fpga(name: str, stack: ExitStack) -> Side:
 
 def _packaged_fpga(name: str, folder: Path, part: Path, stack: ExitStack) -> Side:
     """Open a packaged version that is the emulation of an FPGA; its goldens are exact."""
-    manifest = read_manifest(folder)
-    side = _fpga(str(part), stack)
+    manifest, problems = read_manifest(folder), verify(folder)
+    try:
+        side = _fpga(str(part), stack)
+    except UnreadableError as error:
+        raise UnreadableError(f"{(problems or [str(error)])[0]}; package the model again") from error
     packaged = {"kind": KIND, "packaged": f"{manifest.name}, version {manifest.version}, {manifest.created}"}
     return replace(
         side,
@@ -169,7 +172,7 @@ def _packaged_fpga(name: str, folder: Path, part: Path, stack: ExitStack) -> Sid
         signature=manifest.signature,
         recorded=load_goldens(folder / GOLDENS),
         tolerance=Tolerance.of(manifest.tolerance.get("rtol"), manifest.tolerance.get("atol")),
-        notes=verify(folder),
+        notes=problems,
         version=manifest.version,
         facts={**side.facts, **packaged},
     )

@@ -41,7 +41,7 @@ class TritonPythonModel:
             self._answers = Answers(HERE, executed_by)
             self._answers.check()
         except Exception as error:
-            raise pb_utils.TritonModelException(f"{config['name']}: {_line(error)}") from error
+            raise pb_utils.TritonModelException(_line(error)) from error
         self._batched = int(config.get("max_batch_size", 0)) > 0
         self._types = {entry["name"]: pb_utils.triton_string_to_numpy(entry["data_type"]) for entry in config["output"]}
 

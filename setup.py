@@ -23,7 +23,7 @@ setup(
     package_data={
         "portinf": ["py.typed"],
         "portinf.serving": ["requirements.txt", "backends/onnxruntime/*.py"],
-        "portinf.triton": ["releases.json"],
+        "portinf.triton": ["releases.json", "fpga_service/*.*", "fpga_service/driver/*.py"],
         "portinf.validation": ["templates/*", "report.schema.json"],
     },
 )

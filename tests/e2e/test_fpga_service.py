@@ -30,7 +30,7 @@ from portinf.workflow.sourcing import SourcingOptions
 from tests.conftest import Cli
 from tests.models import fpga_graphs
 from tests.models.fpga_libraries import put_library
-from tests.serving.live import FREE, Traces, ask, serving, until
+from tests.serving.live import FREE, ask, serving, until
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed")
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -208,7 +208,7 @@ def test_ten_thousand_rows_of_emulation_and_c_simulation(name: str, tmp_path: Pa
 
 
 @pytest.mark.long
-def test_a_dead_process_of_an_emulation_is_cured(folder: Path, traces: Traces) -> None:
+def test_a_dead_process_of_an_emulation_is_cured(folder: Path) -> None:
     x = fpga_graphs.samples("jet", 4)
     with serving(folder / "models") as server:
         before = ask(server, "jet_fpga", {"x": x}, ["classes"])["classes"]

@@ -132,9 +132,8 @@ def package(
         return package_fpga(Path(source), options, conversion, progress)
     found = detect(source)
     if found.format == "package":
-        raise CannotError(
-            f"{source}: already a packaged model; to package it again, give the model.onnx (of an emulation: the folder fpga) of one version"
-        )
+        again = "give the model.onnx of one version (of an emulation: its folder fpga)"
+        raise CannotError(f"{source}: already a packaged model; to package it again, {again}")
     options = replace(options, name=check_model_name(options.name) if options.name is not None else _name(source))
     check_entry(options.repository, str(options.name), version=options.version)
     if found.format == "onnx":

@@ -14,7 +14,7 @@ import numpy as np
 from platformdirs import user_cache_dir
 
 from portinf.artifact import external_files, load_proto, sha256
-from portinf.errors import CannotError, DisagreementError
+from portinf.errors import CannotError, DisagreementError, RunnerError
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.network import Network, save
@@ -113,7 +113,11 @@ def _simulated(
     progress("holding the emulator against the C simulation")
     rows = {name: array[:CSIM_ROWS] for name, array in judged.samples.items()}
     count = len(next(iter(rows.values())))
-    differing = _differing(simulation.infer_double(rows), Emulator(judged.network).run(rows))
+    try:
+        simulated = simulation.infer_double(rows)
+    except RunnerError as error:
+        raise CannotError(f"hls4ml wrote a network that does not run ({error}): try another --io or --strategy") from error
+    differing = _differing(simulated, Emulator(judged.network).run(rows))
     if differing:
         return _by_simulation(judged, simulation, model, options, f"the emulator differs in {differing} of {count} rows")
     text = f"equal to the emulation bit for bit on {count:,} rows (measured-csim)"

@@ -12,10 +12,17 @@ import pytest
 from portinf.errors import CannotError, RunnerError
 from portinf.fixedpoint.emulator import OPERATIONS, Emulator
 from portinf.fixedpoint.formats import Format
+from portinf.fixedpoint.network import save
 from portinf.targets import hls4ml_build
+from portinf.targets.fixed_formats import quantised, uniform
+from portinf.targets.float_layers import HANDLERS
+from portinf.targets.float_plan import read_graph
+from portinf.targets.hls4ml import ProjectOptions, write_project
 from portinf.targets.hls4ml_build import LIBRARY, build
+from tests.fixedpoint import networks
 from tests.fixedpoint.compiled import ap_types, library
 from tests.fixedpoint.conftest import Built
+from tests.models import fpga_graphs
 
 ROWS = 3000
 
@@ -39,6 +46,43 @@ def test_100_000_rows_of_every_kind_of_layer_equal_the_simulation(built: Built) 
     given = rows(100_000, seed=1)
     simulated, emulated = built.simulation().infer_double(given), Emulator(built.network).run(given)
     assert all(np.array_equal(emulated[name], simulated[name]) for name in simulated)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sequence", ProjectOptions()),
+        ("sequence", ProjectOptions(strategy="resource", reuse=2)),
+        ("jet", ProjectOptions(stream=True)),
+        ("facile", ProjectOptions(strategy="resource", reuse=4, stream=True)),
+        ("image", ProjectOptions(stream=True)),
+        ("image", ProjectOptions(strategy="resource", reuse=2)),
+    ],
+)
+def test_other_ways_to_build_equal_the_emulation(name: str, options: ProjectOptions, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    if name in ("sequence", "everything"):
+        network = getattr(networks, name)()
+        given = {item.name: rng.normal(size=(2000, *item.shape)) * 3 for item in network.inputs}
+    else:
+        plan = read_graph(getattr(fpga_graphs, name)(tmp_path / "m.onnx"), tmp_path, HANDLERS)
+        network = quantised(plan, uniform(plan, Format(20, 9), 0.01))
+        given = {"x": fpga_graphs.samples(name, 2000)}
+    save(network, tmp_path / "network")
+    write_project(tmp_path / "network", tmp_path / "project", options)
+    build(tmp_path / "project", tmp_path / "cache")
+    simulated = Built(network, tmp_path / "project", tmp_path / "cache", True).simulation().infer_double(given)
+    emulated = Emulator(network).run(given)
+    assert all(np.array_equal(emulated[output], array) for output, array in simulated.items())
+
+
+def test_saturating_sums_in_another_order_are_refused(built: Built, tmp_path: Path) -> None:
+    save(built.network, tmp_path / "network")
+    with pytest.raises(
+        CannotError, match=r"layer dense_10: its sums saturate \(ap_fixed<11,5,AP_RND,AP_SAT>\), and --strategy resource"
+    ):
+        write_project(tmp_path / "network", tmp_path / "project", ProjectOptions(strategy="resource"))
 
 
 def test_a_library_is_compiled_once(built: Built, tmp_path: Path) -> None:
@@ -79,6 +123,13 @@ def test_a_simulation_that_ends_its_process_is_one_line(built: Built, tmp_path: 
     shutil.rmtree(copy / "firmware" / "weights")
     with pytest.raises(RunnerError, match=r"the C simulation ended its process \(exit code 1\): ERROR: file .* does not exist"):
         runner.infer_double(few)
+
+
+def test_the_simulation_of_no_rows(built: Built) -> None:
+    found = built.simulation().infer_double(rows(0))
+    assert {name: array.shape for name, array in found.items()} == {
+        name: (0, *built.network.shape_of(layer)) for name, layer in built.network.outputs.items()
+    }
 
 
 def test_layers_come_out_by_name(built: Built) -> None:

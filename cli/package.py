@@ -44,8 +44,8 @@ def command(
     """Put SOURCE into a Triton model repository as one judged version.
 
     SOURCE is an ONNX file, or anything that "portinf convert" takes, which is
-    then converted first; or a folder that "portinf optimize --target hls4ml" wrote,
-    which its bit-exact emulation then serves. The version appears in one step, with the official
+    then converted first; or a folder of "portinf optimize --target hls4ml", whose
+    bit-exact emulation is then served. The version appears in one step, with the official
     config.pbtxt, checksums and recorded answers; if the numbers disagree, nothing
     appears and the exit code is 5.
 
@@ -54,7 +54,7 @@ def command(
       portinf package facile.onnx --repository models --inputs event.npz
       portinf package net.py:build --weights net.pt --inputs event.npz \\
           --repository models --name net --max-batch-size 0
-      portinf package jet_fpga/ --inputs event.npz --repository models --name jet_fpga
+      portinf package fpga/ --inputs jets.npz --repository models --name jet_fpga
     """
     from portinf.workflow.package import PackageOptions, package
 

@@ -13,6 +13,7 @@ from portinf.errors import PortinfError, UnreadableError
 from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
 from portinf.signature import Signature
 from portinf.triton.config import ModelConfig, config_of
+from portinf.triton.manifest import verify
 
 __all__ = [
     "ANSWERS",
@@ -83,7 +84,13 @@ def emulation_facts(record: FpgaRecord) -> dict[str, object]:
 def emulated_part(version: Path) -> Path | None:
     """Return the folder of the network in the folder of a version; None where the version is no emulation."""
     part = version / HANDOVER
-    return part if is_fpga_folder(part) or (part.is_dir() and (version / ANSWERS).is_file()) else None
+    return part if is_fpga_folder(part) or (version / ANSWERS).is_file() else None
+
+
+def damaged(version: Path, error: PortinfError) -> UnreadableError:
+    """Return the error of a version that cannot be opened: the first file that is not as it was packaged, where there is one."""
+    problems = verify(version)
+    return UnreadableError(f"{problems[0] if problems else error}; package the model again")
 
 
 def stage(source: Path, folder: Path) -> None:

@@ -11,7 +11,7 @@ from portinf.artifact import Artifact, read_onnx
 from portinf.errors import UnreadableError
 from portinf.runners.fpga_folder import FLOAT, is_fpga_folder, read_record
 from portinf.signature import Signature
-from portinf.triton.fpga import emulated_part, emulation_facts
+from portinf.triton.fpga import damaged, emulated_part, emulation_facts
 from portinf.triton.manifest import CONFIG, MANIFEST, MODEL, Manifest, read_manifest, verify, version_folders
 from portinf.triton.releases import readers, unknown_readers
 
@@ -121,7 +121,12 @@ def _emulation(folder: Path) -> Inspection:
 
 def _packaged(folder: Path) -> Inspection:
     part = folder if is_fpga_folder(folder) else emulated_part(folder)
-    bare, place = _bare(folder / MODEL) if part is None else _emulation(part), folder.resolve()
+    try:
+        bare, place = _bare(folder / MODEL) if part is None else _emulation(part), folder.resolve()
+    except UnreadableError as error:
+        if part in (None, folder) or not (folder / MANIFEST).is_file():
+            raise
+        raise damaged(folder, error) from error
     if not place.name.isdigit():
         return bare
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None

@@ -17,7 +17,7 @@ from portinf.runners.fpga_folder import is_fpga_folder, read_record
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
-from portinf.triton.fpga import KIND, declared_tolerance, emulated_part
+from portinf.triton.fpga import KIND, damaged, declared_tolerance, emulated_part
 from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, read_manifest, verify, version_folders
 from portinf.validation import Tolerance
 
@@ -160,19 +160,20 @@ def _fpga(name: str, stack: ExitStack) -> Side:
 
 def _packaged_fpga(name: str, folder: Path, part: Path, stack: ExitStack) -> Side:
     """Open a packaged version that is the emulation of an FPGA; its goldens are exact."""
-    manifest, problems = read_manifest(folder), verify(folder)
+    manifest = read_manifest(folder)
     try:
         side = _fpga(str(part), stack)
+        recorded = load_goldens(folder / GOLDENS)
     except UnreadableError as error:
-        raise UnreadableError(f"{(problems or [str(error)])[0]}; package the model again") from error
+        raise damaged(folder, error) from error
     packaged = {"kind": KIND, "packaged": f"{manifest.name}, version {manifest.version}, {manifest.created}"}
     return replace(
         side,
         name=name,
         signature=manifest.signature,
-        recorded=load_goldens(folder / GOLDENS),
+        recorded=recorded,
         tolerance=Tolerance.of(manifest.tolerance.get("rtol"), manifest.tolerance.get("atol")),
-        notes=problems,
+        notes=verify(folder),
         version=manifest.version,
         facts={**side.facts, **packaged},
     )

@@ -139,6 +139,7 @@ def test_a_library_that_ends_its_process_ends_no_server(server: Server) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-6)
         with pytest.raises(InferenceServerException, match=r"ended its process .exit code 7.: out of range"):
             ask(server, "sums", {"x": np.full((1, 16), 1e6, np.float32)}, ["classes"])
+    assert ask(server, "sums", {"x": x[:0]}, ["classes"])["classes"].shape == (0, 5)
 
 
 def test_validate_compares_by_address_alone(server: Server, folder: Path, cli: Cli) -> None:

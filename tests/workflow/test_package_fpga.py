@@ -172,6 +172,19 @@ def test_inspect_and_validate_name_the_emulation(made: Path, net: Path, tmp_path
     assert "network.npz: changed after packaging" in broken.message
 
 
+def test_what_is_gone_from_a_package_is_named(net: Path, tmp_path: Path, cli: Cli) -> None:
+    version = packaged(net, tmp_path).packaged.path
+    for name in ("goldens.npz", "fpga/model.onnx", "fpga/portinf-fpga.json", "portinf.json"):
+        (version / name).rename(tmp_path / "aside")
+        done = cli("inspect", version.parent) if name.startswith("fpga/") else cli("validate", version.parent, net)
+        assert done.code == UnreadableError.exit_code
+        assert version.name in done.message
+        assert name.rpartition("/")[2] in done.message
+        (tmp_path / "aside").rename(version / name)
+    shutil.rmtree(version / "fpga")
+    assert "fpga" in cli("inspect", version.parent).message
+
+
 @needs_compiler
 def test_a_compiled_library_answers_from_the_copy(net: Path, tmp_path: Path) -> None:
     for name, weights in (("beside", "weights/w.txt"), ("inside", None)):

@@ -145,11 +145,13 @@ class Simulation:
             if not np.isfinite(array).all():
                 raise ValueError(f"input '{item.name}': holds a NaN or an infinity: fixed-point numbers have neither")
             turned = array.transpose(0, *(1 + axis for axis in item.axes))
-            flat.append(np.ascontiguousarray(turned.reshape(len(array), -1), dtype=np.float64))
+            flat.append(np.ascontiguousarray(turned.reshape(len(array), int(np.prod(item.shape))), dtype=np.float64))
         return flat
 
     def _shaped(self, name: str, raw: bytes) -> Any:
-        array = np.frombuffer(raw, np.float64).reshape(-1, *self._network.shape_of(self._network.outputs[name]))
+        shape = self._network.shape_of(self._network.outputs[name])
+        flat = np.frombuffer(raw, np.float64)
+        array = flat.reshape(len(flat) // int(np.prod(shape)), *shape)
         axes = self._network.axes.get(name)
         return array.transpose(0, *(1 + axis for axis in axes)) if axes else array
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.artifact import read_onnx, sha256
-from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, first_line
+from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
 from portinf.resampling import generate, sweep
 from portinf.runners import Runner
 from portinf.runners.fpga import open_fpga
@@ -57,7 +57,7 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
     refuse_conversion(str(source), conversion)
     name = check_model_name(options.name) if options.name is not None else safe_name(source.resolve().name)
     check_entry(options.repository, name, version=options.version)
-    record = read_record(source)
+    record = _told(read_record(source), options.tolerance, conversion)
     _check_files(source, record)
     files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), record.signature)
     batches = heads(files)
@@ -67,7 +67,7 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
         size, why = batch_size(runner, record.signature, batches, replace(options, tolerance=EXACT), str(source), progress)
         config = emulation_config(name, record.signature, size, record)
         check_entry(options.repository, name, config=config, version=options.version)
-        hop, judged = _judged(source, record, runner, batches, options, progress)
+        hop, judged = _judged(source, record, runner, batches, progress)
         goldens = _goldens(runner, record, batches)
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         tree = Path(folder) / "version"
@@ -101,14 +101,23 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
     return PackageResult(packaged=packaged, hop=hop, readers=READERS, notes=said, judged=judged)
 
 
+def _told(record: FpgaRecord, tolerance: Tolerance, conversion: ConvertOptions) -> FpgaRecord:
+    """Return the record with the user's tolerance to the float model, where there is one: it is what the served model declares."""
+    if tolerance == Tolerance():
+        return record
+    if not conversion.sourcing.inputs:
+        raise UsageError("--rtol and --atol: without --inputs nothing is compared again: give samples, or leave them out")
+    return replace(record, tolerance=tolerance.for_dtype("float32"))
+
+
 def _judged(
-    source: Path, record: FpgaRecord, runner: Runner, batches: Sequence[Batch], options: PackageOptions, progress: Progress
+    source: Path, record: FpgaRecord, runner: Runner, batches: Sequence[Batch], progress: Progress
 ) -> tuple[Hop | None, Mapping[str, Any]]:
     """Compare with the float model on the samples; without samples, return the judgement on those that formats were chosen with."""
     if not batches:
         said = "judged when the folder was made, on the samples of that time; give --inputs to judge again"
         return None, {**_earlier(source / f"{REPORT}.json"), "notes": [said]}
-    tolerance = Tolerance.of(*record.tolerance) if options.tolerance == Tolerance() else options.tolerance
+    tolerance = Tolerance.of(*record.tolerance)
     progress("comparing the emulation with the float model")
     with OnnxRuntimeRunner(source / FLOAT, name="the float model") as reference:
         samples = [*batches, *sweep(record.signature, batches)]

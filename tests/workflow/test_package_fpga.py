@@ -146,6 +146,14 @@ def test_a_damaged_folder_is_refused_in_one_line(net: Path, tmp_path: Path, name
     assert not (tmp_path / "models").exists()
 
 
+def test_the_tolerance_that_was_judged_with_is_declared(made: Path, net: Path, tmp_path: Path) -> None:
+    packaged(net, tmp_path, made / "jet.npz", tolerance=Tolerance.of(0.03, 0.02))
+    parameters = from_text((tmp_path / "models/net/config.pbtxt").read_text()).parameters
+    assert (parameters["portinf_rtol_to_float"], parameters["portinf_atol_to_float"]) == ("0.03", "0.02")
+    with pytest.raises(UsageError, match="--rtol and --atol: without --inputs nothing is compared again"):
+        packaged(net, tmp_path, tolerance=Tolerance.of(0.03, 0.02))
+
+
 def test_options_of_a_source_are_refused(net: Path, tmp_path: Path) -> None:
     conversion = ConvertOptions(sourcing=SourcingOptions(dynamic={("x", 0): "batch"}))
     with pytest.raises(UsageError, match="--dynamic describes a source to convert, and this is none"):

@@ -284,3 +284,21 @@ def test_numbers_that_are_none_have_no_answer(made: Path, net: Path, tmp_path: P
     save_npz(tmp_path / "bad.npz", {"x": bad})
     with pytest.raises(PortinfError, match="holds a NaN or an infinity"):
         packaged(net, tmp_path, tmp_path / "bad.npz")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@needs_compiler
+def test_the_library_that_hls4ml_itself_builds_is_refused(net: Path, tmp_path: Path) -> None:
+    """It holds the absolute place of its weights: it answers, until that folder is moved."""
+    project = shutil.copytree(net / "project", tmp_path / "build")
+    subprocess.run(["bash", "build_lib.sh"], cwd=project, check=True, timeout=600)
+    built = next((project / "firmware").glob("portinf_model-*.so"))
+    shutil.copyfile(built, net / LIBRARY)
+    write_record(net, replace(read_record(net), emulated=False, library=LIBRARY))
+    with pytest.raises(CannotError, match=r"not packaged: .*reads files outside its folder, and would end its process"):
+        packaged(net, tmp_path, max_batch_size=0)
+    project.rename(tmp_path / "moved")
+    with pytest.raises(CannotError, match="ended its process"):
+        packaged(net, tmp_path, max_batch_size=0)
+    assert not (tmp_path / "models").exists() or not any((tmp_path / "models").iterdir())

@@ -26,7 +26,7 @@ setup(
         "portinf": ["py.typed"],
         "portinf.serving": ["requirements.txt", "backends/onnxruntime/*.py"],
         "portinf.targets.tensorrt": ["operators.json", "kit/*"],
-        "portinf.triton": ["accelerators.json", "releases.json"],
+        "portinf.triton": ["accelerators.json", "releases.json", "fpga_service/*.*", "fpga_service/driver/*.py"],
         "portinf.validation": ["templates/*", "report.schema.json"],
     },
 )

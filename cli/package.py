@@ -44,7 +44,8 @@ def command(
     """Put SOURCE into a Triton model repository as one judged version.
 
     SOURCE is an ONNX file, or anything that "portinf convert" takes, which is
-    then converted first. The version appears in one step, with the official
+    then converted first; or a folder of "portinf optimize --target hls4ml", whose
+    bit-exact emulation is then served. The version appears in one step, with the official
     config.pbtxt, checksums and recorded answers; if the numbers disagree, nothing
     appears and the exit code is 5.
 
@@ -53,6 +54,7 @@ def command(
       portinf package facile.onnx --repository models --inputs event.npz
       portinf package net.py:build --weights net.pt --inputs event.npz \\
           --repository models --name net --max-batch-size 0
+      portinf package fpga/ --inputs jets.npz --repository models --name jet_fpga
     """
     from portinf.workflow.package import PackageOptions, package
 
@@ -71,7 +73,7 @@ def command(
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     if result.packaged.manifest.forced:
-        click.echo(f"portinf: warning: packaged by --force although the numbers disagree: {result.hop.summary()}", err=True)
+        click.echo(f"portinf: warning: packaged by --force although the numbers disagree: {result.summary}", err=True)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.text())
 
 

@@ -87,6 +87,7 @@ class EndpointRunner:
     Attributes:
         carries_scalars: False: without batching Triton has no shape [], and says [1] for it.
         versions: of the model that the server has loaded, or the one that was asked for.
+        parameters: texts of the model's configuration, by name.
 
     Raises:
         UsageError: the URI has another form.
@@ -95,6 +96,7 @@ class EndpointRunner:
 
     carries_scalars = False
     versions: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = {}
 
     def __init__(self, uri: str, *, timeout: float = 60.0) -> None:
         self._address = Address.parse(uri)
@@ -201,6 +203,8 @@ class EndpointRunner:
         config = config.get("config", config)
         self._max_batch_size = int(config.get("max_batch_size", 0))
         self.versions = tuple(str(number) for number in metadata.get("versions") or ())
+        told = config.get("parameters") or {}
+        self.parameters = {name: str(value.get("string_value", "")) for name, value in told.items()}
         self._reshapes = reshapes(config)
         batched = self._max_batch_size > 0
         optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}

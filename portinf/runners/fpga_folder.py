@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from typing import Any
 from portinf.errors import UnreadableError, first_line
 from portinf.signature import Signature
 
-__all__ = ["FLOAT", "NETWORK", "RECORD", "FpgaRecord", "is_fpga_folder", "read_record", "write_record"]
+__all__ = ["FLOAT", "NETWORK", "NETWORK_HASH", "RECORD", "FpgaRecord", "is_fpga_folder", "network_hash", "read_record"]
+__all__ += ["write_record"]
 
 RECORD = "portinf-fpga.json"
 NETWORK = "network"  # folder of the emulator's files
 FLOAT = "model.onnx"  # the float model that was quantised
+NETWORK_HASH = "network sha256"  # name of the fact
 SCHEMA = 1
 
 
@@ -59,6 +62,22 @@ class FpgaRecord:
 def is_fpga_folder(path: Path) -> bool:
     """Say whether a path is such a folder."""
     return (path / RECORD).is_file()
+
+
+def network_hash(folder: Path) -> str:
+    """Return one hash of the emulator's files.
+
+    Raises:
+        UnreadableError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in sorted((folder / NETWORK).iterdir()):
+            content = path.read_bytes()
+            digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    except OSError as error:
+        raise UnreadableError(f"{error.filename}: {error.strerror}; run portinf optimize again") from error
+    return digest.hexdigest()
 
 
 def write_record(folder: Path, record: FpgaRecord) -> None:

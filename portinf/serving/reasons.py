@@ -30,6 +30,7 @@ _ADVICE = (
     ),
     (re.compile(r"ONNX Runtime cannot load"), "write the ONNX file again; it is damaged or of an unknown form"),
     (re.compile(r"unable to find '"), "put the file there"),
+    (re.compile(r"^SyntaxError: "), "write that file again; it is damaged"),
 )
 
 

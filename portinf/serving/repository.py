@@ -19,6 +19,7 @@ _PLATFORMS = {
     "ensemble": "ensemble",
 }
 _FILES = {"onnxruntime": "model.onnx", "python": "model.py", "tensorrt": "model.plan", "pytorch": "model.pt"}
+_LOOKED_FOR = {"onnxruntime": "ONNX model", "python": "Python model"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +152,10 @@ def _wrong(model: ModelFolder) -> str:
         return f"no version folder in {model.path}; expected a numbered one, such as {model.path / '1'}"
     if not model.backend:
         return f"no {_FILES['onnxruntime']} in {model.path / str(model.versions[-1])} and no backend in config.pbtxt"
-    if model.backend == "onnxruntime":
-        return _missing_file(model)
     if model.backend == "tensorrt":
         return _not_built(model)
+    if model.backend in _LOOKED_FOR:  # a Python model without its file hangs the load
+        return _missing_file(model, _LOOKED_FOR[model.backend])
     return ""
 
 
@@ -167,14 +168,14 @@ def _not_built(model: ModelFolder) -> str:
     return ""
 
 
-def _missing_file(model: ModelFolder) -> str:
-    name = (model.config.default_model_filename if model.config is not None else "") or _FILES["onnxruntime"]
+def _missing_file(model: ModelFolder, what: str) -> str:
+    name = (model.config.default_model_filename if model.config is not None else "") or _FILES[model.backend]
     for version in _served(model):
         path = model.path / str(version) / name
         if not path.exists():
-            return f"the file {path} is missing; put the ONNX model there"
+            return f"the file {path} is missing; put the {what} there"
         if path.is_file() and path.stat().st_size == 0:
-            return f"the file {path} is empty; write the ONNX model again"
+            return f"the file {path} is empty; write the {what} again"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ __all__ = ["State", "Watcher", "snapshot"]
 
 _LOAD_SECONDS = 600.0
 
-# What is looked at of one model: the configuration and the files of each version, as (name, size, time, inode).
+# What is looked at of one model: the configuration and the files of each version, as (name, size, time, inode); of folders
+# the name and inode alone. What Python compiles while it loads a model (__pycache__) is no change of the model.
 State = tuple[tuple[str, int, int, int], ...]
 
 
@@ -95,7 +97,10 @@ def _state(path: Path) -> State:
     try:
         for version in sorted(path.iterdir()):
             if version.is_dir() and version.name.isdigit():
-                entries += [version, *sorted(version.rglob("*"))]
+                entries += [
+                    version,
+                    *(entry for entry in sorted(version.rglob("*")) if "__pycache__" not in entry.relative_to(version).parts),
+                ]
     except OSError:
         return ()
     found = []
@@ -104,5 +109,6 @@ def _state(path: Path) -> State:
             status = entry.stat()
         except OSError:
             continue
-        found.append((str(entry.relative_to(path)), status.st_size, status.st_mtime_ns, status.st_ino))
+        size, time = (0, 0) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
+        found.append((str(entry.relative_to(path)), size, time, status.st_ino))
     return tuple(found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
@@ -62,6 +63,8 @@ class ModelConfig:
         platform: the official name of the backend's file format.
         one_thread: the model is right on one intra-op thread only.
         accelerator: what runs parts of the model on a GPU; None for the backend's own choice.
+        backend: where ``platform`` does not name it; such a model has one instance, on the CPU.
+        parameters: texts by name, read by the backend and by who asks the server.
     """
 
     name: str
@@ -72,6 +75,8 @@ class ModelConfig:
     platform: str = PLATFORM
     one_thread: bool = False
     accelerator: Accelerator | None = None
+    backend: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_model_name(name: str) -> str:
@@ -163,9 +168,9 @@ def to_text(config: ModelConfig) -> str:
     text_format = require("google.protobuf.text_format", "")
     proto = _proto()
     message = proto.ModelConfig(name=config.name, platform=config.platform, max_batch_size=config.max_batch_size)
-    for tensors, field in ((config.inputs, message.input), (config.outputs, message.output)):
+    for tensors, column in ((config.inputs, message.input), (config.outputs, message.output)):
         for tensor in tensors:
-            entry = field.add(name=tensor.name, data_type=proto.DataType.Value(tensor.data_type), dims=tensor.dims)
+            entry = column.add(name=tensor.name, data_type=proto.DataType.Value(tensor.data_type), dims=tensor.dims)
             if tensor.reshape is not None:
                 entry.reshape.SetInParent()
                 entry.reshape.shape.extend(tensor.reshape)
@@ -179,6 +184,11 @@ def to_text(config: ModelConfig) -> str:
         message.optimization.execution_accelerators.gpu_execution_accelerator.add(
             name=config.accelerator.name, parameters=dict(config.accelerator.parameters)
         )
+    if config.backend:
+        message.backend = config.backend
+        message.instance_group.add(count=1, kind=proto.ModelInstanceGroup.KIND_CPU)
+    for name, value in config.parameters.items():
+        message.parameters[name].string_value = value
     return str(text_format.MessageToString(message, as_utf8=True, use_short_repeated_primitives=True))
 
 
@@ -211,6 +221,8 @@ def _typed(message: Any, proto: Any) -> ModelConfig:
         one_thread=THREADS in message.parameters and message.parameters[THREADS].string_value == "1",
         platform=message.platform or (PLATFORM if message.backend == "onnxruntime" else message.backend),
         accelerator=next((Accelerator(name=one.name, parameters=dict(one.parameters)) for one in accelerators), None),
+        backend=message.backend if message.platform else "",
+        parameters={name: value.string_value for name, value in message.parameters.items() if name != THREADS},
     )
 
 
@@ -235,6 +247,9 @@ def difference(old: ModelConfig, new: ModelConfig) -> str | None:
         return f"max_batch_size is {old.max_batch_size}, now {new.max_batch_size}"
     if new.one_thread and not old.one_thread:
         return f"the model is right on one thread only, which config.pbtxt does not say: parameters {THREADS} = 1"
+    for name, value in new.parameters.items():
+        if old.parameters.get(name) != value:
+            return f"parameter {name} is '{old.parameters.get(name, '')}', now '{value}'"
     for side, before, after in (("input", old.inputs, new.inputs), ("output", old.outputs, new.outputs)):
         found = _tensor_difference(side, {t.name: t for t in before}, {t.name: t for t in after})
         if found:

@@ -55,6 +55,7 @@ class Manifest:
         tolerance: ``rtol`` and ``atol`` of the judgement; None for the default of each type.
         validation: the judgement in full; None where there was none.
         forced: the judgement was "disagrees" and the user asked for the version all the same.
+        emulation: what is emulated, of a model for an FPGA; None for an ONNX file.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Manifest:
     tolerance: Mapping[str, float | None]
     validation: Mapping[str, Any] | None
     forced: bool
+    emulation: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -84,7 +86,8 @@ class Manifest:
         Raises:
             KeyError, TypeError: the data is something else.
         """
-        fields = {name: data[name] for name in Manifest.__dataclass_fields__}
+        fields = {name: data[name] for name in Manifest.__dataclass_fields__ if name != "emulation"}
+        fields["emulation"] = data.get("emulation")  # not in a manifest from before there were any
         return replace(Manifest(**fields), signature=Signature.from_json(data["signature"]))
 
 
@@ -152,7 +155,7 @@ def _problems(folder: Path) -> Iterator[str]:
         yield from _changed(folder / name, expected)
     there = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
     for name in there:
-        if name not in manifest.files and name != MANIFEST:
+        if name not in manifest.files and name != MANIFEST and "__pycache__/" not in name:  # a server's Python writes those
             yield f"{folder / name}: not in the manifest: added after packaging"
     yield from _changed(folder.parent / CONFIG, manifest.config_sha256)
 

@@ -41,6 +41,9 @@ class Entry:
         options: the user's, for the manifest.
         forced: written although the judgement was "disagrees".
         accelerator: what runs parts of the model on a GPU; None for the backend's own choice.
+        config: of a model that is no ONNX file; None for that of the artifact.
+        tree: folder that is copied whole in place of the artifact's files; None for those.
+        emulation: for the manifest.
     """
 
     name: str
@@ -53,6 +56,9 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     forced: bool = False
     accelerator: Accelerator | None = None
+    config: ModelConfig | None = None
+    tree: Path | None = None
+    emulation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +110,10 @@ def write_entry(repository: Path, entry: Entry, *, version: int | None = None) -
         UnreadableError: the folder cannot be written to, or the model changed meanwhile.
     """
     artifact = entry.artifact
-    config = config_of(entry.name, artifact.signature, entry.max_batch_size, one_thread=artifact.one_thread)
-    config = replace(config, accelerator=entry.accelerator)
+    config = entry.config
+    if config is None:
+        config = config_of(entry.name, artifact.signature, entry.max_batch_size, one_thread=artifact.one_thread)
+        config = replace(config, accelerator=entry.accelerator)
     check_entry(repository, entry.name, config=config, version=version)
     model = repository / entry.name
     try:
@@ -149,6 +157,18 @@ def _remove_model(model: Path) -> None:
 
 def _fill(folder: Path, entry: Entry) -> dict[str, str]:
     """Copy the model byte for byte, write the goldens, and return the sha256 of every file."""
+    hashes = _copied(folder, entry) if entry.tree is None else _copied_tree(folder, entry.tree)
+    save_goldens(folder / GOLDENS, entry.goldens)
+    return {**hashes, GOLDENS: sha256(folder / GOLDENS)}
+
+
+def _copied_tree(folder: Path, tree: Path) -> dict[str, str]:
+    shutil.copytree(tree, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
+def _copied(folder: Path, entry: Entry) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for number, (source, expected) in enumerate(entry.artifact.files.items()):
         target = source if number else MODEL
@@ -159,8 +179,7 @@ def _fill(folder: Path, entry: Entry) -> dict[str, str]:
         hashes[target] = sha256(folder / target)
         if hashes[target] != expected:
             raise UnreadableError(f"{entry.artifact.root / source}: changed while it was being packaged; start again")
-    save_goldens(folder / GOLDENS, entry.goldens)
-    return {**hashes, GOLDENS: sha256(folder / GOLDENS)}
+    return hashes
 
 
 def _publish(
@@ -240,6 +259,7 @@ def _manifest(entry: Entry, version: int, hashes: Mapping[str, str], config_sha2
         tolerance=entry.tolerance,
         validation=entry.validation,
         forced=entry.forced,
+        emulation=entry.emulation,
     )
 
 

@@ -32,12 +32,14 @@ class Pair:
         candidate: place among the sides.
         takes: says of a batch whether this pair is to be compared on it.
         checks: looked at beside single elements.
+        tolerance: None for that of the chain.
     """
 
     reference: int | None
     candidate: int
     takes: Callable[[Batch], bool] = lambda _: True
     checks: Sequence[Check] = ()
+    tolerance: Tolerance | None = None
 
 
 def compare(
@@ -110,7 +112,7 @@ def compare_chain(
             reference=None if pair.reference is None else sides[pair.reference],
             candidate=sides[pair.candidate],
             pair=pair,
-            tolerance=tolerance,
+            tolerance=tolerance if pair.tolerance is None else pair.tolerance,
             allow_nan=allow_nan,
             signature=signature,
             progress=progress or (lambda _: None),

@@ -19,7 +19,7 @@ from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.network import Network, save
 from portinf.runners.csim import CSimRunner
-from portinf.runners.fpga_folder import FLOAT, NETWORK, FpgaRecord, write_record
+from portinf.runners.fpga_folder import FLOAT, NETWORK, NETWORK_HASH, FpgaRecord, network_hash, write_record
 from portinf.samples import Arrays
 from portinf.signature import Signature
 from portinf.targets.fixed_formats import Range
@@ -71,7 +71,7 @@ def write_folder(
         emulated=judged.emulated,
         tolerance=options.tolerance.for_dtype("float32"),
         layers=tuple(_layers(judged.network)),
-        facts=_facts(source, model, options),
+        facts={**_facts(source, model, options), NETWORK_HASH: network_hash(folder)},
         tags=tags,
     )
     report = _report(judged, equality, source, record, options)

@@ -9,7 +9,9 @@ from typing import Any
 
 from portinf.artifact import Artifact, read_onnx
 from portinf.errors import CannotError, UnreadableError
+from portinf.runners.fpga_folder import FLOAT, is_fpga_folder, read_record
 from portinf.signature import Signature
+from portinf.triton.fpga import damaged, emulated_part, emulation_facts
 from portinf.triton.manifest import CONFIG, MANIFEST, MODEL, Manifest, read_manifest, verify, version_folders
 from portinf.triton.releases import readers, unknown_readers
 from portinf.workflow.engine import engine_of, engine_text, is_site
@@ -32,6 +34,7 @@ class Inspection:
         manifest: None where portinf did not package it.
         problems: what does not fit the manifest; None where there is none to hold it against.
         engine: what became of the TensorRT engine of a folder that ``optimize`` wrote; None elsewhere.
+        emulation: what is emulated, of a network for an FPGA, whose float model ``artifact`` is; None for any other.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class Inspection:
     manifest: Manifest | None = None
     problems: tuple[str, ...] | None = None
     engine: str | None = None
+    emulation: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -61,6 +65,7 @@ class Inspection:
             "triton_releases": {"known": list(self.readers), "unknown": list(self.unknown)},
             "package": self._package(),
             "engine": self.engine,
+            "emulation": None if self.emulation is None else dict(self.emulation),
         }
 
     def _package(self) -> dict[str, Any] | None:
@@ -99,9 +104,9 @@ def inspect_path(path: Path) -> Inspection:
 
 def _version_of(folder: Path) -> Path:
     """Return the version folder meant: itself, or the newest in it."""
-    if (folder / MODEL).is_file():
+    if _is_version(folder) or is_fpga_folder(folder):
         return folder
-    versions = [path for path in version_folders(folder).values() if (path / MODEL).is_file()]
+    versions = [path for path in version_folders(folder).values() if _is_version(path)]
     if versions:
         return versions[-1]
     states = [state for place in (folder, *version_folders(folder).values()) if (state := engine_of(place))]
@@ -113,8 +118,24 @@ def _version_of(folder: Path) -> Path:
     raise UnreadableError(f"{folder}: not a packaged model: expected {CONFIG} and a version such as 1/{MODEL} in it")
 
 
+def _is_version(folder: Path) -> bool:
+    return (folder / MODEL).is_file() or emulated_part(folder) is not None
+
+
+def _emulation(folder: Path) -> Inspection:
+    """Describe a network for an FPGA; operators, opset and size are those of the float model that it was made from."""
+    record = read_record(folder)
+    return replace(_bare(folder / FLOAT), signature=record.signature, emulation=emulation_facts(record))
+
+
 def _packaged(folder: Path) -> Inspection:
-    bare, place = _bare(folder / MODEL), folder.resolve()
+    part = folder if is_fpga_folder(folder) else emulated_part(folder)
+    try:
+        bare, place = _bare(folder / MODEL) if part is None else _emulation(part), folder.resolve()
+    except UnreadableError as error:
+        if part in (None, folder) or not (folder / MANIFEST).is_file():
+            raise
+        raise damaged(folder, error) from error
     if not place.name.isdigit():
         return bare
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
@@ -128,6 +149,7 @@ def _packaged(folder: Path) -> Inspection:
         package=(place.parent.name, int(place.name)),
         manifest=manifest,
         problems=tuple(verify(folder)) if manifest else None,
+        emulation=bare.emulation,
     )
 
 

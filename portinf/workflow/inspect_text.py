@@ -64,11 +64,24 @@ def _head(inspection: Inspection) -> dict[str, str]:
         rows |= {"package": f"{inspection.package[0]}, version {inspection.package[1]}", **_package(inspection)}
     if inspection.engine is not None:
         rows["engine"] = inspection.engine
+    if inspection.emulation is not None:
+        rows |= _emulation(inspection.emulation)
     return rows | {
         "format": f"{artifact.format}, opset {artifact.opset}, IR {artifact.ir_version}",
         "size": f"{_bytes(inspection.size)}" + (f" in {files} files" if files > 1 else ""),
         "sha256": next(iter(artifact.files.values())),
         "Triton": f"{ranges(inspection.readers)} (not known: {ranges(inspection.unknown)})",
+    }
+
+
+def _emulation(facts: Mapping[str, Any]) -> dict[str, str]:
+    rtol, atol = facts["tolerance_to_float"]
+    tags = ", ".join(f"{name}: {tag}" for name, tag in facts["tags"].items())
+    by = "the exact emulator" if facts["executed_by"] == "emulation" else "the compiled C simulation"
+    return {
+        "kind": f"{facts['kind']}; answered by {by}",
+        "float model": f"within rtol {rtol:g}, atol {atol:g}; the lines below describe it",
+        "figures": tags,
     }
 
 

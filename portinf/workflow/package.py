@@ -1,4 +1,4 @@
-"""Turns a source or an ONNX file into a judged version of a model in a Triton model repository."""
+"""Turns a source, an ONNX file or a network for an FPGA into a judged version of a model in a Triton model repository."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
 from portinf.errors import CannotError, DisagreementError, UsageError
+from portinf.runners.fpga_folder import is_fpga_folder
+from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.releases import limits, oldest_reader, ranges, readers
@@ -22,7 +24,7 @@ from portinf.workflow.samplefiles import bound, heads, notes, open_files
 from portinf.workflow.self_check import self_check
 from portinf.workflow.told import with_ranges, with_roles
 
-__all__ = ["BATCH_SIZE", "PackageOptions", "PackageResult", "package", "package_onnx"]
+__all__ = ["BATCH_SIZE", "PackageOptions", "PackageResult", "package", "package_onnx", "refuse_conversion"]
 
 
 def _quiet(line: str) -> None:
@@ -54,12 +56,28 @@ class PackageOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageResult:
-    """A written version, its judgement, the releases that read it, and what the conversion had to say."""
+    """A written version, its judgement, the releases that read it, and what the conversion had to say.
+
+    Attributes:
+        hop: the judgement; None where it is that of an earlier step.
+        judged: verdict and summary, of such an earlier step; empty for those of ``hop``.
+    """
 
     packaged: Packaged
-    hop: Hop
+    hop: Hop | None
     readers: str
     notes: Sequence[str] = ()
+    judged: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """``equal`` or ``disagrees``."""
+        return self.hop.verdict if self.hop is not None else str(self.judged["verdict"])
+
+    @property
+    def summary(self) -> str:
+        """What the judgement found, in one line."""
+        return self.hop.summary() if self.hop is not None else str(self.judged["summary"])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -70,8 +88,8 @@ class PackageResult:
             "path": str(self.packaged.path),
             "max_batch_size": manifest.max_batch_size,
             "batching": manifest.batching,
-            "verdict": self.hop.verdict,
-            "summary": self.hop.summary(),
+            "verdict": self.verdict,
+            "summary": self.summary,
             "forced": manifest.forced,
             "triton_releases": self.readers,
             "notes": list(self.notes),
@@ -83,7 +101,7 @@ class PackageResult:
         manifest = self.packaged.manifest
         return (
             f"{self.packaged.path}: model '{manifest.name}', version {manifest.version}\n"
-            f"  judged:   {self.hop.verdict}: {self.hop.summary()}\n"
+            f"  judged:   {self.verdict}: {self.summary}\n"
             f"  batching: max_batch_size {manifest.max_batch_size}: {manifest.batching}\n"
             f"  read by:  Triton {self.readers}"
         )
@@ -92,10 +110,10 @@ class PackageResult:
 def package(
     source: str, options: PackageOptions, conversion: ConvertOptions, progress: Callable[[str], None] = _quiet
 ) -> PackageResult:
-    """Package an ONNX file as it is, or convert any other source first.
+    """Package an ONNX file or a network for an FPGA as it is, or convert any other source first.
 
     Args:
-        source: an ONNX file, or what `portinf.workflow.convert.convert` takes.
+        source: an ONNX file, a folder of ``portinf optimize --target hls4ml``, or what `portinf.workflow.convert.convert` takes.
         options: of the package.
         conversion: of the conversion; an ONNX file takes samples, roles, minimums and the Triton release from it.
         progress: called with one line per step.
@@ -104,9 +122,14 @@ def package(
         DisagreementError: the judgement is "disagrees" and ``force`` is not set; nothing is written.
         PortinfError: see `package_onnx` and `portinf.workflow.convert.convert`.
     """
+    if is_fpga_folder(Path(source)):
+        from portinf.workflow.package_fpga import package_fpga
+
+        return package_fpga(Path(source), options, conversion, progress)
     found = detect(source)
     if found.format == "package":
-        raise CannotError(f"{source}: already a packaged model; to package it again, give the model.onnx of one version")
+        again = "give the model.onnx of one version (of an emulation: its folder fpga)"
+        raise CannotError(f"{source}: already a packaged model; to package it again, {again}")
     options = replace(options, name=check_model_name(options.name) if options.name is not None else _name(source))
     check_entry(options.repository, str(options.name), version=options.version)
     if found.format == "onnx":
@@ -132,6 +155,24 @@ def _name(source: str) -> str:
 
 def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
     """Add roles and minimums to an ONNX file's signature; refuse options that only a source has."""
+    refuse_conversion(str(artifact.path), conversion)
+    told = conversion.sourcing
+    _check_release(artifact, conversion.triton_release)
+    signature = artifact.signature
+    for label, minimum in told.minimums.items():
+        if label not in signature.axes:
+            raise UsageError(f"--minimum {label}={minimum}: no such axis; there are: {', '.join(signature.axes) or 'none'}")
+        signature = signature.with_minimum(label, minimum)
+    signature = with_roles(signature, told.roles)
+    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
+
+
+def refuse_conversion(shown: str, conversion: ConvertOptions) -> None:
+    """Refuse options that only a source has.
+
+    Raises:
+        UsageError: one is given.
+    """
     told = conversion.sourcing
     given = {
         "--dynamic": told.dynamic,
@@ -143,15 +184,7 @@ def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
     }
     for option, value in given.items():
         if value:
-            raise UsageError(f"{artifact.path}: {option} describes a source to convert; an ONNX file has its own: leave it out")
-    _check_release(artifact, conversion.triton_release)
-    signature = artifact.signature
-    for label, minimum in told.minimums.items():
-        if label not in signature.axes:
-            raise UsageError(f"--minimum {label}={minimum}: no such axis; there are: {', '.join(signature.axes) or 'none'}")
-        signature = signature.with_minimum(label, minimum)
-    signature = with_roles(signature, told.roles)
-    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
+            raise UsageError(f"{shown}: {option} describes a source to convert, and this is none: leave it out")
 
 
 def _check_release(artifact: Artifact, release: str | None) -> None:
@@ -195,7 +228,9 @@ def package_onnx(
         check_batch(artifact.signature, batch)
     name = check_model_name(options.name) if options.name is not None else safe_name(artifact.path.stem)
     config_of(name, artifact.signature, 0)  # types and ranks, before the costly steps
-    size, why = choose_batch_size(artifact, batches, options.max_batch_size, options.tolerance, shown, progress)
+    with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
+        asked = (options.max_batch_size, options.tolerance, shown, progress)
+        size, why = choose_batch_size(runner, artifact.signature, batches, *asked)
     config = config_of(name, artifact.signature, size, one_thread=artifact.one_thread)
     check_entry(options.repository, name, config=config, version=options.version)
     goldens: Sequence[Batch] = batches

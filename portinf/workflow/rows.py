@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from portinf.artifact import Artifact
 from portinf.errors import CannotError, RunnerError, first_line
 from portinf.resampling import generate, resample
 from portinf.runners import Runner
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch
 from portinf.signature import Signature, TensorSpec, dtype_by_numpy
 from portinf.validation import Elementwise, Tolerance
@@ -112,7 +110,8 @@ def _answer(runner: Runner, row: Arrays) -> Arrays | None:
 
 
 def choose_batch_size(
-    artifact: Artifact,
+    runner: Runner,
+    signature: Signature,
     batches: Sequence[Batch],
     wanted: int | None,
     tolerance: Tolerance,
@@ -122,7 +121,8 @@ def choose_batch_size(
     """Return max_batch_size and the reason for it.
 
     Args:
-        artifact: the ONNX file.
+        runner: the model.
+        signature: its axes.
         batches: samples to take rows from.
         wanted: what the user asked for; None for 64 where the rows are proved independent, else 0.
         tolerance: of the proof.
@@ -135,8 +135,7 @@ def choose_batch_size(
     if wanted == 0:
         return 0, "asked for"
     progress("proving that rows do not depend on each other")
-    with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
-        proof = prove_rows(runner, artifact.signature, batches, tolerance)
+    proof = prove_rows(runner, signature, batches, tolerance)
     if proof.independent:
         return wanted or BATCH_SIZE, proof.reason
     if wanted is not None:

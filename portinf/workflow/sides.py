@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +17,7 @@ from portinf.runners.fpga_folder import is_fpga_folder, read_record
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
+from portinf.triton.fpga import KIND, damaged, declared_tolerance, emulated_part
 from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, read_manifest, verify, version_folders
 from portinf.validation import Tolerance
 
@@ -34,6 +35,7 @@ class Side:
         described: the signature comes with labels and roles (an ONNX file, a package), not from a server's shapes alone.
         recorded: goldens of a packaged model.
         tolerance: that a packaged model was judged with; None elsewhere.
+        made_for: tolerance to the float model, of a network for an FPGA in whatever form.
         notes: what is wrong with the files.
         endpoint: it is a live server.
         facts: what a report says of where it came from.
@@ -48,6 +50,7 @@ class Side:
     described: bool = False
     recorded: Sequence[Batch] = ()
     tolerance: Tolerance | None = None
+    made_for: Tolerance | None = None
     notes: Sequence[str] = ()
     endpoint: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -110,12 +113,14 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
         PortinfError: it cannot be read, or does not answer.
     """
     if is_endpoint(name):
-        runner = stack.enter_context(open_runner(name))
-        return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": "live endpoint"})
+        return _endpoint(name, stack.enter_context(open_runner(name)))
     options = options or OnnxOptions()
     if is_fpga_folder(Path(name)):
         return _fpga(name, stack)
     folder = _version_folder(Path(name))
+    part = None if folder is None else emulated_part(folder)
+    if folder is not None and part is not None:
+        return _packaged_fpga(name, folder, part, stack)
     if folder is not None:
         return _packaged(name, folder, stack, options)
     if name.endswith(".npz") and Path(name).is_file():
@@ -126,6 +131,14 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
         facts = _onnx_facts(read_onnx(Path(name)))
         return Side(name=name, runner=runner, signature=runner.signature, described=True, facts=facts, onnx=Path(name))
     return Side(name=name, facts={"kind": f"source ({detect(name).format})"})
+
+
+def _endpoint(name: str, runner: Runner) -> Side:
+    parameters: Mapping[str, str] = getattr(runner, "parameters", {})
+    bounds = declared_tolerance(parameters)
+    kind = "live endpoint" if bounds is None else f"live endpoint: {parameters.get('portinf_kind', 'emulation of an FPGA')}"
+    made_for = None if bounds is None else Tolerance.of(*bounds)
+    return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": kind}, made_for=made_for)
 
 
 def _fpga(name: str, stack: ExitStack) -> Side:
@@ -139,8 +152,30 @@ def _fpga(name: str, stack: ExitStack) -> Side:
         signature=record.signature,
         described=True,
         tolerance=Tolerance.of(*record.tolerance),
+        made_for=Tolerance.of(*record.tolerance),
         facts={**record.facts, **record.tags},
         fpga=Path(name),
+    )
+
+
+def _packaged_fpga(name: str, folder: Path, part: Path, stack: ExitStack) -> Side:
+    """Open a packaged version that is the emulation of an FPGA; its goldens are exact."""
+    manifest = read_manifest(folder)
+    try:
+        side = _fpga(str(part), stack)
+        recorded = load_goldens(folder / GOLDENS)
+    except UnreadableError as error:
+        raise damaged(folder, error) from error
+    packaged = {"kind": KIND, "packaged": f"{manifest.name}, version {manifest.version}, {manifest.created}"}
+    return replace(
+        side,
+        name=name,
+        signature=manifest.signature,
+        recorded=recorded,
+        tolerance=Tolerance.of(manifest.tolerance.get("rtol"), manifest.tolerance.get("atol")),
+        notes=verify(folder),
+        version=manifest.version,
+        facts={**side.facts, **packaged},
     )
 
 
@@ -165,14 +200,14 @@ def _version_folder(path: Path) -> Path | None:
     """Return the version folder meant, itself or the newest of a packaged model; None for anything else."""
     if not path.is_dir() or (path / "saved_model.pb").is_file():
         return None
-    if (path / MODEL).is_file():
+    if (path / MODEL).is_file() or emulated_part(path) is not None:
         return path
     versions = list(version_folders(path).values())
     if not versions and not (path / CONFIG).is_file():
         return None
     if not versions:
         raise UnreadableError(f"{path}: not a packaged model: expected a version such as 1/{MODEL} in it, found none")
-    if not (versions[-1] / MODEL).is_file():
+    if not (versions[-1] / MODEL).is_file() and emulated_part(versions[-1]) is None:
         raise UnreadableError(f"{versions[-1]}: no {MODEL} in it: the newest version is not complete; package it again")
     return versions[-1]
 

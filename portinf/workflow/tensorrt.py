@@ -209,7 +209,8 @@ def _prepared(
     for batch in given:
         check_batch(artifact.signature, batch)
     strict = tolerance if options.precision == "fp32" else Tolerance()  # a lower precision's bound would hide an influence
-    size, why = choose_batch_size(artifact, given, options.max_batch_size, strict, str(model), progress)
+    with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
+        size, why = choose_batch_size(runner, artifact.signature, given, options.max_batch_size, strict, str(model), progress)
     config_of(name, artifact.signature, size)  # types and ranks, before the costly steps
     samples = [replace(batch, expected=None) for batch in servable(given, size)]
     lengths = [check_batch(artifact.signature, batch) for batch in samples]

@@ -132,16 +132,26 @@ class _Work:
         self._truth: Truth | None = None
 
     def _tolerance(self) -> Tolerance:
-        """Return the user's tolerance, or the one that a packaged reference was judged with."""
+        """Return the user's tolerance; else the one that an emulation was made for, or a packaged reference was judged with."""
+        emulated = [side for side in self._sides if side.made_for is not None]
+        if self._options.tolerance == Tolerance() and 0 < len(emulated) < len(self._sides):
+            self.notes.append(f"tolerance that {emulated[0].name} was made for")
+            return emulated[0].made_for or Tolerance()
+        return self._packaged()
+
+    def _packaged(self) -> Tolerance:
         packaged = self._sides[0].tolerance
         if self._options.tolerance == Tolerance() and packaged not in (None, Tolerance()):
-            self.notes.append(f"tolerance from the manifest of {self._sides[0].name}")
+            self._note([f"tolerance from the manifest of {self._sides[0].name}"])
             return packaged or Tolerance()
-        fixed = next((side for side in self._sides[1:] if side.fpga is not None and side.tolerance is not None), None)
-        if self._options.tolerance == Tolerance() and fixed is not None and fixed.tolerance is not None:
-            self.notes.append(f"tolerance that {fixed.name} was made for")
-            return fixed.tolerance
         return self._options.tolerance
+
+    def _between(self, *numbers: int) -> Tolerance:
+        """Return the tolerance of two sides: what an emulation was made for is not lent to others in the same chain."""
+        emulated = [self._sides[number].made_for is not None for number in numbers]
+        mixed = any(side.made_for is not None for side in self._sides) and self._options.tolerance_from is None
+        alone = not any(emulated) or (all(emulated) and 0 in numbers)
+        return self._packaged() if mixed and alone else self.tolerance
 
     def open_sources(self, stack: ExitStack, progress: Progress) -> None:
         """Open the sources, with the files, else with samples made from what the other sides know."""
@@ -179,10 +189,14 @@ class _Work:
         first = None if self._cases.replays else 0
         pairs = []
         for number, side in enumerate(self._sides[1:], start=1):
-            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=self._checks(0))]
+            bound = self._between(0, number)
+            checks = self._checks(0, bound)
+            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=checks, tolerance=bound)]
             if number > 1:
                 both = (self._taken(self._sides[number - 1]), self._taken(side))
-                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both), checks=self._checks(number - 1))]
+                bound = self._between(number - 1, number)
+                checks = self._checks(number - 1, bound)
+                pairs += [Pair(reference=number - 1, candidate=number, takes=_all(both), checks=checks, tolerance=bound)]
         names = [side.name for side in self._sides[1:]]
         progress(f"comparing {', '.join(names)} with {self._sides[0].name}")
         runners = self._runners()
@@ -238,11 +252,11 @@ class _Work:
             found.append(bisector.bisect(hop, place(pair.reference or 0), place(pair.candidate), batch))
         return found
 
-    def _checks(self, before: int) -> Sequence[Check]:
+    def _checks(self, before: int, tolerance: Tolerance) -> Sequence[Check]:
         """Return what is looked at beside single elements; against the first side also the distance from fp64."""
         made = make_checks(
             self._options.physics,
-            self.tolerance,
+            tolerance,
             allow_nan=self._options.allow_nan,
             batched=not why_not_batched(self._cases.best()[1]),
         )

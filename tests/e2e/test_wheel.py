@@ -48,6 +48,8 @@ def test_wheel_and_sdist_hold_the_package_once(built: Path) -> None:
     assert "portinf/serving/requirements.txt" in names
     assert any(name.startswith("portinf/serving/backends/onnxruntime/") for name in names)
     assert any(name.startswith("portinf/validation/templates/") for name in names)
+    service = ("model.py", "portinf_answers.py", "portinf_library.py", "README.md", "build.sh", "driver/card.py")
+    assert {f"portinf/triton/fpga_service/{name}" for name in service} <= set(names)
     assert not [name for name in names if name.startswith(("cli/", "converters/", "tests/", "examples/"))]
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         inside = [name.partition("/")[2] for name in archive.getnames()]

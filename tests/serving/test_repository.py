@@ -70,6 +70,16 @@ def test_another_file_name(tmp_path: Path) -> None:
     assert model(folder).backend == "onnxruntime"
 
 
+def test_a_python_model_needs_its_file(tmp_path: Path) -> None:
+    """Without it the server would wait for ever for the model to be loaded."""
+    folder = tmp_path / "made"
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text('name: "made"\nbackend: "python"')
+    assert problem(folder).endswith("1/model.py is missing; put the Python model there")
+    (folder / "1" / "model.py").write_text("")
+    assert problem(folder).endswith("1/model.py is empty; write the Python model again")
+
+
 def test_a_damaged_configuration_names_the_place(tmp_path: Path) -> None:
     (tmp_path / "config.pbtxt").write_text('name: "x"\nmax_batch_sise: 3\n')
     with pytest.raises(UnreadableError, match=r"config\.pbtxt is no model configuration: 2:1.*max_batch_sise"):

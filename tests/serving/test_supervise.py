@@ -118,6 +118,16 @@ def test_stubs_are_read_from_command_lines(tmp_path: Path) -> None:
     assert read_stubs(10, tmp_path) == {}
 
 
+def test_what_python_compiles_is_no_change(tmp_path: Path) -> None:
+    folder = add(tmp_path)
+    before = snapshot(tmp_path)
+    (folder / "1" / "__pycache__").mkdir()
+    (folder / "1" / "__pycache__" / "model.cpython-311.pyc").write_bytes(b"x")
+    assert snapshot(tmp_path) == before
+    (folder / "1" / "weights.bin").write_bytes(b"x")
+    assert snapshot(tmp_path) != before
+
+
 def test_changes_are_loaded_when_they_stand_still(tmp_path: Path) -> None:
     folder = add(tmp_path)
     control, lines = FakeControl(), list[str]()

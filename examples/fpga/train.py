@@ -1,6 +1,6 @@
-"""Trains the three networks and writes each as PyTorch weights, as Keras model and as ONNX source would have it, with its test rows.
+"""Trains the three networks and writes each as PyTorch weights and as a Keras model, with rows for calibration and tests.
 
-python -m examples.fpga.train fpga-output
+python -m examples.fpga.train fpga-output [NETWORK ...]
 """
 
 from __future__ import annotations
@@ -103,8 +103,11 @@ def main() -> None:
     """Parse the command line, train, write, and say how good the networks are."""
     parser = argparse.ArgumentParser(description="Train the networks for the FPGA example.")
     parser.add_argument("folder", type=Path)
-    folder: Path = parser.parse_args().folder
-    for name, network in NETWORKS.items():
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
+    given = parser.parse_args()
+    folder: Path = given.folder
+    for name in given.networks:
+        network = NETWORKS[name]
         module = train(name)
         test = network.sample(TEST, 3)
         with torch.no_grad():

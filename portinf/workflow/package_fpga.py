@@ -27,7 +27,7 @@ from portinf.validation import Hop, Tolerance, compare
 from portinf.workflow.convert import ConvertOptions
 from portinf.workflow.fpga_writing import REPORT
 from portinf.workflow.package import PackageOptions, PackageResult, refuse_conversion
-from portinf.workflow.rows import servable
+from portinf.workflow.rows import choose_batch_size, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["package_fpga"]

@@ -8,13 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import UnreadableError, first_line
+from portinf.errors import UnreadableError, UsageError, first_line
 from portinf.signature import Signature
 
-__all__ = ["FLOAT", "NETWORK", "RECORD", "FpgaRecord", "is_fpga_folder", "read_record", "write_record"]
+__all__ = [
+    "FLOAT",
+    "LOGIC",
+    "NETWORK",
+    "RECORD",
+    "RTL",
+    "WAYS",
+    "FpgaRecord",
+    "is_fpga_folder",
+    "named_way",
+    "read_record",
+    "write_record",
+]
 
 RECORD = "portinf-fpga.json"
 NETWORK = "network"  # folder of the emulator's files
+RTL = "rtl"  # folder of da4ml's logic and its HDL
+LOGIC = "model/comb.json"  # inside RTL
+WAYS = ("emulator", "csim", "da4ml", "rtl")  # who may answer for the folder: DIR@rtl
 FLOAT = "model.onnx"  # the float model that was quantised
 SCHEMA = 1
 
@@ -59,6 +74,27 @@ class FpgaRecord:
 def is_fpga_folder(path: Path) -> bool:
     """Say whether a path is such a folder."""
     return (path / RECORD).is_file()
+
+
+def named_way(name: str) -> tuple[Path, str | None] | None:
+    """Split ``DIR`` or ``DIR@WAY`` of such a folder into the folder and who answers.
+
+    Returns:
+        Folder and one of `WAYS`, or None for the default; None where it names no such folder.
+
+    Raises:
+        UsageError: there is no such way.
+    """
+    if is_fpga_folder(Path(name)):
+        return Path(name), None
+    folder, at, way = name.rpartition("@")
+    if not at or not is_fpga_folder(Path(folder)):
+        return None
+    if way not in WAYS:
+        raise UsageError(
+            f"{name}: '{way}' does not answer for a folder for an FPGA; expected one of {', '.join(WAYS)} after the @"
+        )
+    return Path(folder), way
 
 
 def write_record(folder: Path, record: FpgaRecord) -> None:

@@ -22,9 +22,12 @@ from portinf.targets.float_plan import Plan, read_graph
 from portinf.targets.fpga_parts import DEFAULT_PART, check_part
 from portinf.targets.hls4ml import ProjectOptions
 from portinf.targets.hls4ml_build import compiler
+from portinf.targets.rtl_build import TOOLS, tool
+from portinf.targets.yosys import family_of
 from portinf.validation import Hop, Report, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
 from portinf.workflow.fpga_choice import choose
+from portinf.workflow.fpga_rtl import STRATEGY
 from portinf.workflow.fpga_writing import write_folder
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
 from portinf.workflow.sourcing import SourcingOptions
@@ -46,6 +49,9 @@ class FpgaOptions:
         streams: how the files' columns become inputs.
         tolerance: when two numbers are equal.
         csim: compile the C simulation and hold it against the emulator.
+        hdl: ``verilog`` or ``vhdl``, of distributed arithmetic.
+        rtl: simulate that RTL and hold it against the emulator; None where the tools are installed.
+        synth: count LUTs and flip-flops with yosys.
         cache: folder of compiled libraries; None for the user's own.
     """
 
@@ -59,6 +65,9 @@ class FpgaOptions:
     streams: StreamOptions = field(default_factory=StreamOptions)
     tolerance: Tolerance = field(default_factory=lambda: Tolerance(rtol=TOLERANCE, atol=TOLERANCE))
     csim: bool = True
+    hdl: str = "verilog"
+    rtl: bool | None = None
+    synth: bool = False
     cache: Path | None = None
 
     @property
@@ -148,11 +157,34 @@ def _check(out: Path, options: FpgaOptions) -> None:
     if out.exists() and not (out.is_dir() and (is_fpga_folder(out) or not any(out.iterdir()))):
         raise UsageError(f"{out}: expected a new folder, or one that portinf optimize --target hls4ml wrote")
     check_part(options.part)
+    _check_rtl(options)
     for package in ("hls4ml", *(["da4ml"] if options.strategy == "distributed_arithmetic" else [])):
         if not available(package):
             raise missing(package, "fpga")
     if options.csim:
         compiler()
+
+
+def _check_rtl(options: FpgaOptions) -> None:
+    """Refuse options of the RTL where there is none, and tools that were asked for and are not here."""
+    asked = {"--rtl": bool(options.rtl), "--synth": options.synth, "--hdl vhdl": options.hdl == "vhdl"}
+    if options.strategy != STRATEGY:
+        for option, given in asked.items():
+            if given:
+                raise UsageError(
+                    f"{option}: open tools take the RTL of --strategy {STRATEGY} alone; of others it is not written here"
+                )
+        return
+    if options.reuse != 1:
+        raise UsageError(f"--reuse {options.reuse} does not fit --strategy {STRATEGY}: it has no multipliers to share")
+    if options.rtl:
+        for name in TOOLS[options.hdl]:
+            tool(name, "the RTL is simulated with it")
+    if options.synth:
+        if options.hdl != "verilog":
+            raise UsageError("--synth does not fit --hdl vhdl: yosys reads Verilog")
+        family_of(options.part)
+        tool("yosys", "LUTs and flip-flops are counted with it")
 
 
 def _as_onnx(model: str, folder: Path, options: FpgaOptions, progress: Progress) -> tuple[Path, tuple[Hop, ...], list[str]]:

@@ -13,7 +13,7 @@ from portinf.detect import detect
 from portinf.errors import RunnerError, UnreadableError
 from portinf.runners import Runner, is_endpoint, open_runner
 from portinf.runners.fpga import open_fpga
-from portinf.runners.fpga_folder import is_fpga_folder, read_record
+from portinf.runners.fpga_folder import named_way, read_record
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
@@ -102,7 +102,8 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
     """Open one side; what it holds is closed with ``stack``.
 
     Args:
-        name: a path, ``file.py:factory``, ``package.module:factory``, the address of a live model, or a file of goldens.
+        name: a path, ``file.py:factory``, ``package.module:factory``, the address of a live model, or a file of goldens; behind
+            a folder for an FPGA may stand who answers for it, as in ``DIR@rtl``.
         stack: takes the runner.
         options: how an ONNX file is run; None for the CPU.
 
@@ -113,8 +114,9 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
         runner = stack.enter_context(open_runner(name))
         return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": "live endpoint"})
     options = options or OnnxOptions()
-    if is_fpga_folder(Path(name)):
-        return _fpga(name, stack)
+    fixed = named_way(name)
+    if fixed is not None:
+        return _fpga(name, *fixed, stack)
     folder = _version_folder(Path(name))
     if folder is not None:
         return _packaged(name, folder, stack, options)
@@ -128,11 +130,11 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
     return Side(name=name, facts={"kind": f"source ({detect(name).format})"})
 
 
-def _fpga(name: str, stack: ExitStack) -> Side:
+def _fpga(name: str, folder: Path, way: str | None, stack: ExitStack) -> Side:
     """Open the folder of a network for an FPGA."""
-    runner: Runner = open_fpga(Path(name))
+    runner: Runner = open_fpga(folder, way)
     stack.enter_context(runner)
-    record = read_record(Path(name))
+    record = read_record(folder)
     return Side(
         name=name,
         runner=runner,
@@ -140,7 +142,7 @@ def _fpga(name: str, stack: ExitStack) -> Side:
         described=True,
         tolerance=Tolerance.of(*record.tolerance),
         facts={**record.facts, **record.tags},
-        fpga=Path(name),
+        fpga=folder,
     )
 
 

@@ -68,7 +68,7 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "made").rename(tmp_path / "moved")
     folder = tmp_path / "moved"
     given = {"x": fpga_graphs.samples("jet", 3000, seed=8)}
-    simulated = open_fpga(folder, simulate=True).infer(given)["classes"]
+    simulated = open_fpga(folder, "csim").infer(given)["classes"]
     with open_runner(str(folder)) as runner:
         assert np.array_equal(runner.infer(given)["classes"], simulated)
     judged = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", "--report", "r.html", "--json")

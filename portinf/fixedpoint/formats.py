@@ -9,7 +9,7 @@ __all__ = ["OVERFLOWS", "ROUNDINGS", "FixedPointError", "Format"]
 
 ROUNDINGS = ("TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV")
 OVERFLOWS = ("WRAP", "SAT", "SAT_SYM")
-WIDEST = 62  # bits: what an int64 holds with room for one sum
+WIDEST = 1024  # bits: what ap_types takes; wider numbers than an int64 can be described, and are refused when computed
 
 
 class FixedPointError(ValueError):

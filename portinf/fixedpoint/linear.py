@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from portinf.fixedpoint.casting import Array, Cast, Interval, Watch, carrier
-from portinf.fixedpoint.formats import FixedPointError, Format
+from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import Layer
 
 __all__ = ["Operation", "convolution", "dense", "scale", "sum_range", "windows"]
@@ -148,12 +148,11 @@ def _at_once(layer: Layer, weight: Array, start: Array, interval: Interval) -> C
 def _one_by_one(
     layer: Layer, weight: Array, start: Array, format: Format, fraction: int
 ) -> Callable[[Array, Watch | None], Array]:
-    """Round every product and fit every partial sum, in the order of the inputs: slower, for narrow accumulators."""
+    """Round every product and fit every partial sum, in the order of the inputs: slower, for narrow accumulators.
+
+    Saturating sums depend on that order, which is that of hls4ml's strategy latency.
+    """
     accum = layer.formats["accum"]
-    if accum.overflow != "WRAP" and layer.options.get("strategy", "latency") != "latency":
-        raise FixedPointError(
-            f"{layer.name}: sums that saturate ({accum}) are computed here in the order of strategy latency only"
-        )
     largest = max(abs(int(weight.min(initial=0))), abs(int(weight.max(initial=0)))) * max(format.high, -format.low)
     product = Cast(fraction, (-largest, largest), accum, layer.name)
     add = Cast(accum.fraction, (2 * accum.low, 2 * accum.high), accum, layer.name)

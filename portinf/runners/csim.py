@@ -65,7 +65,7 @@ class CSimRunner:
             if not np.isfinite(array).all():
                 raise RunnerError(f"{self._name}: input '{item.name}': holds a NaN or an infinity")
             turned = array.transpose(0, *(1 + axis for axis in item.axes))
-            flat[item.name] = np.ascontiguousarray(turned.reshape(len(array), -1), dtype=np.float64)
+            flat[item.name] = np.ascontiguousarray(turned.reshape(len(array), int(np.prod(item.shape))), dtype=np.float64)
         return {name: self._shaped(name, array) for name, array in self._run(flat).items()}
 
     def _shaped(self, name: str, flat: Array) -> Array:

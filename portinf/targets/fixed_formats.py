@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from portinf.errors import DisagreementError
+from portinf.errors import CannotError, DisagreementError
 from portinf.fixedpoint.casting import from_real
-from portinf.fixedpoint.formats import Format
+from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.fixedpoint.linear import sum_range
 from portinf.fixedpoint.network import Input, Layer, Network
 from portinf.samples import Array
@@ -127,7 +127,11 @@ def weights_out_of_range(plan: Plan, choice: Choice) -> None:
 
 
 def quantised(plan: Plan, choice: Choice) -> Network:
-    """Turn float layers into a fixed-point network: weights rounded to nearest, sums as wide as they need to be."""
+    """Turn float layers into a fixed-point network: weights rounded to nearest, sums as wide as they need to be.
+
+    Raises:
+        CannotError: numbers of so many bits cannot be made from floats.
+    """
     results: dict[str, Format] = {}
     for item in plan.inputs:
         results[item.name] = choice.results[item.name]
@@ -135,7 +139,10 @@ def quantised(plan: Plan, choice: Choice) -> Network:
     for layer in plan.layers:
         passed = layer.kind in PASSING or (layer.kind == "pool" and layer.options["operation"] == "max")
         results[layer.name] = results[layer.inputs[0]] if passed else choice.results[layer.name]
-        layers.append(_layer(layer, choice, results))
+        try:
+            layers.append(_layer(layer, choice, results))
+        except FixedPointError as error:
+            raise CannotError(f"{layer.title}: {error}") from error
     inputs = tuple(Input(name=item.name, shape=item.shape, axes=item.axes, format=results[item.name]) for item in plan.inputs)
     return Network(inputs=inputs, layers=tuple(layers), outputs=plan.outputs, axes=plan.axes)
 

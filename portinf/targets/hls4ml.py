@@ -18,9 +18,9 @@ from portinf.errors import CannotError, MissingPackageError, PortinfError, first
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import Layer, Network, load
-from portinf.lazy import require
+from portinf.lazy import available, missing, require
 
-__all__ = ["PROJECT", "ProjectOptions", "write_project"]
+__all__ = ["PROJECT", "ProjectOptions", "check_packages", "write_project"]
 
 PROJECT = "portinf_model"
 SECONDS = 1800.0
@@ -46,6 +46,18 @@ class ProjectOptions:
     stream: bool = False
 
 
+def check_packages(strategy: str) -> None:
+    """Refuse what is not installed, importing nothing.
+
+    Raises:
+        MissingPackageError: hls4ml, or da4ml for distributed arithmetic.
+    """
+    if not available("hls4ml"):
+        raise missing("hls4ml", "fpga")
+    if strategy == "distributed_arithmetic" and not available("da4ml"):
+        raise missing("da4ml", "fpga")
+
+
 def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
     """Write the project of a saved network into a folder, in a process of its own: hls4ml imports whole frameworks.
 
@@ -58,6 +70,7 @@ def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
         MissingPackageError: hls4ml, or da4ml for distributed arithmetic, is not installed.
         CannotError: hls4ml refuses the network, or makes another one of it; the message names the layer.
     """
+    check_packages(options.strategy)
     command = [sys.executable, "-m", "portinf.targets.hls4ml", str(network), str(folder), json.dumps(asdict(options))]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "numpy")}
     try:
@@ -84,8 +97,12 @@ def main(network: str, folder: str, options: str) -> int:
 
 def _write(network: Network, folder: Path, options: ProjectOptions) -> None:
     hls4ml = require("hls4ml", "fpga")
-    if options.strategy == "distributed_arithmetic":
-        require("da4ml", "fpga")
+    for layer in network.layers:
+        if options.strategy != "latency" and "weight" in layer.numbers and layer.formats["accum"].overflow != "WRAP":
+            raise CannotError(
+                f"layer {layer.name}: its sums saturate ({layer.formats['accum']}), and --strategy {options.strategy} takes them in "
+                "another order than the emulator: use --strategy latency"
+            )
     config = hls4ml.utils.config.create_config(
         output_dir=str(folder),
         project_name=PROJECT,

@@ -92,6 +92,10 @@ class Bisector:
         for place, role in ((reference, "reference"), (candidate, "candidate")):
             if place.side.endpoint:
                 return _with(hop, _cannot(_live(place.side.name, role)))
+            if place.side.fpga is not None:
+                return _with(
+                    hop, _cannot(f"{place.side.name}: a network in fixed point differs everywhere: see the errors by layer")
+                )
         self.progress(f"bisecting at {batch.name}")
         try:
             return self._bisected(hop, reference, candidate, batch)

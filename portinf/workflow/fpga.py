@@ -13,14 +13,13 @@ from portinf.artifact import read_onnx
 from portinf.detect import detect
 from portinf.errors import UnreadableError, UsageError
 from portinf.fixedpoint.formats import FixedPointError, Format
-from portinf.lazy import available, missing
 from portinf.runners.fpga_folder import is_fpga_folder
 from portinf.samples import Batch
 from portinf.streams import StreamOptions
 from portinf.targets.float_layers import HANDLERS
 from portinf.targets.float_plan import Plan, read_graph
 from portinf.targets.fpga_parts import DEFAULT_PART, check_part
-from portinf.targets.hls4ml import ProjectOptions
+from portinf.targets.hls4ml import ProjectOptions, check_packages
 from portinf.targets.hls4ml_build import compiler
 from portinf.targets.rtl_build import TOOLS, tool
 from portinf.targets.yosys import family_of
@@ -157,10 +156,8 @@ def _check(out: Path, options: FpgaOptions) -> None:
     if out.exists() and not (out.is_dir() and (is_fpga_folder(out) or not any(out.iterdir()))):
         raise UsageError(f"{out}: expected a new folder, or one that portinf optimize --target hls4ml wrote")
     check_part(options.part)
+    check_packages(options.strategy)
     _check_rtl(options)
-    for package in ("hls4ml", *(["da4ml"] if options.strategy == "distributed_arithmetic" else [])):
-        if not available(package):
-            raise missing(package, "fpga")
     if options.csim:
         compiler()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from portinf.errors import CannotError
 from portinf.runners.emulator import EmulatorRunner
 from portinf.runners.onnx_trace import trace_onnx
 from portinf.samples import Array, Arrays, Batch
@@ -54,6 +55,9 @@ def ranges_of(plan: Plan, model: Path, batches: Iterable[Batch]) -> dict[str, Ra
         plan: the layers.
         model: the ONNX file that they were made from.
         batches: samples.
+
+    Raises:
+        CannotError: the float model lacks the tensor of a layer.
     """
     tensors = {layer.origin for layer in plan.layers if layer.origin}
     seen: dict[str, Range] = {}
@@ -64,7 +68,9 @@ def ranges_of(plan: Plan, model: Path, batches: Iterable[Batch]) -> dict[str, Ra
                 seen[name] = min(low, float(array.min())), max(high, float(array.max()))
     found = {item.name: seen[item.name] for item in plan.inputs}
     for layer in plan.layers:
-        if layer.origin in seen:
+        if layer.origin:
+            if layer.origin not in seen:
+                raise CannotError(f"{model}: {layer.title}: the float model has no such tensor: its range cannot be seen")
             found[layer.name] = seen[layer.origin]
         else:  # a step that the float model does not have, such as one of several concatenations
             ends = [found[name] for name in layer.inputs]

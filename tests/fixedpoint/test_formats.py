@@ -42,8 +42,8 @@ def test_reading(text: str, expected: Format) -> None:
         ("ap_fixed<16,x>", "expected ap_fixed<W,I>"),
         ("ap_fixed<16,6,AP_ROUND>", "expected a rounding of TRN"),
         ("ap_fixed<16,6,RND,SAT,3>", "at most a rounding and an overflow mode"),
-        ("ap_fixed<0,0>", "expected 1 to 62 bits"),
-        ("ap_fixed<64,6>", "expected 1 to 62 bits"),
+        ("ap_fixed<0,0>", "expected 1 to 1024 bits"),
+        ("ap_fixed<1025,6>", "expected 1 to 1024 bits"),
         ("ap_int<8,3>", "at most a rounding"),
     ],
 )

@@ -53,7 +53,7 @@ def test_100_000_rows_of_every_kind_of_layer_equal_the_simulation(built: Built) 
     ("name", "options"),
     [
         ("sequence", ProjectOptions()),
-        ("everything", ProjectOptions(strategy="resource", reuse=2)),
+        ("sequence", ProjectOptions(strategy="resource", reuse=2)),
         ("jet", ProjectOptions(stream=True)),
         ("facile", ProjectOptions(strategy="resource", reuse=4, stream=True)),
         ("image", ProjectOptions(stream=True)),
@@ -75,6 +75,14 @@ def test_other_ways_to_build_equal_the_emulation(name: str, options: ProjectOpti
     simulated = Built(network, tmp_path / "project", tmp_path / "cache", True).simulation().infer_double(given)
     emulated = Emulator(network).run(given)
     assert all(np.array_equal(emulated[output], array) for output, array in simulated.items())
+
+
+def test_saturating_sums_in_another_order_are_refused(built: Built, tmp_path: Path) -> None:
+    save(built.network, tmp_path / "network")
+    with pytest.raises(
+        CannotError, match=r"layer dense_10: its sums saturate \(ap_fixed<11,5,AP_RND,AP_SAT>\), and --strategy resource"
+    ):
+        write_project(tmp_path / "network", tmp_path / "project", ProjectOptions(strategy="resource"))
 
 
 def test_a_library_is_compiled_once(built: Built, tmp_path: Path) -> None:
@@ -115,6 +123,13 @@ def test_a_simulation_that_ends_its_process_is_one_line(built: Built, tmp_path: 
     shutil.rmtree(copy / "firmware" / "weights")
     with pytest.raises(RunnerError, match=r"the C simulation ended its process \(exit code 1\): ERROR: file .* does not exist"):
         runner.infer_double(few)
+
+
+def test_the_simulation_of_no_rows(built: Built) -> None:
+    found = built.simulation().infer_double(rows(0))
+    assert {name: array.shape for name, array in found.items()} == {
+        name: (0, *built.network.shape_of(layer)) for name, layer in built.network.outputs.items()
+    }
 
 
 def test_layers_come_out_by_name(built: Built) -> None:

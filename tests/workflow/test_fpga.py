@@ -79,6 +79,11 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     assert checks["errors by layer"]["figures"]["dense_1 largest"] > 0
     assert "Errors by layer" in [figure["title"] for figure in hop["figures"]]
     assert "Errors by layer" in (tmp_path / "r.html").read_text()
+    narrow = ("--rtol", "0", "--atol", "1e-6", "--bisect", "--no-probes", "--json")
+    apart = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", *narrow)
+    assert apart.code == 5, apart.err
+    checks = {check["name"]: check for check in apart.report["hops"][0]["checks"]}
+    assert "a network in fixed point differs everywhere: see the errors by layer" in checks["bisection"]["text"]
     page = (folder / "report.html").read_text()
     assert "Range against format" in page
     assert "equal to the emulation bit for bit on 1,000 rows (measured-csim)" in page
@@ -203,6 +208,41 @@ def test_what_is_refused(models: Path, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(MissingPackageError, match=r"g\+\+ is not on PATH: .* or leave the C simulation out with --no-csim"):
         optimize_fpga(str(models / "jet.onnx"), out, replace(options(models, "jet"), csim=True))
     assert not out.exists()
+
+
+@pytest.mark.long
+@needs_compiler
+def test_the_simulation_serves_where_the_emulator_does_not(models: Path, tmp_path: Path, cli: Cli) -> None:
+    """Sums of 64 bits: the C simulation is judged and answers, and without it nothing is written."""
+    told = (
+        "optimize",
+        models / "jet.onnx",
+        "--target",
+        "hls4ml",
+        "--inputs",
+        models / "jet.npz",
+        "--precision",
+        "ap_fixed<40,16>",
+    )
+    done = cli(*told, "-o", "wide")
+    assert done.code == 0, done.err
+    assert "the C simulation answers, not the emulator: " in done.out
+    assert "dense_1: needs whole numbers of" in done.out
+    judged = cli("validate", models / "jet.onnx", "wide", "--inputs", models / "jet.npz", "--no-probes", "--json")
+    assert judged.code == 0, judged.out + judged.err
+    done = cli(*told, "-o", "none", "--no-csim")
+    assert (done.code, "--no-csim leaves nothing that does" in done.message) == (4, True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_packages_that_are_not_installed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = ["da4ml"]
+    monkeypatch.setattr("portinf.targets.hls4ml.available", lambda name: name not in absent)
+    with pytest.raises(MissingPackageError, match=r"'da4ml' is not installed, .*pip install 'hls4ml\[da\]'"):
+        optimized(models, "jet", tmp_path / "out", strategy="distributed_arithmetic")
+    absent.append("hls4ml")
+    with pytest.raises(MissingPackageError, match=r"'hls4ml' is not installed; install it with: pip install 'portinf\[fpga\]'"):
+        optimized(models, "jet", tmp_path / "out")
 
 
 def test_options_that_do_not_fit(models: Path, cli: Cli) -> None:

@@ -109,6 +109,8 @@ def _write(logic: Any, folder: Path, options: LogicOptions) -> None:
         raise CannotError(f"da4ml cannot write {options.hdl} of the network: {first_line(error)}") from error
     for path in (folder / "src").glob(f"{TOP}*.v"):
         path.write_text(_sized(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in (folder / "src" / "memfiles").glob("*.mem"):
+        path.write_text(path.read_text(encoding="utf-8").rstrip() + "\n", encoding="utf-8")  # else Verilator drops the last number
     logic.save(folder / LOGIC)
     stages = model._pipe
     figures = {

@@ -58,7 +58,19 @@ def _cast(variable: Any, format: Format, layer: str) -> Any:
     if variable.step < Decimal(2) ** -format.fraction:
         variable = _nudged(variable, format, layer)
     bits = int(format.signed), format.integer - format.signed, format.fraction
+    if not format.signed and format.overflow == "WRAP" and variable.low < 0:
+        variable = _extended(variable, format)
     return variable.quantize(*bits, overflow_mode=format.overflow, round_mode="TRN")
+
+
+def _extended(variable: Any, format: Format) -> Any:
+    """Let negative numbers wrap round to the top: da4ml 0.6 gives an unsigned format no more bits than the number had."""
+    signed, integer, fraction = variable.kif
+    if integer >= format.integer:
+        return variable
+    behind = min(fraction, format.fraction)
+    cut = variable.quantize(signed, max(integer, -behind), behind)  # room for -1 where no other bit stays
+    return cut + cut.is_negative() * Decimal(2) ** format.integer if cut.low < 0 else cut
 
 
 def _constant(variable: Any, format: Format, layer: str) -> Any:

@@ -106,7 +106,8 @@ def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool,
 def _print(result: FpgaResult) -> None:
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{result.folder}: hls4ml project, exact emulator, {result.folder}/report.html")
+    made = "hls4ml project, exact emulator" if result.facts["kind"].startswith("hls4ml") else result.facts["kind"]
+    click.echo(f"{result.folder}: {made}, {result.folder}/report.html")
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "accum") if role in layer]

@@ -19,8 +19,8 @@ def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunn
 
     Args:
         folder: the folder.
-        way: one of `portinf.runners.fpga_folder.WAYS`; None for the emulator, or the C simulation where it does not cover the
-            network.
+        way: one of `portinf.runners.fpga_folder.WAYS`; None for the emulator, where it does not cover the network
+            the C simulation, and where there is none da4ml's logic.
 
     Raises:
         UnreadableError: a file is missing or damaged, or the folder was written without it.
@@ -28,6 +28,8 @@ def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunn
     """
     record = read_record(folder)
     network = load_network(folder)
+    if way is None and not record.emulated and record.library is None:
+        way = "da4ml"
     if way in ("da4ml", "rtl"):
         return _logic(folder, way, network, record)
     if way == "emulator" or (way is None and record.emulated):

@@ -74,7 +74,7 @@ class LogicRunner(ABC):
             raise RunnerError(f"{self._name}: input '{item.name}': expected rows of {item.shape}, found {array.shape[1:]}")
         if not np.isfinite(array).all():
             raise RunnerError(f"{self._name}: input '{item.name}': holds a NaN or an infinity")
-        turned = array.transpose(0, *(1 + axis for axis in item.axes)).reshape(len(array), -1)
+        turned = array.transpose(0, *(1 + axis for axis in item.axes)).reshape(len(array), int(np.prod(item.shape)))
         return to_real(from_real(turned, item.format, item.name), item.format)
 
     def _shaped(self, name: str, flat: Array) -> Array:

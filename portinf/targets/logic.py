@@ -21,12 +21,22 @@ from portinf.lazy import require
 from portinf.targets.logic_casts import FINEST
 from portinf.targets.logic_layers import LAYERS, Tracing
 
-__all__ = ["FIGURES", "HDLS", "LOGIC", "TOP", "LogicOptions", "network_logic", "write_logic"]
+__all__ = [
+    "DEEPEST",
+    "DIGITS",
+    "FIGURES",
+    "LOGIC",
+    "SECONDS",
+    "TOP",
+    "LogicOptions",
+    "network_logic",
+    "write_hdl",
+    "write_logic",
+]
 
 TOP = "portinf_model"
 LOGIC = "model/comb.json"
 FIGURES = "figures.json"
-HDLS = {"verilog": "v", "vhdl": "vhd"}
 SECONDS = 3600.0
 DIGITS = 200  # of the decimal numbers that da4ml counts ranges with: 28 would round some
 DEEPEST = 200_000  # calls that da4ml's collecting of variables may nest
@@ -81,15 +91,19 @@ def main(network: str, folder: str, options: str) -> int:
     """Write here and return an exit code; the error's line goes to stderr."""
     sys.setrecursionlimit(DEEPEST)
     try:
-        _write(network_logic(load(Path(network))), Path(folder), LogicOptions(**json.loads(options)))
+        write_hdl(network_logic(load(Path(network))), Path(folder), LogicOptions(**json.loads(options)))
     except PortinfError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def _write(logic: Any, folder: Path, options: LogicOptions) -> None:
-    """Write the HDL, the logic and its figures."""
+def write_hdl(logic: Any, folder: Path, options: LogicOptions) -> None:
+    """Write the HDL, the logic and its figures into a folder.
+
+    Raises:
+        CannotError: da4ml cannot.
+    """
     rtl = require("da4ml.codegen", "fpga").RTLModel
     try:
         with localcontext() as context:
@@ -110,7 +124,9 @@ def _write(logic: Any, folder: Path, options: LogicOptions) -> None:
     for path in (folder / "src").glob(f"{TOP}*.v"):
         path.write_text(_sized(path.read_text(encoding="utf-8")), encoding="utf-8")
     for path in (folder / "src" / "memfiles").glob("*.mem"):
-        path.write_text(path.read_text(encoding="utf-8").rstrip() + "\n", encoding="utf-8")  # else Verilator drops the last number
+        path.write_text(
+            path.read_text(encoding="utf-8").rstrip() + "\n", encoding="utf-8"
+        )  # else Verilator drops the last number
     logic.save(folder / LOGIC)
     stages = model._pipe
     figures = {

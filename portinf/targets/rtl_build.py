@@ -18,6 +18,8 @@ __all__ = ["PROGRAM", "TOOLS", "build_simulation", "missing_tools", "tool"]
 PROGRAM = "sim/portinf_rtl"
 WRAPPER = f"{TOP}_wrapper"
 SECONDS = 3600.0
+# Verilator 5.006 does not know the name of a warning that da4ml's Verilog switches off.
+FLAGS = ("-O3", "-Wno-fatal", "-Wno-lint", "-Wfuture-WIDTHTRUNC", "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0")
 TOOLS = {"verilog": ("verilator", "make", "g++"), "vhdl": ("ghdl", "verilator", "make", "g++")}
 MAIN = f"""// Rows of whole numbers from a file through the simulated hardware, one a clock, into another file.
 #include <cstdint>
@@ -93,10 +95,10 @@ def _built(folder: Path, hdl: str, work: Path) -> Path:
     source = folder / "src"
     _run(
         [
-            *("verilator", "--cc", "--exe", "--build", "-j", "1", "-O3", "-Wno-fatal", "-Wno-lint"),
+            *("verilator", "--cc", "--exe", "--build", "-j", "1", *FLAGS),
             *("--prefix", f"V{WRAPPER}", "--Mdir", str(work / "made"), "--top-module", WRAPPER),
             *(f"-I{source}", f"-I{source / 'static'}", "-CFLAGS", f"-std=c++17 -w -I{folder / 'sim'}"),
-            *("-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0", "-o", "program", str(top), str(main)),
+            *("-o", "program", str(top), str(main)),
         ],
         work,
     )
@@ -121,7 +123,7 @@ def _from_vhdl(folder: Path, work: Path) -> Path:
 def _key(folder: Path, tools: Sequence[str]) -> str:
     """Return the hash of the sources, of how they are built and of the tools' versions."""
     versions = [subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60).stdout for path in tools]
-    digest = hashlib.sha256(repr((MAIN, "O3 O1 O0", versions)).encode())
+    digest = hashlib.sha256(repr((MAIN, FLAGS, versions)).encode())
     for path in sorted([*(folder / "src").rglob("*"), *(folder / "sim").glob("*.cc"), *(folder / "sim").glob("*.hh")]):
         if path.is_file():
             content = path.read_bytes()

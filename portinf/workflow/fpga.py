@@ -13,12 +13,13 @@ from portinf.artifact import read_onnx
 from portinf.detect import detect
 from portinf.errors import UnreadableError, UsageError
 from portinf.fixedpoint.formats import FixedPointError, Format
-from portinf.runners.fpga_folder import is_fpga_folder
+from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
 from portinf.samples import Batch
 from portinf.streams import StreamOptions
 from portinf.targets.float_layers import HANDLERS
 from portinf.targets.float_plan import Plan, read_graph
 from portinf.targets.fpga_parts import DEFAULT_PART, check_part
+from portinf.targets.hgq import is_hgq
 from portinf.targets.hls4ml import ProjectOptions, check_packages
 from portinf.targets.hls4ml_build import compiler
 from portinf.targets.rtl_build import TOOLS, tool
@@ -26,6 +27,7 @@ from portinf.targets.yosys import family_of
 from portinf.validation import Hop, Report, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
 from portinf.workflow.fpga_choice import choose
+from portinf.workflow.fpga_hgq import check_hgq, write_hgq_folder
 from portinf.workflow.fpga_rtl import STRATEGY
 from portinf.workflow.fpga_writing import write_folder
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
@@ -128,8 +130,16 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
         DisagreementError: constants or sums are out of range, or the answers out of tolerance; the message names the layer.
     """
     _check(out, options)
+    hgq = model.endswith(".keras") and is_hgq(Path(model))
+    if hgq:
+        check_hgq(options)
     with tempfile.TemporaryDirectory(prefix="portinf-fpga-") as name:
         folder = Path(name)
+        if hgq:
+            ready = _made(folder / "ready")
+            record, report = write_hgq_folder(ready, Path(model), options, progress)
+            _settle(ready, out)
+            return _result(out, record, report)
         path, before, remarks = _as_onnx(model, folder, options, progress)
         artifact = read_onnx(path)
         progress("reading the layers")
@@ -141,6 +151,10 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
         judged = replace(judged, before=before, notes=said)
         record, report = write_folder(ready, model, path, artifact.signature, judged, options, progress)
         _settle(ready, out)
+    return _result(out, record, report)
+
+
+def _result(out: Path, record: FpgaRecord, report: Report) -> FpgaResult:
     return FpgaResult(folder=out, report=report, layers=record.layers, facts=record.facts, tags=record.tags, notes=report.notes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from platformdirs import user_cache_dir
@@ -28,7 +28,7 @@ from portinf.workflow.fpga_choice import Judged
 if TYPE_CHECKING:
     from portinf.workflow.fpga import FpgaOptions
 
-__all__ = ["ROWS", "STRATEGY", "Hardware", "write_rtl"]
+__all__ = ["ROWS", "STRATEGY", "Hardware", "hold_rtl", "rows_of", "write_rtl"]
 
 ROWS = 10_000  # of the samples, on which logic and RTL are held against the emulator
 ANYWHERE = 1_000  # rows more, drawn over the whole range of the inputs' formats
@@ -54,6 +54,10 @@ class Hardware:
         """Add one."""
         self.facts[name], self.tags[name] = text, tag
 
+    def text(self) -> str:
+        """Say all figures in one line, each with how it was come by."""
+        return "; ".join(f"{name}: {text} ({self.tags[name]})" for name, text in self.facts.items())
+
 
 def write_rtl(folder: Path, judged: Judged, signature: Signature, options: FpgaOptions, progress: Progress) -> Hardware:
     """Write ``rtl`` into a folder that has its network already.
@@ -70,22 +74,42 @@ def write_rtl(folder: Path, judged: Judged, signature: Signature, options: FpgaO
     told = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
     figures = write_logic(folder / NETWORK, rtl, told)
     found = Hardware()
-    rows = _rows(judged.network, judged.samples)
+    rows = rows_of(judged.network, judged.samples)
     expected = Emulator(judged.network).run(rows)
     _equal(found, "da4ml logic", "emulated", DaisRunner(rtl, judged.network, signature, "da4ml logic"), rows, expected)
-    simulated = _simulated(found, judged.network, signature, rtl, options, rows, expected, progress)
+    hold_rtl(found, judged.network, signature, rtl, figures, options, rows, expected, progress)
+    _predicted(found, judged.network, options, progress)
+    found.checks.append(CheckResult(name="hardware figures", status="reported", text=found.text()))
+    return found
+
+
+def hold_rtl(
+    found: Hardware,
+    network: Network,
+    signature: Signature,
+    rtl: Path,
+    figures: Mapping[str, Any],
+    options: FpgaOptions,
+    rows: Arrays,
+    expected: Mapping[str, object],
+    progress: Progress,
+) -> None:
+    """Simulate the RTL, hold it against what is expected, and add the open tools' figures.
+
+    Raises:
+        MissingPackageError: a tool that was asked for is not installed.
+        CannotError: a build fails.
+        DisagreementError: the RTL is not equal.
+    """
+    simulated = _simulated(found, network, signature, rtl, options, rows, expected, progress)
     found.figure("LUT (da4ml's cost)", f"{figures['cost']:,}", "estimated")
     found.figure("FF (da4ml's register bits)", f"{figures['registers']:,}", "estimated")
     clocks = f"{figures['stages'] + 1} clocks to the output, one row a clock"
     found.figure("latency of the RTL", clocks, "measured-rtl" if simulated else "estimated")
     _synthesised(found, rtl, options, progress)
-    _predicted(found, judged.network, options, progress)
-    text = "; ".join(f"{name}: {found.facts.get(name, '-')} ({tag})" for name, tag in found.tags.items() if name in found.facts)
-    found.checks.append(CheckResult(name="hardware figures", status="reported", text=text))
-    return found
 
 
-def _rows(network: Network, samples: Arrays) -> Arrays:
+def rows_of(network: Network, samples: Arrays) -> Arrays:
     """Return rows of the samples, and rows drawn anywhere in the formats, their ends among them."""
     draw = np.random.default_rng(0)
     rows: Arrays = {}

@@ -22,12 +22,14 @@ from portinf.targets.fpga_parts import DEFAULT_PART, check_part
 from portinf.targets.hgq import is_hgq
 from portinf.targets.hls4ml import ProjectOptions, check_packages
 from portinf.targets.hls4ml_build import compiler
+from portinf.targets.qonnx_network import is_qonnx, plain_model
 from portinf.targets.rtl_build import TOOLS, tool
 from portinf.targets.yosys import family_of
 from portinf.validation import Hop, Report, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
 from portinf.workflow.fpga_choice import choose
 from portinf.workflow.fpga_hgq import check_hgq, write_hgq_folder
+from portinf.workflow.fpga_qonnx import EXACT, judge_qonnx
 from portinf.workflow.fpga_rtl import STRATEGY
 from portinf.workflow.fpga_writing import write_folder
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
@@ -141,12 +143,25 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
             _settle(ready, out)
             return _result(out, record, report)
         path, before, remarks = _as_onnx(model, folder, options, progress)
+        quantised = path.suffix == ".onnx" and is_qonnx(path)
+        if quantised:
+            options = _of_qonnx(options)
+            plain_model(Path(model), folder / "plain.onnx")
+            path = folder / "plain.onnx"
         artifact = read_onnx(path)
         progress("reading the layers")
-        plan = read_graph(path, _made(folder / "plan"), HANDLERS)
         files = bound(open_files(options.inputs, options.streams), artifact.signature)
-        judged = choose(plan, path, artifact.signature, _rows_of(files), options.precision, options.tolerance, progress)
-        said = [*remarks, *notes(files), *judged.notes, *_turned(plan)]
+        if quantised:
+            judged = judge_qonnx(Path(model), path, artifact.signature, _rows_of(files))
+            said = [
+                *remarks,
+                *notes(files),
+                "QONNX: the file's own bits, no other; model.onnx is the same in operators of ONNX alone",
+            ]
+        else:
+            plan = read_graph(path, _made(folder / "plan"), HANDLERS)
+            judged = choose(plan, path, artifact.signature, _rows_of(files), options.precision, options.tolerance, progress)
+            said = [*remarks, *notes(files), *judged.notes, *_turned(plan)]
         ready = _made(folder / "ready")
         judged = replace(judged, before=before, notes=said)
         record, report = write_folder(ready, model, path, artifact.signature, judged, options, progress)
@@ -174,6 +189,13 @@ def _check(out: Path, options: FpgaOptions) -> None:
     _check_rtl(options)
     if options.csim:
         compiler()
+
+
+def _of_qonnx(options: FpgaOptions) -> FpgaOptions:
+    """Demand equality of a file that is quantised already."""
+    if options.precision != "auto":
+        raise UsageError(f"--precision {options.precision} does not fit a QONNX file: its Quant nodes have the bits")
+    return replace(options, precision="of QONNX", tolerance=EXACT)
 
 
 def _check_rtl(options: FpgaOptions) -> None:

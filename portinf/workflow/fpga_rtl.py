@@ -32,6 +32,7 @@ __all__ = ["ROWS", "STRATEGY", "Hardware", "hold_rtl", "rows_of", "write_rtl"]
 
 ROWS = 10_000  # of the samples, on which logic and RTL are held against the emulator
 ANYWHERE = 1_000  # rows more, drawn over the whole range of the inputs' formats
+WIDEST = 32  # bits of a number that da4ml's simulation takes in or gives out
 STRATEGY = "distributed_arithmetic"
 Progress = Callable[[str], None]
 
@@ -101,7 +102,7 @@ def hold_rtl(
         CannotError: a build fails.
         DisagreementError: the RTL is not equal.
     """
-    simulated = _simulated(found, network, signature, rtl, options, rows, expected, progress)
+    simulated = _simulated(found, network, signature, rtl, figures, options, rows, expected, progress)
     found.figure("LUT (da4ml's cost)", f"{figures['cost']:,}", "estimated")
     found.figure("FF (da4ml's register bits)", f"{figures['registers']:,}", "estimated")
     clocks = f"{figures['stages'] + 1} clocks to the output, one row a clock"
@@ -141,15 +142,15 @@ def _simulated(
     network: Network,
     signature: Signature,
     rtl: Path,
+    figures: Mapping[str, Any],
     options: FpgaOptions,
     rows: Arrays,
     expected: Mapping[str, object],
     progress: Progress,
 ) -> bool:
     """Build the RTL's simulation and hold it against the emulator, where that is wanted and can be done."""
-    gone = missing_tools(options.hdl)
-    if options.rtl is False or (options.rtl is None and gone):
-        why = "--no-rtl" if options.rtl is False else f"missing: {', '.join(gone)}; Debian: apt install {' '.join(gone)}"
+    why = _why_not(options, figures)
+    if why:
         found.checks.append(CheckResult(name="RTL", status="not applicable", text=f"not run here ({why})"))
         found.tags["RTL"] = "not-run"
         return False
@@ -158,6 +159,20 @@ def _simulated(
     progress("holding the RTL against the emulator")
     _equal(found, "RTL", "measured-rtl", RtlRunner(rtl, network, signature, "RTL"), rows, expected)
     return True
+
+
+def _why_not(options: FpgaOptions, figures: Mapping[str, Any]) -> str:
+    """Say why the RTL is not simulated; nothing where it is."""
+    if options.rtl is False:
+        return "--no-rtl"
+    wide = max(sum(figures["given"]), sum(figures["found"]))
+    if wide > WIDEST:
+        text = f"numbers of {wide} bits go in or out; the simulation moves up to {WIDEST}"
+        if options.rtl:
+            raise CannotError(f"--rtl: {text}")
+        return text
+    gone = missing_tools(options.hdl)
+    return f"missing: {', '.join(gone)}; Debian: apt install {' '.join(gone)}" if gone and options.rtl is None else ""
 
 
 def _synthesised(found: Hardware, rtl: Path, options: FpgaOptions, progress: Progress) -> None:

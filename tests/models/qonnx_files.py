@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ class QuantGraph:
         """Add a Quant node."""
         names = [self.constant(f"{output}_{k}", value) for k, value in enumerate((scale, 0.0, bits))]
         self.nodes.append(
-            helper.make_node("Quant", [x, *names], [output], domain=DOMAIN, rounding_mode=mode, **{"signed": 1, "narrow": 0, **flags})
+            helper.make_node(
+                "Quant", [x, *names], [output], domain=DOMAIN, rounding_mode=mode, **{"signed": 1, "narrow": 0, **flags}
+            )
         )
         return output
 
@@ -63,7 +66,7 @@ def tagger(path: Path, sizes: Sequence[int] = (16, 64, 32, 32, 5)) -> Path:
     """Dense layers with activations of 8 bits without a sign, rounded to nearest even or cut off."""
     graph = QuantGraph()
     x = graph.quant("x", "x_q", 8, 2.0**-4)
-    pairs = list(zip(sizes, sizes[1:], strict=False))
+    pairs = list(pairwise(sizes))
     for number, pair in enumerate(pairs[:-1]):
         x = graph.node("Relu", [graph.dense(x, pair, f"fc{number}", gemm=number % 2 == 0)], f"act{number}")
         x = graph.quant(x, f"act{number}_q", 8, 2.0**-5, signed=0, mode="ROUND" if number else "FLOOR")

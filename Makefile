@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.complete
 
-.PHONY: setup demo test test-long lint bench clean
+# make rtl-tools: what the long tests of RTL take from the system's packages (Debian, as root); without them those skip.
+.PHONY: setup rtl-tools demo test test-long lint bench clean
 
 setup: $(DONE)
 
@@ -15,6 +16,10 @@ $(DONE): constraints.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --progress-bar off -c constraints.txt -e '.[all,dev]'
 	@touch $(DONE)
+
+rtl-tools:
+	apt-get update
+	apt-get install --yes verilator yosys ghdl
 
 demo: setup
 	$(BIN)/python examples/demo.py

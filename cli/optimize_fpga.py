@@ -22,7 +22,7 @@ __all__ = ["TARGET", "fpga_options", "refuse_fpga_options", "run_fpga"]
 F = TypeVar("F", bound=Callable[..., Any])
 TARGET = "hls4ml"
 NAMES = {"part": "--part", "clock_ns": "--clock-ns", "reuse": "--reuse"}
-NAMES |= {"strategy": "--strategy", "io": "--io", "csim": "--csim"}
+NAMES |= {"strategy": "--strategy", "io": "--io", "csim": "--csim", "hdl": "--hdl", "rtl": "--rtl", "synth": "--synth"}
 
 
 def fpga_options(function: F) -> F:
@@ -44,6 +44,15 @@ def fpga_options(function: F) -> F:
         click.option(
             "--csim/--no-csim", default=None, help="hls4ml: compile the C simulation with g++ and check against it (yes)."
         ),
+        click.option(
+            "--hdl", type=click.Choice(["verilog", "vhdl"]), help="hls4ml: language of distributed_arithmetic's RTL (verilog)."
+        ),
+        click.option(
+            "--rtl/--no-rtl",
+            default=None,
+            help="hls4ml: simulate that RTL and check against it (where Verilator is installed).",
+        ),
+        click.option("--synth", is_flag=True, default=None, help="hls4ml: count that RTL's LUTs and flip-flops with yosys."),
     )
     for option in reversed(options):
         function = option(function)
@@ -72,7 +81,7 @@ def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool,
     if physics.discrimination is not None or physics.regression is not None:
         option = "--label" if given["label"] else "--truth"
         raise UsageError(f"{option} does not fit --target {TARGET}: the folder is judged by it with portinf validate")
-    told = {key: given[key] for key in ("part", "reuse", "strategy", "csim") if given[key] is not None}
+    told = {key: given[key] for key in ("part", "reuse", "strategy", "csim", "hdl", "rtl", "synth") if given[key] is not None}
     if given["precision"] is not None:
         told["precision"] = given["precision"]
     if given["clock_ns"] is not None:
@@ -96,13 +105,14 @@ def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool,
 def _print(result: FpgaResult) -> None:
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{result.folder}: hls4ml project, exact emulator, {result.folder}/report.html")
+    made = "hls4ml project, exact emulator" if result.facts["kind"].startswith("hls4ml") else result.facts["kind"]
+    click.echo(f"{result.folder}: {made}, {result.folder}/report.html")
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "accum") if role in layer]
         click.echo(f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else ""))
     click.echo(f"  {result.hop.summary()}")
     for check in result.hop.checks:
-        if check.name in ("C simulation", "errors by layer"):
+        if check.name in ("C simulation", "da4ml logic", "RTL", "hardware figures", "errors by layer"):
             click.echo(f"  {check.name}: {check.text}")
     click.echo(f"  {', '.join(f'{name}: {tag}' for name, tag in result.tags.items())}")

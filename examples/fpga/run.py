@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 # so that `python examples/fpga/run.py` works like `python -m examples.fpga.run`
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from examples.commands import portinf, python, say, served
 
 __all__ = ["main"]
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = """import sys
 from pathlib import Path
 
@@ -130,7 +130,16 @@ def compared(name: str, folder: Path, grpc: str) -> bool:
 def refused(folder: Path) -> bool:
     """Show that FACILE's constants do not fit into ap_fixed<16,6>."""
     given = ["optimize", str(folder / "facile.onnx"), "--target", "hls4ml", "--precision", "ap_fixed<16,6>"]
-    command = [sys.executable, "-m", "portinf", *given, "--inputs", str(folder / "facile-calibration.npz"), "-o", str(folder / "no")]
+    command = [
+        sys.executable,
+        "-m",
+        "portinf",
+        *given,
+        "--inputs",
+        str(folder / "facile-calibration.npz"),
+        "-o",
+        str(folder / "no"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     print(f"facile  in ap_fixed<16,6>: exit {done.returncode}: {done.stderr.splitlines()[-1]}")
     return done.returncode == 5 and not (folder / "no").exists()

@@ -1,32 +1,49 @@
-"""Opens the folder of a network for an FPGA: the exact emulator, or the C simulation where the emulator does not cover it."""
+"""Opens the folder of a network for an FPGA: the exact emulator, the C simulation, da4ml's logic or the simulated RTL."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from portinf.errors import UnreadableError
+from portinf.fixedpoint.network import Network
 from portinf.runners.csim import CSimRunner
 from portinf.runners.emulator import EmulatorRunner, load_network
-from portinf.runners.fpga_folder import read_record
+from portinf.runners.fpga_folder import LOGIC, RTL, FpgaRecord, read_record
+from portinf.runners.logic import DaisRunner, LogicRunner, RtlRunner
 
 __all__ = ["open_fpga"]
 
 
-def open_fpga(folder: Path, *, simulate: bool = False) -> EmulatorRunner | CSimRunner:
+def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunner | LogicRunner:
     """Open a folder that ``portinf optimize --target hls4ml`` wrote.
 
     Args:
         folder: the folder.
-        simulate: take the C simulation in any case.
+        way: one of `portinf.runners.fpga_folder.WAYS`; None for the emulator, where it does not cover the network
+            the C simulation, and where there is none da4ml's logic.
 
     Raises:
-        UnreadableError: a file is missing or damaged.
+        UnreadableError: a file is missing or damaged, or the folder was written without it.
         CannotError: the emulator does not compute the network.
     """
     record = read_record(folder)
     network = load_network(folder)
-    if record.emulated and not simulate:
+    if way is None and not record.emulated and record.library is None:
+        way = "da4ml"
+    if way in ("da4ml", "rtl"):
+        return _logic(folder, way, network, record)
+    if way == "emulator" or (way is None and record.emulated):
         return EmulatorRunner(network, record.signature, str(folder))
     if record.library is None:
         raise UnreadableError(f"{folder}: it was written without its C simulation; run portinf optimize again with --csim")
     return CSimRunner(folder / record.library, network, record.signature, f"{folder} (C simulation)")
+
+
+def _logic(folder: Path, way: str, network: Network, record: FpgaRecord) -> LogicRunner:
+    if not (folder / RTL / LOGIC).is_file():
+        raise UnreadableError(
+            f"{folder}: there is no logic of da4ml in it; run portinf optimize again with --strategy distributed_arithmetic"
+        )
+    if way == "da4ml":
+        return DaisRunner(folder / RTL, network, record.signature, f"{folder} (da4ml)")
+    return RtlRunner(folder / RTL, network, record.signature, f"{folder} (RTL)")

@@ -9,14 +9,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import UnreadableError, first_line
+from portinf.errors import UnreadableError, UsageError, first_line
 from portinf.signature import Signature
 
-__all__ = ["FLOAT", "NETWORK", "NETWORK_HASH", "RECORD", "FpgaRecord", "is_fpga_folder", "network_hash", "read_record"]
-__all__ += ["write_record"]
+__all__ = [
+    "FLOAT",
+    "LOGIC",
+    "NETWORK",
+    "NETWORK_HASH",
+    "RECORD",
+    "RTL",
+    "WAYS",
+    "FpgaRecord",
+    "is_fpga_folder",
+    "named_way",
+    "network_hash",
+    "read_record",
+    "write_record",
+]
 
 RECORD = "portinf-fpga.json"
 NETWORK = "network"  # folder of the emulator's files
+RTL = "rtl"  # folder of da4ml's logic and its HDL
+LOGIC = "model/comb.json"  # inside RTL
+WAYS = ("emulator", "csim", "da4ml", "rtl")  # who may answer for the folder: DIR@rtl
 FLOAT = "model.onnx"  # the float model that was quantised
 NETWORK_HASH = "network sha256"  # name of the fact
 SCHEMA = 1
@@ -78,6 +94,27 @@ def network_hash(folder: Path) -> str:
     except OSError as error:
         raise UnreadableError(f"{error.filename}: {error.strerror}; run portinf optimize again") from error
     return digest.hexdigest()
+
+
+def named_way(name: str) -> tuple[Path, str | None] | None:
+    """Split ``DIR`` or ``DIR@WAY`` of such a folder into the folder and who answers.
+
+    Returns:
+        Folder and one of `WAYS`, or None for the default; None where it names no such folder.
+
+    Raises:
+        UsageError: there is no such way.
+    """
+    if is_fpga_folder(Path(name)):
+        return Path(name), None
+    folder, at, way = name.rpartition("@")
+    if not at or not is_fpga_folder(Path(folder)):
+        return None
+    if way not in WAYS:
+        raise UsageError(
+            f"{name}: '{way}' does not answer for a folder for an FPGA; expected one of {', '.join(WAYS)} after the @"
+        )
+    return Path(folder), way
 
 
 def write_record(folder: Path, record: FpgaRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from portinf.runners.fpga_folder import is_fpga_folder
+from portinf.runners.fpga_folder import named_way
 from portinf.runners.protocol import Runner
 
 __all__ = ["is_endpoint", "open_runner"]
@@ -19,7 +19,8 @@ def open_runner(uri: str) -> Runner:
     """Open an ONNX file, a folder for an FPGA or a live endpoint, for use as a context manager.
 
     Args:
-        uri: path of an ``.onnx`` file or of the folder, or ``grpc://host:port/model[/version]`` or ``http://...``.
+        uri: path of an ``.onnx`` file or of the folder, behind which may stand who answers for it (``DIR@rtl``), or
+            ``grpc://host:port/model[/version]`` or ``http://...``.
 
     Raises:
         UnreadableError: the file is missing or damaged.
@@ -29,10 +30,11 @@ def open_runner(uri: str) -> Runner:
         from portinf.runners.endpoint import EndpointRunner
 
         return EndpointRunner(uri)
-    if is_fpga_folder(Path(uri)):
+    fixed = named_way(uri)
+    if fixed is not None:
         from portinf.runners.fpga import open_fpga
 
-        return open_fpga(Path(uri))
+        return open_fpga(*fixed)
     from portinf.runners.onnxruntime import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(Path(uri))

@@ -37,6 +37,13 @@ def _of_keras_2(path: Path) -> str:
     return version if version.split(".")[0] in ("1", "2") else ""
 
 
+def _known_layers(path: Path) -> None:
+    """Import HGQ2 where the file has its layers: that makes them known to Keras."""
+    with zipfile.ZipFile(path) as archive:
+        if "config.json" in archive.namelist() and b'"module": "hgq.' in archive.read("config.json"):
+            require("hgq", "hgq")
+
+
 def _load_keras_2(path: Path, version: str, *, allow_code: bool) -> Any:
     if not available("tf_keras"):
         raise CannotError(
@@ -56,6 +63,7 @@ def load_keras(path: Path, *, allow_code: bool) -> Any:
     """
     keras = require("keras", "tensorflow")
     older = _of_keras_2(path)
+    _known_layers(path)
     try:
         if older:
             return _load_keras_2(path, older, allow_code=allow_code)

@@ -56,16 +56,18 @@ BASE: tuple[Need, ...] = (
     _need("rich", "13"),
     _need("tritonclient", "2.50"),
 )
+DA4ML = _need("da4ml", "0.6", "0.7")
+HLS4ML = _need("hls4ml", "1.3", "1.4")
+KERAS = _need("keras", "3.5")
+QONNX = _need("qonnx", "1.0")
+TENSORFLOW = _need("tensorflow-cpu", "2.18", module="tensorflow", others=("tensorflow", "tensorflow-intel", "tensorflow-macos"))
+TF2ONNX = _need("tf2onnx", "1.16.1")
 ONNXSCRIPT = _need("onnxscript", "0.5")
 SAFETENSORS = _need("safetensors", "0.4.3")
 TORCH = _need("torch", "2.13", "2.14")
 EXTRAS: dict[str, tuple[Need, ...]] = {
     "": BASE,
-    "tensorflow": (
-        _need("keras", "3.5"),
-        _need("tensorflow-cpu", "2.18", module="tensorflow", others=("tensorflow", "tensorflow-intel", "tensorflow-macos")),
-        _need("tf2onnx", "1.16.1"),
-    ),
+    "tensorflow": (KERAS, TENSORFLOW, TF2ONNX),
     "torch": (ONNXSCRIPT, SAFETENSORS, TORCH),
     "pyg": (ONNXSCRIPT, SAFETENSORS, TORCH, _need("torch_geometric", "2.6")),
     "trees": (
@@ -76,7 +78,8 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
     "trt-check": (_need("tensorrt-rtx-cu12", "1.7", "1.8", module="tensorrt_rtx"),),
-    "fpga": (_need("hls4ml", "1.3", "1.4"), _need("qonnx", "1.0")),
+    "fpga": (DA4ML, HLS4ML, QONNX),
+    "hgq": (_need("HGQ2", "0.2", "0.3", module="hgq"), DA4ML, HLS4ML, QONNX, KERAS, TENSORFLOW, TF2ONNX),
     "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }
 # route or target -> (extra whose packages it needs, what it does)
@@ -89,7 +92,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "onnx": ("", "ONNX files, upgraded or kept, and checked"),
     "data": ("data", "samples in HDF5, Parquet and ROOT"),
 }
-FOREIGN_TARGETS: dict[str, Need] = {"hls4ml": _need("hls4ml", "1.3", "1.4")}
+FOREIGN_TARGETS: dict[str, Need] = {"hls4ml": HLS4ML}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,17 +13,24 @@ from portinf.artifact import read_onnx
 from portinf.detect import detect
 from portinf.errors import UnreadableError, UsageError
 from portinf.fixedpoint.formats import FixedPointError, Format
-from portinf.runners.fpga_folder import is_fpga_folder
+from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
 from portinf.samples import Batch
 from portinf.streams import StreamOptions
 from portinf.targets.float_layers import HANDLERS
 from portinf.targets.float_plan import Plan, read_graph
 from portinf.targets.fpga_parts import DEFAULT_PART, check_part
+from portinf.targets.hgq import is_hgq
 from portinf.targets.hls4ml import ProjectOptions, check_packages
 from portinf.targets.hls4ml_build import compiler
+from portinf.targets.qonnx_network import is_qonnx, plain_model
+from portinf.targets.rtl_build import TOOLS, tool
+from portinf.targets.yosys import family_of
 from portinf.validation import Hop, Report, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
 from portinf.workflow.fpga_choice import choose
+from portinf.workflow.fpga_hgq import check_hgq, write_hgq_folder
+from portinf.workflow.fpga_qonnx import EXACT, judge_qonnx
+from portinf.workflow.fpga_rtl import STRATEGY
 from portinf.workflow.fpga_writing import write_folder
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
 from portinf.workflow.sourcing import SourcingOptions
@@ -45,6 +52,9 @@ class FpgaOptions:
         streams: how the files' columns become inputs.
         tolerance: when two numbers are equal.
         csim: compile the C simulation and hold it against the emulator.
+        hdl: ``verilog`` or ``vhdl``, of distributed arithmetic.
+        rtl: simulate that RTL and hold it against the emulator; None where the tools are installed.
+        synth: count LUTs and flip-flops with yosys.
         cache: folder of compiled libraries; None for the user's own.
     """
 
@@ -58,6 +68,9 @@ class FpgaOptions:
     streams: StreamOptions = field(default_factory=StreamOptions)
     tolerance: Tolerance = field(default_factory=lambda: Tolerance(rtol=TOLERANCE, atol=TOLERANCE))
     csim: bool = True
+    hdl: str = "verilog"
+    rtl: bool | None = None
+    synth: bool = False
     cache: Path | None = None
 
     @property
@@ -119,19 +132,44 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
         DisagreementError: constants or sums are out of range, or the answers out of tolerance; the message names the layer.
     """
     _check(out, options)
+    hgq = model.endswith(".keras") and is_hgq(Path(model))
+    if hgq:
+        check_hgq(options)
     with tempfile.TemporaryDirectory(prefix="portinf-fpga-") as name:
         folder = Path(name)
+        if hgq:
+            ready = _made(folder / "ready")
+            record, report = write_hgq_folder(ready, Path(model), options, progress)
+            _settle(ready, out)
+            return _result(out, record, report)
         path, before, remarks = _as_onnx(model, folder, options, progress)
+        quantised = path.suffix == ".onnx" and is_qonnx(path)
+        if quantised:
+            options = _of_qonnx(options)
+            plain_model(Path(model), folder / "plain.onnx")
+            path = folder / "plain.onnx"
         artifact = read_onnx(path)
         progress("reading the layers")
-        plan = read_graph(path, _made(folder / "plan"), HANDLERS)
         files = bound(open_files(options.inputs, options.streams), artifact.signature)
-        judged = choose(plan, path, artifact.signature, _rows_of(files), options.precision, options.tolerance, progress)
-        said = [*remarks, *notes(files), *judged.notes, *_turned(plan)]
+        if quantised:
+            judged = judge_qonnx(Path(model), path, artifact.signature, _rows_of(files))
+            said = [
+                *remarks,
+                *notes(files),
+                "QONNX: the file's own bits, no other; model.onnx is the same in operators of ONNX alone",
+            ]
+        else:
+            plan = read_graph(path, _made(folder / "plan"), HANDLERS)
+            judged = choose(plan, path, artifact.signature, _rows_of(files), options.precision, options.tolerance, progress)
+            said = [*remarks, *notes(files), *judged.notes, *_turned(plan)]
         ready = _made(folder / "ready")
         judged = replace(judged, before=before, notes=said)
         record, report = write_folder(ready, model, path, artifact.signature, judged, options, progress)
         _settle(ready, out)
+    return _result(out, record, report)
+
+
+def _result(out: Path, record: FpgaRecord, report: Report) -> FpgaResult:
     return FpgaResult(folder=out, report=report, layers=record.layers, facts=record.facts, tags=record.tags, notes=report.notes)
 
 
@@ -148,8 +186,38 @@ def _check(out: Path, options: FpgaOptions) -> None:
         raise UsageError(f"{out}: expected a new folder, or one that portinf optimize --target hls4ml wrote")
     check_part(options.part)
     check_packages(options.strategy)
+    _check_rtl(options)
     if options.csim:
         compiler()
+
+
+def _of_qonnx(options: FpgaOptions) -> FpgaOptions:
+    """Demand equality of a file that is quantised already."""
+    if options.precision != "auto":
+        raise UsageError(f"--precision {options.precision} does not fit a QONNX file: its Quant nodes have the bits")
+    return replace(options, precision="of QONNX", tolerance=EXACT)
+
+
+def _check_rtl(options: FpgaOptions) -> None:
+    """Refuse options of the RTL where there is none, and tools that were asked for and are not here."""
+    asked = {"--rtl": bool(options.rtl), "--synth": options.synth, "--hdl vhdl": options.hdl == "vhdl"}
+    if options.strategy != STRATEGY:
+        for option, given in asked.items():
+            if given:
+                raise UsageError(
+                    f"{option}: open tools take the RTL of --strategy {STRATEGY} alone; of others it is not written here"
+                )
+        return
+    if options.reuse != 1:
+        raise UsageError(f"--reuse {options.reuse} does not fit --strategy {STRATEGY}: it has no multipliers to share")
+    if options.rtl:
+        for name in TOOLS[options.hdl]:
+            tool(name, "the RTL is simulated with it")
+    if options.synth:
+        if options.hdl != "verilog":
+            raise UsageError("--synth does not fit --hdl vhdl: yosys reads Verilog")
+        family_of(options.part)
+        tool("yosys", "LUTs and flip-flops are counted with it")
 
 
 def _as_onnx(model: str, folder: Path, options: FpgaOptions, progress: Progress) -> tuple[Path, tuple[Hop, ...], list[str]]:

@@ -28,6 +28,7 @@ from portinf.targets.hls4ml_build import LIBRARY, build
 from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
 from portinf.workflow.fpga_choice import EMULATED, Judged, headroom, judge
 from portinf.workflow.fpga_profile import layer_check
+from portinf.workflow.fpga_rtl import STRATEGY, Hardware, write_rtl
 
 if TYPE_CHECKING:
     from portinf.workflow.fpga import FpgaOptions
@@ -64,17 +65,18 @@ def write_folder(
     _copy_model(model, folder)
     judged, equality = _simulated(judged, model, signature, project, options, progress)
     assert judged.hop is not None
-    tags = _tags(judged, options, equality)
+    hardware = write_rtl(folder, judged, signature, options, progress) if options.strategy == STRATEGY else Hardware()
+    tags = {**_tags(judged, options, equality), **hardware.tags}
     record = FpgaRecord(
         signature=_with_ranges(signature, judged.ranges),
         library=f"{PROJECT_FOLDER}/{LIBRARY}" if options.csim else None,
         emulated=judged.emulated,
         tolerance=options.tolerance.for_dtype("float32"),
         layers=tuple(_layers(judged.network)),
-        facts={**_facts(source, model, options), NETWORK_HASH: network_hash(folder)},
+        facts={**_facts(source, model, options), NETWORK_HASH: network_hash(folder), **hardware.facts},
         tags=tags,
     )
-    report = _report(judged, equality, source, record, options)
+    report = _report(judged, [equality, *hardware.checks], source, record, options)
     for suffix in (".html", ".json"):
         write_report(folder / f"{REPORT}{suffix}", report)
     write_record(folder, record)
@@ -189,9 +191,9 @@ def _tags(judged: Judged, options: FpgaOptions, equality: CheckResult) -> dict[s
     }
 
 
-def _report(judged: Judged, equality: CheckResult, source: str, record: FpgaRecord, options: FpgaOptions) -> Report:
+def _report(judged: Judged, equality: Sequence[CheckResult], source: str, record: FpgaRecord, options: FpgaOptions) -> Report:
     assert judged.hop is not None
-    checks, figures = [equality], []
+    checks, figures = [*equality], []
     if judged.errors:
         found, figure = layer_check(judged.errors)
         checks.append(found)

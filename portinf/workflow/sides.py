@@ -13,7 +13,7 @@ from portinf.detect import detect
 from portinf.errors import RunnerError, UnreadableError
 from portinf.runners import Runner, is_endpoint, open_runner
 from portinf.runners.fpga import open_fpga
-from portinf.runners.fpga_folder import is_fpga_folder, read_record
+from portinf.runners.fpga_folder import named_way, read_record
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
@@ -105,7 +105,8 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
     """Open one side; what it holds is closed with ``stack``.
 
     Args:
-        name: a path, ``file.py:factory``, ``package.module:factory``, the address of a live model, or a file of goldens.
+        name: a path, ``file.py:factory``, ``package.module:factory``, the address of a live model, or a file of goldens; behind
+            a folder for an FPGA may stand who answers for it, as in ``DIR@rtl``.
         stack: takes the runner.
         options: how an ONNX file is run; None for the CPU.
 
@@ -115,8 +116,9 @@ def open_side(name: str, stack: ExitStack, options: OnnxOptions | None = None) -
     if is_endpoint(name):
         return _endpoint(name, stack.enter_context(open_runner(name)))
     options = options or OnnxOptions()
-    if is_fpga_folder(Path(name)):
-        return _fpga(name, stack)
+    fixed = named_way(name)
+    if fixed is not None:
+        return _fpga(name, *fixed, stack)
     folder = _version_folder(Path(name))
     part = None if folder is None else emulated_part(folder)
     if folder is not None and part is not None:
@@ -141,11 +143,11 @@ def _endpoint(name: str, runner: Runner) -> Side:
     return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": kind}, made_for=made_for)
 
 
-def _fpga(name: str, stack: ExitStack) -> Side:
+def _fpga(name: str, folder: Path, way: str | None, stack: ExitStack) -> Side:
     """Open the folder of a network for an FPGA."""
-    runner: Runner = open_fpga(Path(name))
+    runner: Runner = open_fpga(folder, way)
     stack.enter_context(runner)
-    record = read_record(Path(name))
+    record = read_record(folder)
     return Side(
         name=name,
         runner=runner,
@@ -154,7 +156,7 @@ def _fpga(name: str, stack: ExitStack) -> Side:
         tolerance=Tolerance.of(*record.tolerance),
         made_for=Tolerance.of(*record.tolerance),
         facts={**record.facts, **record.tags},
-        fpga=Path(name),
+        fpga=folder,
     )
 
 
@@ -162,7 +164,7 @@ def _packaged_fpga(name: str, folder: Path, part: Path, stack: ExitStack) -> Sid
     """Open a packaged version that is the emulation of an FPGA; its goldens are exact."""
     manifest = read_manifest(folder)
     try:
-        side = _fpga(str(part), stack)
+        side = _fpga(str(part), part, None, stack)
         recorded = load_goldens(folder / GOLDENS)
     except UnreadableError as error:
         raise damaged(folder, error) from error

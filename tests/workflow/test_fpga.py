@@ -69,7 +69,7 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "made").rename(tmp_path / "moved")
     folder = tmp_path / "moved"
     given = {"x": fpga_graphs.samples("jet", 3000, seed=8)}
-    simulated = open_fpga(folder, simulate=True).infer(given)["classes"]
+    simulated = open_fpga(folder, "csim").infer(given)["classes"]
     with open_runner(str(folder)) as runner:
         assert np.array_equal(runner.infer(given)["classes"], simulated)
     judged = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", "--report", "r.html", "--json")
@@ -255,7 +255,7 @@ def test_the_simulation_serves_where_the_emulator_does_not(models: Path, tmp_pat
 def test_packages_that_are_not_installed(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = ["da4ml"]
     monkeypatch.setattr("portinf.targets.hls4ml.available", lambda name: name not in absent)
-    with pytest.raises(MissingPackageError, match=r"'da4ml' is not installed, .*pip install 'hls4ml\[da\]'"):
+    with pytest.raises(MissingPackageError, match=r"'da4ml' is not installed; install it with: pip install 'portinf\[fpga\]'"):
         optimized(models, "jet", tmp_path / "out", strategy="distributed_arithmetic")
     absent.append("hls4ml")
     with pytest.raises(MissingPackageError, match=r"'hls4ml' is not installed; install it with: pip install 'portinf\[fpga\]'"):

@@ -1,0 +1,133 @@
+"""A Keras file of HGQ2 -> da4ml's logic and HDL with the bits that training chose; nothing is quantised again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import localcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portinf.detect import detect
+from portinf.errors import CannotError, MissingPackageError, PortinfError, first_line
+from portinf.fixedpoint.formats import Format
+from portinf.fixedpoint.network import Input, Layer, Network, save
+from portinf.lazy import require
+from portinf.sources.keras import KerasSource, load_keras
+from portinf.sources.model import SourceOptions
+from portinf.targets.logic import DEEPEST, DIGITS, FIGURES, SECONDS, LogicOptions, write_hdl
+
+__all__ = ["is_hgq", "write_hgq"]
+
+
+def is_hgq(path: Path) -> bool:
+    """Say whether a ``.keras`` file has layers of HGQ2."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return b'"module": "hgq.' in archive.read("config.json")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def write_hgq(model: Path, network: Path, folder: Path, options: LogicOptions) -> Mapping[str, Any]:
+    """Write logic, HDL and figures, and what a runner must know of inputs and outputs, in a process of its own.
+
+    Args:
+        model: the ``.keras`` file.
+        network: folder for inputs and outputs, as a network whose one layer is the whole model.
+        folder: of logic and HDL.
+        options: part, clock and language.
+
+    Returns:
+        As `portinf.targets.logic.write_logic`.
+
+    Raises:
+        MissingPackageError: HGQ2, Keras or da4ml is not installed.
+        CannotError: da4ml does not lay a layer out.
+    """
+    command = [sys.executable, "-m", "portinf.targets.hgq", str(model), str(network), str(folder), json.dumps(asdict(options))]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise CannotError(f"{model}: da4ml did not lay the model out within {SECONDS:g} s") from error
+    if done.returncode == 0:
+        found: dict[str, Any] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        return found
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+    if done.returncode == MissingPackageError.exit_code:
+        raise MissingPackageError(lines[-1])
+    raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"da4ml failed: {lines[-1][:300]}")
+
+
+def main(model: str, network: str, folder: str, options: str) -> int:
+    """Write here and return an exit code; the error's line goes to stderr."""
+    sys.setrecursionlimit(DEEPEST)
+    try:
+        loaded = load_keras(Path(model), allow_code=False)
+        source = KerasSource(loaded, SourceOptions(found=detect(model)))
+        logic = _logic(loaded, model)
+        save(_network(source, logic), Path(network))
+        write_hdl(logic, Path(folder), LogicOptions(**json.loads(options)))
+    except PortinfError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _logic(model: Any, path: str) -> Any:
+    trace = require("da4ml.trace", "hgq")
+    make = require("da4ml.converter", "hgq").trace_model
+    try:
+        with localcontext() as context:
+            context.prec = DIGITS
+            given, found = make(model, trace.HWConfig(1, -1, -1), {"hard_dc": 2})
+            return trace.comb_trace(_flat(given), _flat(found), keep_dead_inputs=True)
+    except Exception as error:
+        raise CannotError(f"{path}: da4ml does not lay the model out: {first_line(error)}") from error
+
+
+def _flat(arrays: Any) -> list[Any]:
+    several = arrays if isinstance(arrays, tuple | list) else (arrays,)
+    return [variable for array in several for variable in np.ravel(array._vars)]
+
+
+def _network(source: KerasSource, logic: Any) -> Network:
+    """Describe inputs and outputs; the logic itself cuts each number to its own bits, so one wide format does for all."""
+    inputs = []
+    for item in source.inputs or ():
+        shape = tuple(item.shape or ())[1:]
+        if None in shape:
+            raise CannotError(f"input '{item.name}': its shape {item.shape} has open axes; hardware wants them fixed")
+        sizes = tuple(int(n) for n in shape if n is not None)
+        format = _format(logic.inp_kifs)
+        inputs.append(Input(name=item.name, shape=sizes, axes=tuple(range(len(sizes))), format=format))
+    if not inputs:
+        raise CannotError("the model declares no inputs: build it as a functional or sequential model with keras.Input")
+    answers = source.infer({item.name: np.zeros((1, *item.shape), np.float32) for item in inputs})
+    names = tuple(item.name for item in inputs)
+    result = _format(logic.out_kifs)
+    layers = [
+        Layer(name=f"hgq_{k}", kind="hgq2", inputs=names, shape=tuple(array.shape[1:]), result=result)
+        for k, array in enumerate(answers.values())
+    ]
+    return Network(
+        inputs=tuple(inputs), layers=tuple(layers), outputs=dict(zip(answers, (x.name for x in layers), strict=True))
+    )
+
+
+def _format(bits: Any) -> Format:
+    """Return the format that holds numbers of all these bits: what is finer or larger is cut as the logic does it."""
+    signed, integer, fraction = (int(row.max()) for row in np.asarray(bits))
+    return Format(signed + integer + fraction, signed + integer, bool(signed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Verilog that da4ml wrote -> what yosys maps it to on a family of AMD's devices: LUTs, flip-flops; a mapping, no vendor's synthesis."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from portinf.errors import CannotError, first_line
+from portinf.targets.logic import TOP
+from portinf.targets.rtl_build import tool
+
+__all__ = ["family_of", "mapped"]
+
+SECONDS = 3600.0
+TABLE = "lookup_table.v"  # its attribute rom_style is one that yosys 0.23 finds no memory for
+FAMILIES = (("xcvu", "xcup"), ("xcku", "xcup"), ("xczu", "xcup"), ("xcu", "xcup"), ("xc7", "xc7"), ("xck", "xcup"))
+ULTRASCALE = ("025", "035", "040", "060", "085", "095", "115", "065", "080", "125", "160", "190", "440")  # without the plus
+
+
+def family_of(part: str) -> str:
+    """Return yosys' name of a part's family.
+
+    Raises:
+        CannotError: yosys does not map to it.
+    """
+    name = part.lower()
+    for start, family in FAMILIES:
+        if name.startswith(start):
+            plain = start in ("xcvu", "xcku") and name[4:7] in ULTRASCALE
+            return "xcu" if plain else family
+    raise CannotError(
+        f"--synth: yosys does not map to the part {part}; known families: {', '.join(start for start, _ in FAMILIES)}"
+    )
+
+
+def mapped(folder: Path, part: str) -> Mapping[str, int]:
+    """Map the Verilog of a folder that `portinf.targets.logic.write_logic` wrote, without its wrapper.
+
+    Returns:
+        Counts: ``LUT``, ``FF``, ``CARRY``, ``MUXF``, ``DSP``, ``BRAM``.
+
+    Raises:
+        MissingPackageError: yosys is not installed.
+        CannotError: yosys fails; the message holds its first error.
+    """
+    path = tool("yosys", "LUTs and flip-flops are counted with it")
+    source = (folder / "src").resolve()
+    files = [*sorted((source / "static").glob("*.v")), *sorted(source.glob(f"{TOP}_stage*.v")), source / f"{TOP}.v"]
+    files = [path for path in files if path.name != TABLE]
+    with tempfile.TemporaryDirectory(prefix="portinf-yosys-") as work:
+        tables = source / "memfiles"
+        for table in sorted(tables.iterdir()) if tables.is_dir() else []:  # yosys reads them from where it runs
+            (Path(work) / table.name).write_bytes(table.read_bytes())
+        text = (source / "static" / TABLE).read_text(encoding="utf-8")
+        (Path(work) / TABLE).write_text(re.sub(r"\(\* rom_style .*? \*\)", "", text), encoding="utf-8")
+        said = Path(work) / "stat.json"
+        script = "; ".join(
+            [
+                f"read_verilog -sv -defer {TABLE} {' '.join(map(str, files))}",
+                f"synth_xilinx -family {family_of(part)} -flatten -noiopad -noclkbuf -top {TOP}",
+                f"tee -q -o {said.name} stat -json",
+            ]
+        )
+        try:
+            done = subprocess.run(
+                [path, "-q", "-p", script], cwd=work, capture_output=True, text=True, check=False, timeout=SECONDS
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CannotError(f"yosys did not map the network within {SECONDS:g} s") from error
+        if done.returncode or not said.is_file():
+            lines = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line] or ["no message"]
+            raise CannotError(f"yosys cannot map the network: {lines[0].strip()[:300]}")
+        return _counts(said)
+
+
+def _counts(path: Path) -> Mapping[str, int]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
+    except (ValueError, KeyError) as error:
+        raise CannotError(f"yosys' figures cannot be read: {first_line(error)}") from error
+    starts = {"LUT": "LUT", "FF": "FD", "CARRY": "CARRY", "MUXF": "MUXF", "DSP": "DSP", "BRAM": "RAMB"}
+    return {name: sum(count for cell, count in cells.items() if cell.startswith(start)) for name, start in starts.items()}

@@ -9,7 +9,6 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from decimal import localcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from portinf.fixedpoint.network import Input, Layer, Network, save
 from portinf.lazy import require
 from portinf.sources.keras import KerasSource, load_keras
 from portinf.sources.model import SourceOptions
-from portinf.targets.logic import DEEPEST, DIGITS, FIGURES, SECONDS, LogicOptions, write_hdl
+from portinf.targets.logic import DEEPEST, FIGURES, SECONDS, LogicOptions, exact_numbers, write_hdl
 
 __all__ = ["is_hgq", "write_hgq"]
 
@@ -86,8 +85,7 @@ def _logic(model: Any, path: str) -> Any:
     trace = require("da4ml.trace", "hgq")
     make = require("da4ml.converter", "hgq").trace_model
     try:
-        with localcontext() as context:
-            context.prec = DIGITS
+        with exact_numbers():
             given, found = make(model, trace.HWConfig(1, -1, -1), {"hard_dc": 2})
             return trace.comb_trace(_flat(given), _flat(found), keep_dead_inputs=True)
     except Exception as error:

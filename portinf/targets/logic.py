@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import localcontext
 from pathlib import Path
@@ -29,6 +31,7 @@ __all__ = [
     "SECONDS",
     "TOP",
     "LogicOptions",
+    "exact_numbers",
     "network_logic",
     "write_hdl",
     "write_logic",
@@ -98,6 +101,33 @@ def main(network: str, folder: str, options: str) -> int:
     return 0
 
 
+@contextmanager
+def exact_numbers() -> Iterator[None]:
+    """Let da4ml 0.6 count with as many digits as its numbers need.
+
+    Its decimals have 28 digits, and it looks for the last bit of a constant between 2**-32 and 2**32 alone. Its variables carry
+    powers of two that pile up from layer to layer; constants beyond come out on another grid than the Verilog takes them for.
+    """
+    modules = [require(f"da4ml.trace.{name}", "fpga") for name in ("fixed_variable", "tracer")]
+    before = [module._const_f for module in modules]
+    with localcontext() as context:
+        context.prec = DIGITS
+        for module in modules:
+            module._const_f = _last_bit
+        try:
+            yield
+        finally:
+            for module, function in zip(modules, before, strict=True):
+                module._const_f = function
+
+
+def _last_bit(value: Any) -> int:
+    """Return how many bits behind the point a constant has; negative where its last ones before the point are 0."""
+    mantissa, exponent = math.frexp(float(value))
+    whole = abs(int(mantissa * 2**53))
+    return 53 - exponent - ((whole & -whole).bit_length() - 1) if whole else -FINEST
+
+
 def write_hdl(logic: Any, folder: Path, options: LogicOptions) -> None:
     """Write the HDL, the logic and its figures into a folder.
 
@@ -106,8 +136,7 @@ def write_hdl(logic: Any, folder: Path, options: LogicOptions) -> None:
     """
     rtl = require("da4ml.codegen", "fpga").RTLModel
     try:
-        with localcontext() as context:
-            context.prec = DIGITS
+        with exact_numbers():
             model = rtl(
                 logic,
                 TOP,
@@ -162,8 +191,7 @@ def network_logic(network: Network) -> Any:
         CannotError: see `write_logic`.
     """
     trace = require("da4ml.trace", "fpga")
-    with localcontext() as context:
-        context.prec = DIGITS
+    with exact_numbers():
         config = trace.HWConfig(1, -1, -1)
         options = {"hard_dc": 2}
         variable = require("da4ml.trace.fixed_variable", "fpga").FixedVariable

@@ -203,6 +203,30 @@ def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         build_simulation(tmp_path, "verilog", tmp_path / "cache")
 
 
+def test_constants_of_deep_networks_are_on_their_own_grid() -> None:
+    """Behind several layers da4ml's powers of two pile up; it wrote such constants on a grid of 2**31, and the RTL was wrong."""
+    formats = {"weight": F("ap_fixed<15,2>"), "bias": F("ap_fixed<10,1>"), "accum": F("ap_fixed<38,14>")}
+    layers = []
+    for number in range(4):
+        weight = np.random.default_rng(number).integers(-9000, 9000, (3, 3))
+        layers.append(
+            Layer(
+                name=f"dense_{number}",
+                kind="dense",
+                inputs=(layers[-1].name if layers else "x",),
+                shape=(3,),
+                result=F("ap_fixed<20,7,AP_RND,AP_SAT>"),
+                formats=formats,
+                numbers={"weight": weight, "bias": np.array([5, -300, 17])},
+            )
+        )
+    given = Input(name="x", shape=(3,), axes=(0,), format=F("ap_fixed<20,7>"))
+    logic = network_logic(Network(inputs=(given,), layers=tuple(layers), outputs={"y": "dense_3"}))
+    constants = [step.data for step in logic.ops if step.opcode == 5]
+    assert constants
+    assert all(number % 2 or number == 0 for number in constants)
+
+
 def small() -> Network:
     """Return a network with a table and a sum, quick to build."""
     formats = {"weight": F("ap_fixed<6,2>"), "bias": F("ap_fixed<6,2>"), "accum": F("ap_fixed<16,6>")}

@@ -58,7 +58,7 @@ class Case:
 
 
 CASES = {
-    "jet": Case(tolerance=("--rtol", "0.01", "--atol", "0.01"), physics=("--label", "signal", "--score", "{output}:4")),
+    "jet": Case(tolerance=("--rtol", "0.01", "--atol", "0.01"), physics=("--label", "signal", "--score", "{output}:2")),
     "facile": Case(
         tolerance=("--rtol", "0.05", "--atol", "0.2"), physics=("--truth", "energy", "--bin-by", "energy", "--relative")
     ),

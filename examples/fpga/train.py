@@ -42,7 +42,7 @@ class Network:
 
 
 NETWORKS = {
-    "jet": Network(build=networks.jet, sample=data.jets, signal=4),
+    "jet": Network(build=networks.jet, sample=data.jets, signal=2),
     "facile": Network(build=networks.facile, sample=data.channels, signal=None),
     "image": Network(build=networks.image, sample=data.images, signal=2),
 }

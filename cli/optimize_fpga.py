@@ -94,16 +94,20 @@ def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool,
     _print(result)
 
 
+def _project(result: FpgaResult) -> str:
+    return "conifer project" if result.facts["kind"].startswith("conifer") else "hls4ml project"
+
+
 def _print(result: FpgaResult) -> None:
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{result.folder}: hls4ml project, exact emulator, {result.folder}/report.html")
+    click.echo(f"{result.folder}: {_project(result)}, exact emulator, {result.folder}/report.html")
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "accum") if role in layer]
         click.echo(f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else ""))
     click.echo(f"  {result.hop.summary()}")
     for check in result.hop.checks:
-        if check.name in ("C simulation", "errors by layer"):
+        if check.name in ("C simulation", "errors by layer", "leaves"):
             click.echo(f"  {check.name}: {check.text}")
     click.echo(f"  {', '.join(f'{name}: {tag}' for name, tag in result.tags.items())}")

@@ -8,11 +8,12 @@ from portinf.errors import UnreadableError
 from portinf.runners.csim import CSimRunner
 from portinf.runners.emulator import EmulatorRunner, load_network
 from portinf.runners.fpga_folder import read_record
+from portinf.runners.trees import TreeRunner, open_trees
 
 __all__ = ["open_fpga"]
 
 
-def open_fpga(folder: Path, *, simulate: bool = False) -> EmulatorRunner | CSimRunner:
+def open_fpga(folder: Path, *, simulate: bool = False) -> EmulatorRunner | CSimRunner | TreeRunner:
     """Open a folder that ``portinf optimize --target hls4ml`` wrote.
 
     Args:
@@ -24,6 +25,8 @@ def open_fpga(folder: Path, *, simulate: bool = False) -> EmulatorRunner | CSimR
         CannotError: the emulator does not compute the network.
     """
     record = read_record(folder)
+    if record.kind == "conifer":
+        return open_trees(folder, record, simulate=simulate)
     network = load_network(folder)
     if record.emulated and not simulate:
         return EmulatorRunner(network, record.signature, str(folder))

@@ -16,6 +16,7 @@ from portinf.targets.hls4ml_build import compiled, compiler
 
 __all__ = ["LIBRARY", "build_cpp", "folder_of", "headers"]
 
+HEADER = "nlohmann/json.hpp"
 LIBRARY = f"{CPP}/{PROJECT}.so"
 SOURCE = f"{PROJECT}.cpp"
 FLAGS = ("-O2", "-fPIC", "-std=c++17", "-fno-gnu-unique", "-w", "-shared")
@@ -66,11 +67,11 @@ def headers() -> list[str]:
     if os.environ.get("JSON_ROOT"):
         places.append(Path(os.environ["JSON_ROOT"]))
     found = [f"-I{place}" for place in places]
-    test = '#if !__has_include("nlohmann/json.hpp")\n#error\n#endif\n'
+    test = f'#if !__has_include("{HEADER}")\n#error\n#endif\n'
     command = [compiler(), *found, "-E", "-x", "c++", "-"]
     if subprocess.run(command, input=test, capture_output=True, text=True, check=False, timeout=60).returncode:
         raise MissingPackageError(
-            "nlohmann/json.hpp is not found: conifer's C++ emulation reads its trees with it; install it (Debian: apt install "
+            f"{HEADER} is not found: conifer's C++ emulation reads its trees with it; install it (Debian: apt install "
             "nlohmann-json3-dev), or set JSON_ROOT to the folder that holds nlohmann/, or leave the emulation out with --no-csim"
         )
     return found

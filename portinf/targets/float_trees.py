@@ -90,8 +90,8 @@ def read_trees(path: Path, signature: Signature) -> FloatTrees:
             f"{path}: {found}: expected one TreeEnsembleRegressor, as portinf convert writes it: convert the source"
         )
     reader = _Reader(path, graph, trees[0])
-    inputs, single = reader.before(signature)
     nodes = read_nodes(trees[0], str(path))
+    inputs, single = reader.before(signature)
     forms = reader.after(nodes.sums)
     return reader.put_together(nodes, inputs, single, forms, signature)
 

@@ -155,6 +155,7 @@ def _root(nodes: Nodes, first: int) -> int:
 
 def _tree(nodes: Nodes, root: int, order: list[int], left: list[int]) -> int:
     """Append one tree level by level; return its depth."""
+    root = _decided(nodes, root)
     level, depth = [root], 0
     order.append(root)
     left.append(len(order) - 1)
@@ -165,7 +166,7 @@ def _tree(nodes: Nodes, root: int, order: list[int], left: list[int]) -> int:
             if nodes.leaf[node]:
                 continue
             left[places[node]] = len(order)
-            for branch in (int(nodes.yes[node]), int(nodes.no[node])):
+            for branch in (_decided(nodes, int(nodes.yes[node])), _decided(nodes, int(nodes.no[node]))):
                 places[branch] = len(order)
                 order.append(branch)
                 left.append(len(left))
@@ -173,6 +174,13 @@ def _tree(nodes: Nodes, root: int, order: list[int], left: list[int]) -> int:
         if not below:
             return depth
         level, depth = below, depth + 1
+
+
+def _decided(nodes: Nodes, node: int) -> int:
+    """Pass nodes whose threshold is infinite, where all but missing values go one way."""
+    while not nodes.leaf[node] and np.isinf(nodes.threshold[node]):
+        node = int(nodes.yes[node] if nodes.threshold[node] > 0 else nodes.no[node])
+    return node
 
 
 def _one_target(values: Array, roots: Sequence[int], where: str) -> tuple[Array, Array]:

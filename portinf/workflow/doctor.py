@@ -75,7 +75,7 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("skl2onnx", "1.18"),
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
-    "fpga": (_need("hls4ml", "1.3", "1.4"), _need("qonnx", "1.0")),
+    "fpga": (_need("conifer", "1.11", "1.12"), _need("hls4ml", "1.3", "1.4"), _need("qonnx", "1.0")),
     "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }
 # route or target -> (extra whose packages it needs, what it does)

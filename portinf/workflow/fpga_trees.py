@@ -27,6 +27,7 @@ from portinf.workflow.fpga_search import SLACK, Asked, share_of_tolerance
 __all__ = ["JudgedTrees", "Moved", "choose_trees", "moved", "moved_check"]
 
 MOST = 40  # bits behind the point
+SPARE = 4  # of inputs and thresholds, beyond what the samples need: each halves how often a row takes another leaf
 TRIES = 4
 MORE = 2  # bits behind the point of inputs and thresholds, where rows that the search did not see are out of tolerance
 WORK = 1e8  # comparisons that one trial may make: bounds its rows
@@ -175,7 +176,7 @@ def _automatic(
     room = WIDEST - 1 - column_format(floats, span, 2).integer
     if room < 1:
         _too_wide(floats, seen, span)
-    bits = _fewest(columns, min(MOST, room), SLACK, model, "thresholds", asked)
+    bits = _fewest(columns, min(MOST, room), SLACK, model, "thresholds", asked) + SPARE
     for more in range(TRIES):
         wanted = min(bits + MORE * more, MOST, room)
         trees = quantised_trees(floats, column_format(floats, span, wanted), score)
@@ -230,7 +231,13 @@ def _fewest(share: Callable[[int], float], most: int, allowed: float, model: Pat
 
 
 def _too_wide(floats: FloatTrees, seen: Array, span: Range) -> None:
-    column = int(np.abs(seen).max(axis=1).argmax())
+    used = floats.shape.used
+    thresholds = floats.threshold[~floats.shape.leaf]
+    if np.abs(thresholds).max() > max(-span[0], span[1]):
+        raise DisagreementError(
+            f"thresholds: they go from {thresholds.min():.6g} to {thresholds.max():.6g}: no format of up to {WIDEST} bits holds that"
+        )
+    column = int(used[np.abs(seen[used]).max(axis=1).argmax()])
     low, high = seen[column]
     raise DisagreementError(
         f"inputs: column {column} goes from {low:.6g} to {high:.6g}: no format of up to {WIDEST} bits holds that and the thresholds; "

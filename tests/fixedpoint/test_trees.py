@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portinf.fixedpoint.casting import Watch
@@ -86,6 +86,7 @@ def slow(trees: Trees, row: Any) -> list[Fraction]:
     return [Fraction(number) * Fraction(2) ** -trees.score.fraction for number in sums]
 
 
+@settings(max_examples=50)
 @given(
     column=formats(20),
     score=formats(16),

@@ -42,8 +42,10 @@ def computed(trees: FloatTrees, x: np.ndarray) -> dict[str, np.ndarray]:
     return answers(trees, np.stack(sums, axis=1))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, "float32") for name in TAKEN), *((name, "float64") for name in ("boosting3", "lightgbm", "xgboost_regressor"))],
+)
 def test_the_trees_answer_as_their_file(name: str, dtype: str, tmp_path: Path) -> None:
     path, signature = written(name, tmp_path, dtype)
     assert holds_trees(path)

@@ -174,6 +174,17 @@ def test_missing_values_in_samples(models: Path, tmp_path: Path) -> None:
         optimized(models, "xgboost", tmp_path / "out", inputs=[tmp_path / "x.npz"])
 
 
+def test_missing_values_in_a_comparison(models: Path, tmp_path: Path, cli: Cli) -> None:
+    """The folder refuses what the float model answers: a disagreement, in one line."""
+    optimized(models, "xgboost", tmp_path / "out")
+    x = rows(100)
+    x[7, 3] = np.nan
+    save_npz(tmp_path / "x.npz", {"in_0": x})
+    judged = cli("validate", models / "xgboost.onnx", "out", "--inputs", "x.npz")
+    assert judged.code == 5
+    assert "the reference answers, the candidate does not: out: input 'in_0': holds a NaN" in judged.message
+
+
 def test_a_column_that_no_format_holds(models: Path, tmp_path: Path) -> None:
     x = rows(100)
     x[7] = 1e30

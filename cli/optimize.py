@@ -64,9 +64,10 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
 
     hls4ml: MODEL is an ONNX file or a source (see convert). A folder is written
     with an hls4ml project in fixed point, its C simulation, an exact emulator and
-    a report; validate takes it. Formats are chosen and judged on --inputs, within
-    --rtol and --atol (0.01 each). With --strategy distributed_arithmetic also
-    Verilog or VHDL, simulated where Verilator is installed.
+    a report; validate takes it. Boosted trees go through conifer. Formats are
+    chosen and judged on --inputs, within --rtol and --atol (0.01 each). With
+    --strategy distributed_arithmetic also Verilog or VHDL, simulated where
+    Verilator is installed.
 
     \b
     Examples:

@@ -102,17 +102,24 @@ def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool,
     _print(result)
 
 
+def _project(result: FpgaResult) -> str:
+    kind = result.facts["kind"]
+    for name in ("conifer", "hls4ml"):
+        if kind.startswith(name):
+            return f"{name} project, exact emulator"
+    return kind
+
+
 def _print(result: FpgaResult) -> None:
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    made = "hls4ml project, exact emulator" if result.facts["kind"].startswith("hls4ml") else result.facts["kind"]
-    click.echo(f"{result.folder}: {made}, {result.folder}/report.html")
+    click.echo(f"{result.folder}: {_project(result)}, {result.folder}/report.html")
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "accum") if role in layer]
         click.echo(f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else ""))
     click.echo(f"  {result.hop.summary()}")
     for check in result.hop.checks:
-        if check.name in ("C simulation", "da4ml logic", "RTL", "hardware figures", "errors by layer"):
+        if check.name in ("C simulation", "da4ml logic", "RTL", "hardware figures", "errors by layer", "leaves"):
             click.echo(f"  {check.name}: {check.text}")
     click.echo(f"  {', '.join(f'{name}: {tag}' for name, tag in result.tags.items())}")

@@ -10,11 +10,12 @@ from portinf.runners.csim import CSimRunner
 from portinf.runners.emulator import EmulatorRunner, load_network
 from portinf.runners.fpga_folder import LOGIC, RTL, FpgaRecord, read_record
 from portinf.runners.logic import DaisRunner, LogicRunner, RtlRunner
+from portinf.runners.trees import TreeRunner, open_trees
 
 __all__ = ["open_fpga"]
 
 
-def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunner | LogicRunner:
+def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunner | LogicRunner | TreeRunner:
     """Open a folder that ``portinf optimize --target hls4ml`` wrote.
 
     Args:
@@ -27,6 +28,10 @@ def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunn
         CannotError: the emulator does not compute the network.
     """
     record = read_record(folder)
+    if record.kind == "conifer":
+        if way in ("da4ml", "rtl"):
+            raise UnreadableError(f"{folder}: boosted trees have no logic of da4ml and no RTL here; @emulator and @csim answer")
+        return open_trees(folder, record, simulate=way == "csim")
     network = load_network(folder)
     if way is None and not record.emulated and record.library is None:
         way = "da4ml"

@@ -50,6 +50,7 @@ class FpgaRecord:
         layers: for reports: name, kind, tensor and formats of each layer.
         facts: part, clock, strategy, versions and hashes, by name.
         tags: how each figure was come by: ``measured-csim``, ``emulated``, ``not-run``, by what it is about.
+        kind: ``hls4ml`` for a network, ``conifer`` for boosted trees.
     """
 
     signature: Signature
@@ -59,12 +60,13 @@ class FpgaRecord:
     layers: tuple[Mapping[str, Any], ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "hls4ml"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
             "schema": SCHEMA,
-            "kind": "hls4ml",
+            "kind": self.kind,
             "signature": self.signature.to_json(),
             "library": self.library,
             "emulated": self.emulated,
@@ -142,6 +144,7 @@ def read_record(folder: Path) -> FpgaRecord:
             layers=tuple(data["layers"]),
             facts=data["facts"],
             tags=data["tags"],
+            kind=data["kind"],
         )
     except UnreadableError:
         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from portinf.errors import CannotError, MissingPackageError
 from portinf.targets.hls4ml import PROJECT
 
-__all__ = ["LIBRARY", "build", "compiler"]
+__all__ = ["LIBRARY", "build", "compiled", "compiler"]
 
 LIBRARY = f"firmware/{PROJECT}.so"
 SECONDS = 1800.0
@@ -50,27 +50,46 @@ def build(project: Path, cache: Path) -> bool:
         CannotError: it fails; the message holds the compiler's first error.
     """
     command = [compiler(), *FLAGS, f"firmware/{PROJECT}.cpp", f"{PROJECT}_bridge.cpp"]
-    kept = cache / f"{_key(project, command)}.so"
+    sources = [project / f"{PROJECT}_bridge.cpp", *sorted((project / "firmware").rglob("*"))]
+    return compiled(command, project, sources, project / LIBRARY, cache)
+
+
+def compiled(command: Sequence[str], folder: Path, sources: Sequence[Path], library: Path, cache: Path) -> bool:
+    """Compile a library, or take the one that the same command made of the same sources before.
+
+    Args:
+        command: the compiler with all but where to write.
+        folder: in which it runs.
+        sources: inside the folder; files that are no C++ do not count.
+        library: where to put it.
+        cache: as of `build`.
+
+    Returns:
+        Whether it was compiled now.
+
+    Raises:
+        CannotError: as of `build`.
+    """
+    kept = cache / f"{_key(folder, command, sources)}.so"
     fresh = not kept.is_file()
     if fresh:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as folder:
-            made = Path(folder) / "library.so"
-            _run([*command, "-o", str(made.resolve())], project)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as name:
+            made = Path(name) / "library.so"
+            _run([*command, "-o", str(made.resolve())], folder)
             made.replace(kept)
-    shutil.copyfile(kept, project / LIBRARY)
+    shutil.copyfile(kept, library)
     return fresh
 
 
-def _key(project: Path, command: Sequence[str]) -> str:
+def _key(folder: Path, command: Sequence[str], sources: Sequence[Path]) -> str:
     """Return the hash of the sources, the command and the compiler's version."""
     version = subprocess.run([command[0], "--version"], capture_output=True, check=False, timeout=60).stdout
     digest = hashlib.sha256(repr((tuple(command), version)).encode())
-    sources = [project / f"{PROJECT}_bridge.cpp", *sorted((project / "firmware").rglob("*"))]
     for path in sources:
         if path.is_file() and path.suffix in (".cpp", ".h"):
             content = path.read_bytes()
-            digest.update(f"{path.relative_to(project)} {len(content)}\n".encode() + content)
+            digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ from portinf.samples import Array, Arrays, Batch, shapes_of
 from portinf.signature import Signature, dtype_by_numpy
 from portinf.validation.checks import Check
 from portinf.validation.elementwise import Elementwise
+from portinf.validation.labels import explained
 from portinf.validation.results import CaseResult, CaseStatus, Hop, OutputResult
 from portinf.validation.tolerance import Tolerance
 
@@ -215,6 +216,10 @@ class _Run:
         if isinstance(found, RunnerError):
             return self._case(batch, "disagrees", f"the reference answers, the candidate does not: {first_line(found)}")
         expected, found = self._aligned(expected, found)
+        labels = getattr(self.candidate, "labels", None)
+        if labels:
+            bound = self.tolerance.for_dtype("float32", {str(given.dtype) for given in batch.inputs.values()})
+            found = explained(expected, found, labels, bound)
         for check in self.pair.checks:
             check.update(expected, found, batch)
         return self._compared(batch, expected, found)

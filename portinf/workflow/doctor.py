@@ -78,7 +78,7 @@ EXTRAS: dict[str, tuple[Need, ...]] = {
         _need("xgboost-cpu", "2.1", module="xgboost", others=("xgboost",)),
     ),
     "trt-check": (_need("tensorrt-rtx-cu12", "1.7", "1.8", module="tensorrt_rtx"),),
-    "fpga": (DA4ML, HLS4ML, QONNX),
+    "fpga": (_need("conifer", "1.11", "1.12"), DA4ML, HLS4ML, QONNX),
     "hgq": (_need("HGQ2", "0.2", "0.3", module="hgq"), DA4ML, HLS4ML, QONNX, KERAS, TENSORFLOW, TF2ONNX),
     "data": (_need("awkward", "2.6"), _need("h5py", "3.10"), _need("pyarrow", "15"), _need("uproot", "5.3")),
 }

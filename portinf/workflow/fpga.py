@@ -15,9 +15,11 @@ from portinf.errors import UnreadableError, UsageError
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
 from portinf.samples import Batch
+from portinf.signature import Signature
 from portinf.streams import StreamOptions
 from portinf.targets.float_layers import HANDLERS
 from portinf.targets.float_plan import Plan, read_graph
+from portinf.targets.float_trees import holds_trees, read_trees
 from portinf.targets.fpga_parts import DEFAULT_PART, check_part
 from portinf.targets.hgq import is_hgq
 from portinf.targets.hls4ml import ProjectOptions, check_packages
@@ -31,6 +33,8 @@ from portinf.workflow.fpga_choice import choose
 from portinf.workflow.fpga_hgq import check_hgq, write_hgq_folder
 from portinf.workflow.fpga_qonnx import EXACT, judge_qonnx
 from portinf.workflow.fpga_rtl import STRATEGY
+from portinf.workflow.fpga_trees import choose_trees
+from portinf.workflow.fpga_trees_writing import check_tree_options, write_tree_folder
 from portinf.workflow.fpga_writing import write_folder
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
 from portinf.workflow.sourcing import SourcingOptions
@@ -149,6 +153,14 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
             plain_model(Path(model), folder / "plain.onnx")
             path = folder / "plain.onnx"
         artifact = read_onnx(path)
+        if holds_trees(path):
+            record, report = _trees(
+                model, path, artifact.signature, _made(folder / "ready"), (before, remarks), options, progress
+            )
+            _settle(folder / "ready", out)
+            return FpgaResult(
+                folder=out, report=report, layers=record.layers, facts=record.facts, tags=record.tags, notes=report.notes
+            )
         progress("reading the layers")
         files = bound(open_files(options.inputs, options.streams), artifact.signature)
         if quantised:
@@ -218,6 +230,25 @@ def _check_rtl(options: FpgaOptions) -> None:
             raise UsageError("--synth does not fit --hdl vhdl: yosys reads Verilog")
         family_of(options.part)
         tool("yosys", "LUTs and flip-flops are counted with it")
+
+
+def _trees(
+    model: str,
+    path: Path,
+    signature: Signature,
+    folder: Path,
+    said: tuple[tuple[Hop, ...], Sequence[str]],
+    options: FpgaOptions,
+    progress: Progress,
+) -> tuple[FpgaRecord, Report]:
+    """Do the same for boosted trees, through conifer; ``said`` are comparison and notes of the conversion."""
+    check_tree_options(options)
+    progress("reading the trees")
+    floats = read_trees(path, signature)
+    files = bound(open_files(options.inputs, options.streams), signature)
+    judged = choose_trees(floats, path, signature, _rows_of(files), options.precision, options.tolerance, progress)
+    judged = replace(judged, notes=[*said[1], *notes(files), *judged.notes])
+    return write_tree_folder(folder, model, path, signature, judged, said[0], options, progress)
 
 
 def _as_onnx(model: str, folder: Path, options: FpgaOptions, progress: Progress) -> tuple[Path, tuple[Hop, ...], list[str]]:

@@ -24,7 +24,7 @@ from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_che
 from portinf.workflow.fpga_profile import LayerError, layer_errors, ranges_of, worst_layer
 from portinf.workflow.fpga_search import Asked, search
 
-__all__ = ["EMULATED", "Judged", "choose", "judge"]
+__all__ = ["EMULATED", "SEEN", "Judged", "Read", "choose", "first_rows", "judge"]
 
 SEEN = 20_000  # rows that the search and the watch for overflows look at
 TRIES = 4  # one bit more each, where rows that the search did not see are out of tolerance
@@ -82,7 +82,7 @@ def choose(
         UsageError: there are no rows.
     """
     progress("looking at the samples")
-    asked = _asked(model, signature, read, tolerance)
+    asked = first_rows(model, signature, read, tolerance)
     ranges = ranges_of(plan, model, read())
     _finite(plan, ranges)
     if precision != "auto":
@@ -98,7 +98,7 @@ def choose(
     raise _missed(model, plan, judged, "auto")
 
 
-def _asked(model: Path, signature: Signature, read: Read, tolerance: Tolerance) -> Asked:
+def first_rows(model: Path, signature: Signature, read: Read, tolerance: Tolerance) -> Asked:
     """Collect the first rows and the float model's answers."""
     parts: dict[str, list[Array]] = {spec.name: [] for spec in signature.inputs}
     rows = 0

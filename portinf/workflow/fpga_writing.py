@@ -33,7 +33,7 @@ from portinf.workflow.fpga_rtl import STRATEGY, Hardware, write_rtl
 if TYPE_CHECKING:
     from portinf.workflow.fpga import FpgaOptions
 
-__all__ = ["CSIM_ROWS", "PROJECT_FOLDER", "REPORT", "write_folder"]
+__all__ = ["CSIM_ROWS", "PROJECT_FOLDER", "REPORT", "copy_model", "write_folder"]
 
 PROJECT_FOLDER = "project"
 REPORT = "report"
@@ -62,7 +62,7 @@ def write_folder(
     save(judged.network, folder / NETWORK)
     write_project(folder / NETWORK, project, options.project)
     _forget(project, folder)
-    _copy_model(model, folder)
+    copy_model(model, folder)
     judged, equality = _simulated(judged, model, signature, project, options, progress)
     assert judged.hop is not None
     hardware = write_rtl(folder, judged, signature, options, progress) if options.strategy == STRATEGY else Hardware()
@@ -92,7 +92,8 @@ def _forget(project: Path, folder: Path) -> None:
                 path.write_text(text.replace(f"{folder}/", ""), encoding="utf-8", errors="surrogateescape")
 
 
-def _copy_model(model: Path, folder: Path) -> None:
+def copy_model(model: Path, folder: Path) -> None:
+    """Copy the float model and its data files into a folder."""
     shutil.copyfile(model, folder / FLOAT)
     for name in external_files(load_proto(model), model):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

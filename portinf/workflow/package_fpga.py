@@ -58,6 +58,8 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
     name = check_model_name(options.name) if options.name is not None else safe_name(source.resolve().name)
     check_entry(options.repository, name, version=options.version)
     record = _told(read_record(source), options.tolerance, conversion)
+    if record.kind == "conifer":
+        raise CannotError(f"{source}: boosted trees in fixed point are not served yet; package the trees' ONNX file")
     if not record.emulated and record.library is None:
         raise CannotError(
             f"{source}: only da4ml's logic answers for this folder, and that is not served; package the model that it is made from"

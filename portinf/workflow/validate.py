@@ -9,13 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from portinf.errors import UsageError
 from portinf.runners import Runner
 from portinf.runners.emulator import EmulatorRunner
 from portinf.runners.fpga_folder import FLOAT
+from portinf.runners.trees import TreeRunner
 from portinf.samples import Batch, shapes_of
 from portinf.signature import Signature
 from portinf.streams import SampleStream, StreamOptions
+from portinf.targets.float_trees import read_trees
 from portinf.validation import (
     Check,
     CheckResult,
@@ -33,6 +37,7 @@ from portinf.validation.worst import Worst, WorstRow
 from portinf.workflow.allocator import keep_freed_memory
 from portinf.workflow.cases import Cases
 from portinf.workflow.fpga_profile import layer_check, layer_errors
+from portinf.workflow.fpga_trees import moved, moved_check
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
 from portinf.workflow.precision import ReferencePrecision, held_precision, truth_of
@@ -229,6 +234,8 @@ class _Work:
     def _by_layer(self, hop: Hop, pair: Pair) -> Hop:
         """Add the errors by layer of a network for an FPGA."""
         side = self._sides[pair.candidate]
+        if side.fpga is not None and isinstance(side.runner, TreeRunner):
+            return replace(hop, checks=(*hop.checks, *self._leaves(side.fpga, side.runner)))
         if side.fpga is None or not isinstance(side.runner, EmulatorRunner):
             return hop
         errors = layer_errors(side.runner, side.fpga / FLOAT, self._cases.samples())
@@ -236,6 +243,14 @@ class _Work:
             return hop
         found, figure = layer_check(errors)
         return replace(hop, checks=(*hop.checks, found), figures=(figure, *hop.figures))
+
+    def _leaves(self, folder: Path, runner: TreeRunner) -> Iterator[CheckResult]:
+        """Yield how many rows take another leaf than in the float trees that the folder was made from."""
+        trees = runner.emulator.trees
+        for batch in self._cases.samples()[:1]:
+            if not all(np.isfinite(array).all() for array in batch.inputs.values()):
+                continue  # the runner refuses them, and the comparison says so
+            yield moved_check(moved(read_trees(folder / FLOAT, runner.signature), trees, batch.inputs), trees)
 
     def _bisected(self, hops: Sequence[Hop], pairs: Sequence[Pair], stack: ExitStack, progress: Progress) -> list[Hop]:
         """Name the first node at which the sides of each hop part."""

@@ -26,7 +26,6 @@ from tests.models import fpga_graphs, hgq_models
 pytest.importorskip("hls4ml", reason="hls4ml is not installed")
 pytest.importorskip("da4ml", reason="da4ml is not installed")
 needs_verilator = pytest.mark.skipif(bool(missing_tools("verilog")), reason=f"missing: {', '.join(missing_tools('verilog'))}")
-needs_ghdl = pytest.mark.skipif(bool(missing_tools("vhdl")), reason=f"missing: {', '.join(missing_tools('vhdl'))}")
 STRATEGY = "distributed_arithmetic"
 
 
@@ -169,14 +168,3 @@ def test_rtl_equals_the_emulator_on_10_000_rows(tmp_path: Path, name: str) -> No
     with open_runner(str(tmp_path / "out")) as emulator, open_runner(f"{tmp_path / 'out'}@rtl") as rtl:
         for output, array in emulator.infer(given).items():
             assert np.array_equal(array, rtl.infer(given)[output])
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3000)
-@needs_verilator
-@needs_ghdl
-def test_rtl_in_vhdl_equals_the_emulator_on_10_000_rows(tmp_path: Path) -> None:
-    path = fpga_graphs.facile(tmp_path / "facile.onnx")
-    save_npz(tmp_path / "x.npz", {"x": fpga_graphs.samples("facile", 10_000)})
-    result = optimized(path, tmp_path / "out", rtl=True, hdl="vhdl", cache=tmp_path / "cache")
-    assert result.tags["RTL"] == "measured-rtl"

@@ -92,7 +92,7 @@ def figures(hop: dict[str, Any]) -> str:
     """Return the largest error, changes of the best class, and the change of AUC or resolution, as the report says them."""
     parts = [f"largest error {max(output['max_abs'] for output in hop['outputs']):.2g}"]
     for check in hop["checks"]:
-        if check["name"] in ("best class", "AUC", "bias", "resolution"):
+        if check["name"] in ("best class", "AUC", "median bias", "resolution (68 %)"):
             parts.append(f"{check['name']}: {check['text']}")
     return "; ".join(parts)
 

@@ -91,6 +91,12 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
     if target == "tensorrt":
         _tensorrt(model, output, inputs, as_json, given)
         return
+    _onnxruntime(model, target, output, inputs, as_json, given)
+
+
+def _onnxruntime(
+    model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, given: dict[str, Any]
+) -> None:
     from portinf.validation import Tolerance
     from portinf.workflow.optimize import optimize
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 
 from portinf.errors import CannotError, RunnerError, UnreadableError
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.formats import FixedPointError
 from portinf.fixedpoint.network import Network, load
+from portinf.runners.fixed_point import FixedPointRunner
 from portinf.runners.fpga_folder import NETWORK
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
@@ -29,7 +29,7 @@ def load_network(folder: Path) -> Network:
         raise UnreadableError(str(error)) from error
 
 
-class EmulatorRunner:
+class EmulatorRunner(FixedPointRunner):
     """Answers in the types of the float model's outputs; from the emulator's exact float64.
 
     Args:
@@ -42,21 +42,11 @@ class EmulatorRunner:
     """
 
     def __init__(self, network: Network, signature: Signature, name: str) -> None:
-        self._name, self._signature = name, signature
+        super().__init__(signature, name)
         try:
             self.emulator = Emulator(network)
         except FixedPointError as error:
             raise CannotError(f"{name}: {error}") from error
-
-    @property
-    def name(self) -> str:
-        """How reports call this side."""
-        return self._name
-
-    @property
-    def signature(self) -> Signature:
-        """Of the float model."""
-        return self._signature
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
@@ -78,9 +68,3 @@ class EmulatorRunner:
                 yield layer.origin, array.transpose(0, *(1 + place for place in order))
         except FixedPointError as error:
             raise RunnerError(f"{self._name}: {error}") from error
-
-    def __enter__(self) -> EmulatorRunner:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from portinf.errors import RunnerError, UnreadableError, first_line
 from portinf.fixedpoint.casting import from_real, to_real
 from portinf.fixedpoint.network import Network
 from portinf.runners.dais import load_logic
+from portinf.runners.fixed_point import FlatRunner
 from portinf.runners.fpga_folder import LOGIC
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
@@ -29,7 +29,7 @@ TABLES = "src/memfiles"  # where the simulation finds its tables
 SECONDS = 3600.0
 
 
-class LogicRunner(ABC):
+class LogicRunner(FlatRunner):
     """What both have in common: numbers go in on the inputs' grids, one row after another, and come out exact.
 
     Args:
@@ -40,22 +40,8 @@ class LogicRunner(ABC):
     """
 
     def __init__(self, folder: Path, network: Network, signature: Signature, name: str) -> None:
-        self._folder, self._network, self._signature, self._name = folder, network, signature, name
-
-    @property
-    def name(self) -> str:
-        """How reports call this side."""
-        return self._name
-
-    @property
-    def signature(self) -> Signature:
-        """Of the float model."""
-        return self._signature
-
-    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
-        found = self.infer_double(inputs)
-        return {spec.name: found[spec.name].astype(spec.dtype) for spec in self._signature.outputs}
+        super().__init__(network, signature, name)
+        self._folder = folder
 
     def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request in float64, in which every fixed-point number is exact."""
@@ -70,27 +56,12 @@ class LogicRunner(ABC):
 
     def _row(self, array: Array, item: Any) -> Array:
         """Bring an input onto its grid, flat, channels last: what stands before the hardware does the same."""
-        if array.shape[1:] != item.shape:
-            raise RunnerError(f"{self._name}: input '{item.name}': expected rows of {item.shape}, found {array.shape[1:]}")
-        if not np.isfinite(array).all():
-            raise RunnerError(f"{self._name}: input '{item.name}': holds a NaN or an infinity")
-        turned = array.transpose(0, *(1 + axis for axis in item.axes)).reshape(len(array), int(np.prod(item.shape)))
+        turned = self._flat(item, array)
         return to_real(from_real(turned, item.format, item.name), item.format)
-
-    def _shaped(self, name: str, flat: Array) -> Array:
-        layer, axes = self._network.outputs[name], self._network.axes.get(name)
-        array = flat.reshape(len(flat), *self._network.shape_of(layer))
-        return array.transpose(0, *(1 + axis for axis in axes)) if axes else array
 
     @abstractmethod
     def _run(self, given: Array, count: int) -> Array:
         """Turn rows of numbers into rows of ``count`` numbers."""
-
-    def __enter__(self) -> LogicRunner:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return None
 
 
 class DaisRunner(LogicRunner):

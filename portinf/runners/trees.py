@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from portinf.errors import CannotError, RunnerError, UnreadableError
 from portinf.fixedpoint.formats import FixedPointError
@@ -12,6 +11,7 @@ from portinf.fixedpoint.network import Input, Layer, Network
 from portinf.fixedpoint.tree_emulator import TreeEmulator, answers, joined
 from portinf.fixedpoint.trees import Trees, load_trees
 from portinf.runners.csim import CSimRunner
+from portinf.runners.fixed_point import FixedPointRunner
 from portinf.runners.fpga_folder import NETWORK, FpgaRecord
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
@@ -44,7 +44,7 @@ def open_trees(folder: Path, record: FpgaRecord, *, simulate: bool = False) -> T
     return TreeSimulation(trees, record.signature, f"{folder} (C simulation)", folder / record.library)
 
 
-class TreeRunner:
+class TreeRunner(FixedPointRunner):
     """Answers as the float model does; the sums are the hardware's, what follows them is computed in floats.
 
     Args:
@@ -60,22 +60,12 @@ class TreeRunner:
     """
 
     def __init__(self, trees: Trees, signature: Signature, name: str) -> None:
-        self._name, self._signature = name, signature
+        super().__init__(signature, name)
         self.labels = trees.labels
         try:
             self.emulator = TreeEmulator(trees)
         except FixedPointError as error:
             raise CannotError(f"{name}: {error}") from error
-
-    @property
-    def name(self) -> str:
-        """How reports call this side."""
-        return self._name
-
-    @property
-    def signature(self) -> Signature:
-        """Of the float model."""
-        return self._signature
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
@@ -89,12 +79,6 @@ class TreeRunner:
     def scores(self, matrix: Array) -> Array:
         """Return the sums: float64 [rows, columns] to float64 [rows, targets], exact."""
         return self.emulator.scores(matrix)
-
-    def __enter__(self) -> TreeRunner:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return None
 
 
 class TreeSimulation(TreeRunner):

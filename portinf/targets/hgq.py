@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -15,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from portinf.detect import detect
-from portinf.errors import CannotError, MissingPackageError, PortinfError, first_line
+from portinf.errors import CannotError, PortinfError, first_line
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import Input, Layer, Network, save
 from portinf.lazy import require
 from portinf.sources.keras import KerasSource, load_keras
 from portinf.sources.model import SourceOptions
-from portinf.targets.logic import DEEPEST, FIGURES, SECONDS, LogicOptions, exact_numbers, write_hdl
+from portinf.targets.logic import DEEPEST, LogicOptions, exact_numbers, run_da4ml, write_hdl
 
 __all__ = ["is_hgq", "write_hgq"]
 
@@ -51,19 +49,9 @@ def write_hgq(model: Path, network: Path, folder: Path, options: LogicOptions) -
         MissingPackageError: HGQ2, Keras or da4ml is not installed.
         CannotError: da4ml does not lay a layer out.
     """
-    command = [sys.executable, "-m", "portinf.targets.hgq", str(model), str(network), str(folder), json.dumps(asdict(options))]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"{model}: da4ml did not lay the model out within {SECONDS:g} s") from error
-    if done.returncode == 0:
-        found: dict[str, Any] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-        return found
-    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-    if done.returncode == MissingPackageError.exit_code:
-        raise MissingPackageError(lines[-1])
-    raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"da4ml failed: {lines[-1][:300]}")
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    arguments = [str(model), str(network), str(folder), json.dumps(asdict(options))]
+    return run_da4ml("portinf.targets.hgq", arguments, folder, environment)
 
 
 def main(model: str, network: str, folder: str, options: str) -> int:

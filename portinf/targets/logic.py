@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import localcontext
@@ -33,6 +33,7 @@ __all__ = [
     "LogicOptions",
     "exact_numbers",
     "network_logic",
+    "run_da4ml",
     "write_hdl",
     "write_logic",
 ]
@@ -76,9 +77,20 @@ def write_logic(network: Path, folder: Path, options: LogicOptions) -> Mapping[s
         MissingPackageError: da4ml is not installed.
         CannotError: a layer that is not laid out, or numbers that da4ml does not hold exactly; the message names the layer.
     """
-    command = [sys.executable, "-m", "portinf.targets.logic", str(network), str(folder), json.dumps(asdict(options))]
+    return run_da4ml("portinf.targets.logic", [str(network), str(folder), json.dumps(asdict(options))], folder, {})
+
+
+def run_da4ml(module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run a module that lays logic out into a folder in a process of its own, and return the figures that it left there.
+
+    Raises:
+        MissingPackageError: what it imports is not installed.
+        CannotError: it cannot lay the model out, fails, or takes too long.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    given = {**os.environ, **environment}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=dict(os.environ))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=given)
     except subprocess.TimeoutExpired as error:
         raise CannotError(f"da4ml did not lay the network out within {SECONDS:g} s") from error
     if done.returncode == 0:

@@ -59,9 +59,10 @@ class Rounding:
     def _explained(self, case: CaseResult, batch: Batch, reference: Runner, candidate: Runner) -> list[CheckResult]:
         """Return one passed check for each output that is out of tolerance; nothing where any of them is not explained."""
         bad = {output.name for output in case.outputs if not output.equal}
-        if case.origin != "generated" or not bad or self._opened() is None:
+        truth = self._opened() if case.origin == "generated" and bad else None
+        if truth is None:
             return []
-        check = Precision(self._opened())  # type: ignore[arg-type]
+        check = Precision(truth)
         try:
             check.update(reference.infer(batch.inputs), candidate.infer(batch.inputs), batch)
         except PortinfError:

@@ -33,6 +33,9 @@ _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
 @click.option("--engine", default="auto", metavar="NAME", help="auto, pytriton, path, docker or apptainer.  [default: auto]")
 @click.option("--image", metavar="NAME", help="Container image for docker or apptainer.")
 @click.option("--load-timeout", type=float, default=300.0, metavar="SECONDS", help="How long loading may take.  [default: 300]")
+@click.option(
+    "--allow-code", is_flag=True, help="Run code of the models' own too: Python models that portinf did not package, libraries."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print endpoints and models, or the report of --check, as JSON.")
 def command(
     repository: Path | None,
@@ -45,12 +48,14 @@ def command(
     engine: str,
     image: str | None,
     load_timeout: float,
+    allow_code: bool,
     as_json: bool,
 ) -> None:
     """Serve the model repository DIR on this machine with a real Triton, until Ctrl-C.
 
     The folder is served as it is, as a stock container would be given it. Only this machine can reach the server. The
-    first use makes a serving environment in the user's cache folder; see --prepare.
+    first use makes a serving environment in the user's cache folder; see --prepare. A Python model runs if portinf packaged
+    it and no file was changed since; --allow-code runs any.
 
     \b
     Example:
@@ -65,7 +70,7 @@ def command(
             return
         if repository is None:
             raise UsageError("name the model repository to serve: portinf serve-local DIR (or use --prepare)")
-        options = _options((http_port, grpc_port, metrics_port), check, serving_env, engine, image, load_timeout)
+        options = _options((http_port, grpc_port, metrics_port), check, serving_env, engine, image, load_timeout, allow_code)
         if check:
             _check(repository, options, as_json)
         else:
@@ -79,15 +84,25 @@ def _options(
     engine: str,
     image: str | None,
     load_timeout: float,
+    allow_code: bool,
 ) -> ServeOptions:
+    from portinf.serving.code import CodeRule
     from portinf.serving.launcher import ServeOptions
     from portinf.serving.ports import Ports
+    from portinf.triton.manifest import verify
 
     chosen = {
         name: given if given is not None else 0 if check else usual
         for given, (name, usual) in zip(ports, _PORTS.items(), strict=True)
     }
-    return ServeOptions(ports=Ports(**chosen), engine=engine, image=image, serving_env=serving_env, load_timeout=load_timeout)
+    return ServeOptions(
+        ports=Ports(**chosen),
+        engine=engine,
+        image=image,
+        serving_env=serving_env,
+        load_timeout=load_timeout,
+        code=CodeRule(allow=allow_code, verify=verify),
+    )
 
 
 def _prepare(serving_env: Path | None, as_json: bool) -> None:

@@ -6,13 +6,20 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from portinf.errors import ServingError
+from portinf.lazy import require
 from portinf.serving.ports import HOST
 
-__all__ = ["Control", "IndexEntry"]
+__all__ = ["Control", "IndexEntry", "in_a_url"]
+
+
+# No proxy: the server listens on this machine only. The reason of a failed load comes as metadata, and may be long.
+_CHANNEL = [("grpc.enable_http_proxy", 0), ("grpc.max_metadata_size", 1 << 20)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +32,17 @@ class IndexEntry:
     reason: str
 
 
-class Control:
-    """The HTTP side of one server on the loopback address."""
+def in_a_url(model: str) -> bool:
+    """Say whether HTTP can name a model: Triton takes the path of a URL as it is, with the escapes of other characters in it."""
+    return quote(model, safe="") == model
 
-    def __init__(self, port: int) -> None:
-        self._base = f"http://{HOST}:{port}/v2"
+
+class Control:
+    """The two sides of one server on the loopback address: HTTP, and gRPC for models that a URL cannot name."""
+
+    def __init__(self, http_port: int, grpc_port: int) -> None:
+        self._base = f"http://{HOST}:{http_port}/v2"
+        self._grpc = f"{HOST}:{grpc_port}"
         # No proxy: the server listens on this machine only.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -60,16 +73,34 @@ class Control:
 
     def config(self, model: str) -> dict[str, Any]:
         """Return the configuration of a loaded model as the server sees it."""
-        answer: dict[str, Any] = self._ask("GET", f"/models/{model}/config", timeout=10)
+        answer: dict[str, Any]
+        if in_a_url(model):
+            answer = self._ask("GET", f"/models/{model}/config", timeout=10)
+        else:
+            answer = self._call(lambda client: client.get_model_config(model, as_json=True, client_timeout=10))["config"]
         return answer
 
     def load(self, model: str, timeout: float) -> None:
         """Load a model, or load again what has changed of it; returns when it is ready."""
-        self._ask("POST", f"/repository/models/{model}/load", timeout=timeout)
+        self._order("load", model, timeout)
 
     def unload(self, model: str) -> None:
         """Unload all versions of a model."""
-        self._ask("POST", f"/repository/models/{model}/unload", timeout=30)
+        self._order("unload", model, 30)
+
+    def _order(self, verb: str, model: str, timeout: float) -> None:
+        if in_a_url(model):
+            self._ask("POST", f"/repository/models/{model}/{verb}", timeout=timeout)
+        else:
+            self._call(lambda client: getattr(client, f"{verb}_model")(model, client_timeout=timeout))
+
+    def _call(self, ask: Callable[[Any], Any]) -> Any:
+        api = require("tritonclient.grpc", "")
+        with api.InferenceServerClient(self._grpc, channel_args=_CHANNEL) as client:
+            try:
+                return ask(client)
+            except api.InferenceServerException as error:
+                raise ServingError(str(error.message())) from error
 
     def _ask(self, method: str, path: str, timeout: float) -> Any:
         request = urllib.request.Request(self._base + path, method=method, data=b"" if method == "POST" else None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from portinf.errors import printable
+from portinf.serving.control import in_a_url
 from portinf.serving.launcher import Server
 from portinf.serving.snippet import ServedTensor, snippet, tensors
 
@@ -32,7 +34,11 @@ def render(described: dict[str, Any]) -> str:
     ]
     for model in described["models"]:
         versions = ", ".join(str(version) for version in model["versions"])
-        lines += ["", f"# Model {model['name']}, version {versions}: a client to paste", *model["client"].splitlines()]
+        lines += [
+            "",
+            f"# Model {printable(model['name'])}, version {versions}: a client to paste",
+            *model["client"].splitlines(),
+        ]
     return "\n".join(lines)
 
 
@@ -44,9 +50,10 @@ def _model(server: Server, name: str) -> dict[str, Any]:
         "max_batch_size": int(config.get("max_batch_size", 0)),
         "inputs": [_tensor(tensor) for tensor in tensors(config, "input")],
         "outputs": [_tensor(tensor) for tensor in tensors(config, "output")],
-        "client": snippet(config, server.http),
+        "client": snippet(config, server.http) if in_a_url(name) else snippet(config, server.grpc, "grpc"),
     }
 
 
 def _tensor(tensor: ServedTensor) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    described = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    return {**described, "maximums": dict(tensor.maximums)} if tensor.maximums else described

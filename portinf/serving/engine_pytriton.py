@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from portinf.errors import CannotError
@@ -16,6 +18,7 @@ from portinf.serving.process import ServerCommand
 __all__ = ["command_for", "plan", "preflight"]
 
 _BACKEND = Path(__file__).with_name("backends") / "onnxruntime"
+_STARTER = Path(__file__).with_name("starter.py")
 _STUB = "triton_python_backend_stub"
 _HIDDEN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "LD_PRELOAD")
 
@@ -28,15 +31,17 @@ def plan(request: EngineRequest) -> ServerCommand:
 
 
 def command_for(environment: ServingEnvironment, request: EngineRequest) -> ServerCommand:
-    """Return the command that starts the server of a serving environment; its backend folder is put into the scratch folder.
+    """Return the command that starts the server of a serving environment; all that it sees of it lies in the scratch folder.
 
     Raises:
-        CannotError: the wheel has no stub for this Python, or the stub cannot be linked.
+        CannotError: the wheel has no stub for this Python, or the stub cannot be linked or run.
     """
-    home = environment.packages / "pytriton" / "tritonserver"
-    backends = _backends(home, environment.version, request.scratch / "backends")
+    backends = _backends(_home(environment), environment.version, request.scratch / "backends")
+    environment = _linked(environment, request.scratch)
+    home = _home(environment)
     settings = _environment(environment)
     preflight(backends / "python" / _STUB, settings)
+    settings["PATH"] = str(_starter(environment, request, backends, settings["PATH"]))
     arguments = server_arguments(request, str(request.repository), request.ports, HOST)
     arguments += [
         f"--backend-directory={backends}",
@@ -71,6 +76,20 @@ def preflight(stub: Path, environment: dict[str, str]) -> None:
         )
 
 
+def _home(environment: ServingEnvironment) -> Path:
+    return environment.packages / "pytriton" / "tritonserver"
+
+
+def _linked(environment: ServingEnvironment, scratch: Path) -> ServingEnvironment:
+    """Return the environment by links without a colon, a dollar or the like, which its search paths do not take."""
+    folder, library = scratch / "environment", environment.library_folder
+    folder.symlink_to(environment.folder, target_is_directory=True)
+    if library is not None:
+        (scratch / "library").symlink_to(library, target_is_directory=True)
+        library = scratch / "library"
+    return replace(environment, folder=folder, library_folder=library)
+
+
 def _backends(home: Path, version: str, folder: Path) -> Path:
     stub = home / "python_backend_stubs" / version / _STUB
     if not stub.exists():
@@ -82,6 +101,10 @@ def _backends(home: Path, version: str, folder: Path) -> Path:
         if path.is_file():
             shutil.copy(path, python / path.name)
     (python / _STUB).chmod(0o755)
+    if not os.access(python / _STUB, os.X_OK):
+        raise CannotError(
+            f"nothing can be run in {folder}, whose file system forbids it (noexec): set TMPDIR to another folder"
+        )
     shutil.copytree(_BACKEND, folder / "onnxruntime", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
@@ -98,3 +121,16 @@ def _environment(environment: ServingEnvironment) -> dict[str, str]:
     # ONNX Runtime runs on the CPU here: the core must not place models on a GPU by itself.
     settings["CUDA_VISIBLE_DEVICES"] = ""
     return settings
+
+
+def _starter(environment: ServingEnvironment, request: EngineRequest, backends: Path, path: str) -> Path:
+    """Make the folder that is the server's whole PATH: what is called ``bash`` there starts a stub, and is no shell."""
+    folder = request.scratch / "programs"
+    folder.mkdir()
+    (folder / "python").symlink_to(environment.python.resolve())
+    (folder / "bash").write_text(f"#!{folder}/python -IS\n{_STARTER.read_text(encoding='utf-8')}", encoding="utf-8")
+    (folder / "bash").chmod(0o755)
+    known = {"repository": request.repository, "backends": backends, "prefix": request.prefix, "path": path}
+    settings = {**{name: str(value) for name, value in known.items()}, "bash": shutil.which("bash", path=path) or "/bin/bash"}
+    (folder / "starter.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder

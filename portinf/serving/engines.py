@@ -12,7 +12,7 @@ from portinf.errors import CannotError, UsageError
 from portinf.serving.ports import Ports
 from portinf.serving.process import ServerCommand
 
-__all__ = ["ENGINES", "EngineRequest", "Plan", "choose_engine", "plan", "server_arguments"]
+__all__ = ["CONTAINERS", "ENGINES", "OWN", "EngineRequest", "Plan", "choose_engine", "plan", "server_arguments"]
 
 # One file per engine; each has ``plan(request) -> ServerCommand``.
 ENGINES: dict[str, str] = {
@@ -21,6 +21,8 @@ ENGINES: dict[str, str] = {
     "docker": "portinf.serving.engine_docker:plan",
     "apptainer": "portinf.serving.engine_apptainer:plan",
 }
+OWN = "pytriton"  # with a backend of portinf's own
+CONTAINERS = ("docker", "apptainer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +30,7 @@ class EngineRequest:
     """What an engine must know to start a server.
 
     ``repository`` is the folder to serve, ``models`` the names of its models, ``scratch`` a temporary folder of this
-    server, ``prefix`` that of its shared-memory regions; ``complete`` says that no configuration needs completion,
-    ``config_name`` names an alternative configuration or is empty.
+    server, ``prefix`` that of its shared-memory regions; ``complete`` says that no configuration needs completion.
     """
 
     repository: Path
@@ -38,7 +39,6 @@ class EngineRequest:
     ports: Ports
     prefix: str
     complete: bool
-    config_name: str
     image: str | None
     serving_env: Path | None
     report: Callable[[str], None]
@@ -56,21 +56,20 @@ def choose_engine(name: str, image: str | None) -> str:
     """
     if name != "auto" and name not in ENGINES:
         raise UsageError(f"no engine is called '{name}'; there are auto, {', '.join(ENGINES)}")
-    containers = ("docker", "apptainer")
-    if name in containers and not image:
+    if name in CONTAINERS and not image:
         raise UsageError(
             f"the engine {name} needs an image; name one with --image, such as nvcr.io/nvidia/tritonserver:25.01-py3"
         )
     if name != "auto":
-        if image and name not in containers:
+        if image and name not in CONTAINERS:
             raise UsageError(f"the engine {name} takes no image; leave out --image, or choose docker or apptainer")
         return name
     if image:
-        for container in containers:
+        for container in CONTAINERS:
             if shutil.which(container):
                 return container
         raise CannotError("an image is named, but neither docker nor apptainer is on PATH: install one, or leave out --image")
-    return "path" if shutil.which("tritonserver") else "pytriton"
+    return "path" if shutil.which("tritonserver") else OWN
 
 
 def plan(engine: str, request: EngineRequest) -> ServerCommand:
@@ -87,10 +86,12 @@ def server_arguments(request: EngineRequest, repository: str, ports: Ports, host
     again when its process has died. They are named, so that a hidden folder of an unfinished copy is not taken for one. A
     bad model must not end the server: the reasons are then in the repository index.
     """
+    # A model called * would stand for all of them: then all of them are asked for.
+    names = ("*",) if "*" in request.models else request.models
     arguments = [
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in request.models),
+        *(f"--load-model={name}" for name in names),
         "--exit-on-error=false",
         "--strict-readiness=false",
         f"--http-address={host}",
@@ -102,6 +103,4 @@ def server_arguments(request: EngineRequest, repository: str, ports: Ports, host
     ]
     if request.complete:
         arguments.append("--disable-auto-complete-config")
-    if request.config_name:
-        arguments.append(f"--model-config-name={request.config_name}")
     return arguments

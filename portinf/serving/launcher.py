@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from portinf.errors import ServingError, UnreadableError
+from portinf.errors import PermissionNeededError, ServingError
+from portinf.scratch import scratch_folder
 from portinf.serving.background import repeating
+from portinf.serving.code import CodeRule, code_refusal
 from portinf.serving.control import Control
-from portinf.serving.engines import EngineRequest, choose_engine, plan
+from portinf.serving.engines import CONTAINERS, OWN, EngineRequest, choose_engine, plan
 from portinf.serving.loading import await_ready, ended, refuse_unready
-from portinf.serving.mirror import CONFIG_NAME, link_model, needs_mirror
+from portinf.serving.mirror import Given, Mirror, Original
 from portinf.serving.ports import HOST, Ports, choose_ports
 from portinf.serving.process import ServerCommand, ServerProcess
 from portinf.serving.repository import ModelFolder, Problem, read_repository, refusal
@@ -27,8 +28,6 @@ from portinf.serving.watch import State, Watcher, snapshot
 
 __all__ = ["ServeOptions", "Server", "serve", "termination_as_interrupt"]
 
-# The backends that the server of the pytriton engine can run; an ensemble is run by the core.
-_LOCAL_BACKENDS = ("onnxruntime", "python", "ensemble")
 _SUPERVISE_SECONDS = 0.25
 _WATCH_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
@@ -39,13 +38,23 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """How to serve: ports, engine (``auto`` or a name), container image, serving environment, time-out of the load in seconds."""
+    """How to serve.
+
+    Attributes:
+        ports: 0 for any free one.
+        engine: ``auto`` or a name.
+        image: of a container.
+        serving_env: folder of the serving environment; None for the user's cache folder.
+        load_timeout: of all models together, in seconds.
+        code: which code of the models' own may run; without more, none.
+    """
 
     ports: Ports = field(default_factory=Ports)
     engine: str = "auto"
     image: str | None = None
     serving_env: Path | None = None
     load_timeout: float = 300.0
+    code: CodeRule = field(default_factory=CodeRule)
 
 
 class Server:
@@ -89,26 +98,37 @@ def serve(folder: Path, options: ServeOptions, report: Report) -> Iterator[Serve
     Raises:
         UnreadableError: the folder does not exist.
         ServingError: a port is in use, the repository is empty, a model cannot be loaded, the server does not start.
+        PermissionNeededError: a model brings code of its own that may not run.
         CannotError: the engine cannot run on this machine.
     """
     models, problems = read_repository(folder)
     seen = snapshot(folder)
     engine = choose_engine(options.engine, options.image)
-    problems += _foreign(engine, models)
     if problems:
         raise refusal(folder, problems)
     ports = choose_ports(options.ports)
-    with _scratch() as scratch:
-        request = _request(folder.resolve(), models, engine, options, ports, scratch, report)
+    with scratch_folder("portinf-serve-") as scratch:
+        given = _given(folder, models, engine, options.code, scratch, report)
+        request = EngineRequest(
+            repository=given.repository,
+            models=tuple(model.name for model in models),
+            scratch=scratch,
+            ports=ports,
+            prefix=new_prefix(),
+            complete=all(model.complete for model in models),
+            image=options.image,
+            serving_env=options.serving_env,
+            report=report,
+        )
         command = plan(engine, request)
         choose_ports(ports)
         report(f"starting the server ({engine}) with {len(models)} model{'' if len(models) == 1 else 's'} from {folder}")
         with _running(command, request.prefix, scratch) as session:
-            control = Control(ports.http)
+            control = Control(ports.http, ports.grpc)
             await_ready(session.process, control, len(models), options.load_timeout, report)
-            refuse_unready(session.process, control, folder, request.repository, [model.name for model in models])
+            refuse_unready(session.process, control, folder, list(request.models), given.in_users_words)
             session.grace = _GRACE_SECONDS
-            with _kept(session, control, folder, seen, request):
+            with _kept(session, control, folder, seen, request, given):
                 yield Server(engine, ports, models, session.process, control)
 
 
@@ -149,19 +169,23 @@ def _running(command: ServerCommand, prefix: str, scratch: Path) -> Iterator[_Se
 
 
 @contextmanager
-def _kept(session: _Session, control: Control, folder: Path, seen: dict[str, State], request: EngineRequest) -> Iterator[None]:
-    lock, report = threading.Lock(), request.report
+def _kept(
+    session: _Session, control: Control, folder: Path, seen: dict[str, State], request: EngineRequest, given: Given
+) -> Iterator[None]:
+    lock = threading.Lock()
 
-    def relink(model: ModelFolder) -> None:
+    def report(line: str) -> None:
+        request.report(given.in_users_words(line))
+
+    def prepare(model: ModelFolder) -> None:
         if request.complete and not model.complete:
             raise ServingError(
                 "its config.pbtxt is incomplete, and this server was started without completing any: name the backend, the "
                 "inputs and the outputs there, or start the server again"
             )
-        if request.config_name:
-            link_model(model, request.repository)
+        given.add(model)
 
-    watcher = Watcher(folder, seen, control, report, lock, relink)
+    watcher = Watcher(folder, seen, control, report, lock, prepare, given.remove)
     supervisor = Supervisor(session.process.pid, control, report, lock)
     session.supervisor = supervisor
     with repeating("watching the repository", watcher.step, _WATCH_SECONDS, report):
@@ -172,49 +196,26 @@ def _kept(session: _Session, control: Control, folder: Path, seen: dict[str, Sta
             yield
 
 
-def _request(
-    folder: Path, models: list[ModelFolder], engine: str, options: ServeOptions, ports: Ports, scratch: Path, report: Report
-) -> EngineRequest:
-    mirrored = [model.name for model in models if needs_mirror(model)] if engine == "pytriton" else []
-    repository = scratch / "repository" if mirrored else folder
-    if mirrored:
-        report(f"no GPU is used here: {', '.join(mirrored)} will run on the CPU (your files stay as they are)")
-        repository.mkdir()
-        for model in models:
-            link_model(model, repository)
-    return EngineRequest(
-        repository=repository,
-        models=tuple(model.name for model in models),
-        scratch=scratch,
-        ports=ports,
-        prefix=new_prefix(),
-        complete=all(model.complete for model in models),
-        config_name=CONFIG_NAME if mirrored else "",
-        image=options.image,
-        serving_env=options.serving_env,
-        report=report,
+def _given(folder: Path, models: list[ModelFolder], engine: str, rule: CodeRule, scratch: Path, report: Report) -> Given:
+    """Return the folder that an engine's server is given, with all models in it.
+
+    Raises:
+        PermissionNeededError: some bring code that may not run; the message names each one.
+        ServingError: some cannot be given to this server.
+    """
+    made: Given = (
+        Original(folder, rule) if engine in CONTAINERS else Mirror(scratch, own=engine == OWN, rule=rule, report=report)
     )
-
-
-def _foreign(engine: str, models: list[ModelFolder]) -> list[Problem]:
-    if engine != "pytriton":
-        return []
-    return [
-        Problem(
-            model=model.name,
-            reason=f"its backend '{model.backend}' is not part of this local server, which has {', '.join(_LOCAL_BACKENDS)}; "
-            "serve it from a stock container: --engine docker --image IMAGE",
-        )
-        for model in models
-        if model.backend not in _LOCAL_BACKENDS
-    ]
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    try:
-        made = tempfile.TemporaryDirectory(prefix="portinf-serve-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UnreadableError(f"cannot make a temporary folder: {error}; set TMPDIR to a folder that can be written") from error
-    with made as name:
-        yield Path(name)
+    refused, problems = [], []
+    for model in models:
+        try:
+            made.add(model)
+        except PermissionNeededError as error:
+            refused.append(Problem(model=model.name, reason=str(error)))
+        except ServingError as error:
+            problems.append(Problem(model=model.name, reason=str(error)))
+    if refused:
+        raise code_refusal(folder, refused)
+    if problems:
+        raise refusal(folder, problems)
+    return made

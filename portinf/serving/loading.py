@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from portinf.errors import ServingError
+from portinf.errors import ServingError, printable
 from portinf.serving.control import Control
 from portinf.serving.process import ServerProcess
 from portinf.serving.reasons import CORRECT_CONFIG, index_problems, last_error, loaded
 from portinf.serving.repository import Problem, refusal
+from portinf.serving.starter import NOT_STARTED
 
 __all__ = ["await_ready", "ended", "refuse_unready"]
 
@@ -31,11 +32,13 @@ def await_ready(process: ServerProcess, control: Control, models: int, timeout: 
         names = loaded(process.log())
         for name in names[told:]:
             told += 1
-            report(f"loaded {name} ({told} of {models})")
+            report(f"loaded {printable(name)} ({told} of {models})")
         if ready:
             return
         if process.poll() is not None:
             raise ended(process, "while it was loading")
+        if NOT_STARTED in process.log():  # the server would wait for it for ever
+            raise ServingError(f"the server cannot load its models{_last_words(process)}; report this as a bug of portinf")
         if time.monotonic() > deadline:
             raise ServingError(
                 f"the server is not ready after {timeout:g} s: {told} of {models} models are loaded"
@@ -44,28 +47,29 @@ def await_ready(process: ServerProcess, control: Control, models: int, timeout: 
         time.sleep(_TICK_SECONDS)
 
 
-def refuse_unready(process: ServerProcess, control: Control, folder: Path, served: Path, expected: list[str]) -> None:
+def refuse_unready(
+    process: ServerProcess, control: Control, folder: Path, expected: list[str], in_users_words: Callable[[str], str]
+) -> None:
     """Make sure that every model of the folder is ready.
 
     Args:
         process: the server.
         control: its HTTP side.
         folder: the user's repository, for the message.
-        served: the folder given to the server: the same one, or links to it.
         expected: the names of its models.
+        in_users_words: names the user's paths in place of those that the server was given.
 
     Raises:
         ServingError: at least one is not; the message names each one and its reason.
     """
     problems = index_problems(control.index(), expected, process.log())
     if problems:
-        raise refusal(folder, [_placed(problem, folder, served) for problem in problems])
+        raise refusal(folder, [_placed(problem, folder, in_users_words) for problem in problems])
 
 
-def _placed(problem: Problem, folder: Path, served: Path) -> Problem:
+def _placed(problem: Problem, folder: Path, in_users_words: Callable[[str], str]) -> Problem:
     config = folder / problem.model / "config.pbtxt"
-    reason = problem.reason.replace(str(served), str(folder))
-    return Problem(model=problem.model, reason=reason.replace(CORRECT_CONFIG, f"correct {config}"))
+    return Problem(model=problem.model, reason=in_users_words(problem.reason).replace(CORRECT_CONFIG, f"correct {config}"))
 
 
 def ended(process: ServerProcess, when: str) -> ServingError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from portinf.errors import ServingError
+from portinf.scratch import scratch_folder
 from portinf.serving.environment import ServingEnvironment, environment
 
 __all__ = ["prepare"]
@@ -34,8 +34,7 @@ def _canary(made: ServingEnvironment) -> None:
     from portinf.serving.process import ServerProcess
     from portinf.serving.shared_memory import new_prefix
 
-    with tempfile.TemporaryDirectory(prefix="portinf-canary-") as name:
-        scratch = Path(name)
+    with scratch_folder("portinf-canary-") as scratch:
         repository = scratch / "repository"
         _write_model(repository / "canary")
         ports = choose_ports(Ports(http=0, grpc=0, metrics=0))
@@ -46,16 +45,15 @@ def _canary(made: ServingEnvironment) -> None:
             ports=ports,
             prefix=new_prefix(),
             complete=True,
-            config_name="",
             image=None,
             serving_env=made.folder,
             report=lambda line: None,
         )
         process = ServerProcess(command_for(made, request), request.prefix, scratch)
         try:
-            control = Control(ports.http)
+            control = Control(ports.http, ports.grpc)
             await_ready(process, control, 1, _TIMEOUT_SECONDS, request.report)
-            refuse_unready(process, control, repository, repository, ["canary"])
+            refuse_unready(process, control, repository, ["canary"], str)
             _ask(ports.http)
         finally:
             process.stop(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from portinf.errors import printable
 from portinf.serving.control import IndexEntry
 from portinf.serving.repository import Problem
 
@@ -36,7 +37,7 @@ _ADVICE = (
 
 def clean(text: str) -> str:
     """Return a server's message as one line without its error codes and traceback, with advice where there is some."""
-    text = " ".join(_TRACE.sub("", text).split())
+    text = printable(" ".join(_TRACE.sub("", text).split()))
     while True:
         match = _CODES.match(text)
         if match is None:

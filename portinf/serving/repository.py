@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import MissingPackageError, ServingError, UnreadableError
+from portinf.errors import MissingPackageError, ServingError, UnreadableError, printable
 
-__all__ = ["ModelFolder", "Problem", "load_config", "read_model", "read_repository", "refusal"]
+__all__ = ["ModelFolder", "Problem", "load_config", "read_model", "read_repository", "refusal", "served_versions"]
 
 _PLATFORMS = {
     "onnxruntime_onnx": "onnxruntime",
@@ -80,7 +82,7 @@ def refusal(folder: Path, problems: list[Problem]) -> ServingError:
     """Return one error that names every model that cannot be served, and why; equal reasons are told once."""
     names: dict[str, list[str]] = {}
     for problem in sorted(problems, key=lambda problem: problem.model):
-        names.setdefault(problem.reason, []).append(problem.model)
+        names.setdefault(problem.reason, []).append(printable(problem.model))
     details = "; ".join(f"{', '.join(models)}: {reason}" for reason, models in names.items())
     what = "model cannot" if len(problems) == 1 else "models cannot"
     return ServingError(f"{len(problems)} {what} be served from {folder}: {details}")
@@ -88,6 +90,10 @@ def refusal(folder: Path, problems: list[Problem]) -> ServingError:
 
 def read_model(path: Path) -> ModelFolder | Problem:
     """Return one model folder, or the reason why a server could not load it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return Problem(model=path.name, reason="its folder's name is no UTF-8 text, which Triton's protocol needs: rename it")
     try:
         config = load_config(path / "config.pbtxt")
     except UnreadableError as error:
@@ -118,14 +124,14 @@ def load_config(path: Path) -> Any:
         ) from error
     config = model_config_pb2.ModelConfig()
     try:
-        text_format.Parse(path.read_text(), config)
+        text_format.Parse(path.read_text(encoding="utf-8"), config)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise UnreadableError(f"{path} is no model configuration: {' '.join(str(error).split())}; correct that line") from error
     return config
 
 
 def _is_version(path: Path) -> bool:
-    return path.is_dir() and path.name.isdigit() and not path.name.startswith("0")
+    return re.fullmatch("[1-9][0-9]*", path.name) is not None and path.is_dir()
 
 
 def _backend(path: Path, config: Any, versions: tuple[int, ...]) -> str:
@@ -147,7 +153,9 @@ def _is_complete(config: Any) -> bool:
 def _wrong(model: ModelFolder) -> str:
     config = model.config
     if config is not None and config.name and config.name != model.name:
-        return f"{model.path / 'config.pbtxt'} names the model '{config.name}', expected '{model.name}', the name of its folder"
+        forms = {unicodedata.normalize("NFC", name) for name in (config.name, model.name)}
+        alike = ": the same letters, composed otherwise in Unicode" if len(forms) == 1 else ""
+        return f"{model.path / 'config.pbtxt'} names the model '{config.name}', expected '{model.name}', the name of its folder{alike}"
     if not model.versions:
         return f"no version folder in {model.path}; expected a numbered one, such as {model.path / '1'}"
     if not model.backend:
@@ -161,7 +169,7 @@ def _wrong(model: ModelFolder) -> str:
 
 def _not_built(model: ModelFolder) -> str:
     name = (model.config.default_model_filename if model.config is not None else "") or _FILES["tensorrt"]
-    for version in _served(model):
+    for version in served_versions(model):
         folder = model.path / str(version)
         if (folder / "engine.json").is_file() and not (folder / name).exists():
             return f"its TensorRT engine {folder / name} is not built: run build_engine.sh of the folder that 'portinf optimize' wrote"
@@ -170,7 +178,7 @@ def _not_built(model: ModelFolder) -> str:
 
 def _missing_file(model: ModelFolder, what: str) -> str:
     name = (model.config.default_model_filename if model.config is not None else "") or _FILES[model.backend]
-    for version in _served(model):
+    for version in served_versions(model):
         path = model.path / str(version) / name
         if not path.exists():
             return f"the file {path} is missing; put the {what} there"
@@ -179,7 +187,8 @@ def _missing_file(model: ModelFolder, what: str) -> str:
     return ""
 
 
-def _served(model: ModelFolder) -> tuple[int, ...]:
+def served_versions(model: ModelFolder) -> tuple[int, ...]:
+    """Return the versions that the configuration's policy chooses, ascending."""
     policy = model.config.version_policy if model.config is not None else None
     kind = policy.WhichOneof("policy_choice") if policy is not None else None
     if kind == "all":

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from portinf.errors import ServingError
+from portinf.errors import ServingError, printable
 from portinf.serving.control import Control
 
 __all__ = ["Stub", "Supervisor", "read_stubs"]
 
 _STUB = "triton_python_backend_stub"
+_WORDS = 11
 _PROC = Path("/proc")
 _LOAD_SECONDS = 120.0
 _SILENT_LOOKS = 6  # every so many looks the processes are held against what the server calls ready
@@ -97,17 +98,18 @@ class Supervisor:
 
     def _cure(self, model: str, lost: list[Stub]) -> None:
         pids = "".join(f" {stub.pid}" for stub in lost)
-        self._report(f"model {model}: its process{pids} has died; loading the model again")
+        name = printable(model)
+        self._report(f"model {name}: its process{pids} has died; loading the model again")
         self.cures += 1
         old = [stub for stub in read_stubs(self._server).values() if stub.model == model]
         try:
             self._control.unload(model)
             self._control.load(model, timeout=_LOAD_SECONDS)
         except ServingError as error:
-            self._report(f"model {model}: it could not be loaded again: {error}")
+            self._report(f"model {name}: it could not be loaded again: {error}")
             return
         self._end(old)
-        self._report(f"model {model}: it answers again")
+        self._report(f"model {name}: it answers again")
 
     def _end(self, stubs: list[Stub]) -> None:
         # The server waits for the dead one, and so would keep the instances beside it for ever.
@@ -131,13 +133,12 @@ def _children(pid: int, proc: Path) -> list[int]:
 def _read_stub(pid: int, proc: Path) -> Stub | None:
     # The command line of a process that has ended and was not waited for is empty.
     try:
-        words = (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        words = (proc / str(pid) / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
     except OSError:
         return None
-    if not words[0].endswith(_STUB) or len(words) < 9:
+    if not words[0].endswith(_STUB) or len(words) < _WORDS:
         return None
-    path = Path(words[1])
-    model, version, instance = path.parent.parent.name, path.parent.name, words[8]
+    version, instance, model = Path(words[1]).parent.name, words[8], words[10]  # as `portinf.serving.starter` puts them
     if instance == model or not version.isdigit():
         return None
     return Stub(pid=pid, model=model, version=int(version), instance=instance)

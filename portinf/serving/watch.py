@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from portinf.errors import ServingError
+from portinf.errors import PermissionNeededError, ServingError, printable
 from portinf.serving.control import Control
 from portinf.serving.reasons import clean
 from portinf.serving.repository import ModelFolder, Problem, read_model
@@ -33,7 +33,8 @@ def snapshot(folder: Path) -> dict[str, State]:
 class Watcher:
     """Compares the repository with what was ``seen`` when it was first read, and loads the difference.
 
-    ``step`` is called again and again. ``prepare`` is called before a model is loaded, ``lock`` is held meanwhile.
+    ``step`` is called again and again. ``prepare`` is called before a model is loaded, ``forget`` with the name of one that was
+    unloaded, ``lock`` is held meanwhile.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Watcher:
         report: Callable[[str], None],
         lock: threading.Lock,
         prepare: Callable[[ModelFolder], None],
+        forget: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._control = control
         self._report = report
         self._lock = lock
         self._prepare = prepare
+        self._forget = forget
         self._loaded = dict(seen)
         self._previous = seen
 
@@ -70,26 +73,32 @@ class Watcher:
     def _load(self, name: str) -> None:
         model = read_model(self._folder / name)
         if isinstance(model, Problem):
-            self._report(f"model {name}: not loaded: {model.reason}")
+            self._report(f"model {printable(name)}: not loaded: {model.reason}")
             return
         try:
             with self._lock:
                 self._prepare(model)
                 self._control.load(name, timeout=_LOAD_SECONDS)
                 versions = self._control.ready_versions(name)
-        except ServingError as error:
-            self._report(f"model {name}: the change was not loaded, what was loaded before stays: {clean(str(error))}")
+        except PermissionNeededError as error:
+            self._report(f"model {printable(name)}: not loaded, what was loaded before stays: {error}; --allow-code allows it")
             return
-        self._report(f"model {name}: now serving version {', '.join(str(version) for version in versions)}")
+        except ServingError as error:
+            self._report(
+                f"model {printable(name)}: the change was not loaded, what was loaded before stays: {clean(str(error))}"
+            )
+            return
+        self._report(f"model {printable(name)}: now serving version {', '.join(str(version) for version in versions)}")
 
     def _unload(self, name: str) -> None:
         try:
             with self._lock:
                 self._control.unload(name)
+                self._forget(name)
         except ServingError as error:
-            self._report(f"model {name}: its folder is gone, but it could not be unloaded: {error}")
+            self._report(f"model {printable(name)}: its folder is gone, but it could not be unloaded: {error}")
             return
-        self._report(f"model {name}: its folder is gone, it was unloaded")
+        self._report(f"model {printable(name)}: its folder is gone, it was unloaded")
 
 
 def _state(path: Path) -> State:

@@ -9,7 +9,7 @@ from typing import Any
 
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
-from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
+from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy, maximums_told
 from portinf.triton.accelerator import Accelerator
 
 __all__ = [
@@ -115,6 +115,7 @@ def config_of(name: str, signature: Signature, max_batch_size: int, *, one_threa
         outputs=tuple(_tensor(spec, batched=batched) for spec in signature.outputs),
         dynamic_batching=batched,
         one_thread=one_thread,
+        parameters=maximums_told(signature),
     )
 
 

@@ -57,7 +57,8 @@ def emulation_config(name: str, signature: Signature, max_batch_size: int, recor
         "portinf_rtol_to_float": f"{rtol:g}",
         "portinf_atol_to_float": f"{atol:g}",
     }
-    return replace(config_of(name, signature, max_batch_size), platform=PLATFORM, backend="python", parameters=parameters)
+    config = config_of(name, signature, max_batch_size)
+    return replace(config, platform=PLATFORM, backend="python", parameters={**config.parameters, **parameters})
 
 
 def declared_tolerance(parameters: Mapping[str, str]) -> tuple[float, float] | None:

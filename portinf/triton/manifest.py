@@ -116,8 +116,11 @@ def read_manifest(folder: Path) -> Manifest:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["schema"] != SCHEMA:
             raise CannotError(f"{path}: schema {data['schema']}, this version reads {SCHEMA}: update portinf")
-        return Manifest.from_json(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = Manifest.from_json(data)
+        if not all(isinstance(text, str) for text in (*manifest.files.values(), manifest.config_sha256)):
+            raise TypeError("a hash is no text")
+        return manifest
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableError(f"{path}: damaged: {first_line(error)}; package the model again") from error
 
 
@@ -153,9 +156,10 @@ def _problems(folder: Path) -> Iterator[str]:
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
         yield from _changed(folder / name, expected)
-    there = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
-    for name in there:
-        if name not in manifest.files and name != MANIFEST and "__pycache__/" not in name:  # a server's Python writes those
+    # A link to a folder is not followed, and no package holds one.
+    there = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    for name in (path.as_posix() for path in there if "__pycache__" not in path.parts):  # a server's Python writes those
+        if name not in manifest.files and name != MANIFEST:
             yield f"{folder / name}: not in the manifest: added after packaging"
     yield from _changed(folder.parent / CONFIG, manifest.config_sha256)
 

@@ -99,6 +99,24 @@ def test_every_bad_model_is_named(tmp_path: Path) -> None:
     assert "typed: unable to load model 'typed', configuration expects datatype TYPE_INT32" in run.message
 
 
+def test_code_of_a_models_own_is_refused_at_once_and_run_by_permission(tmp_path: Path) -> None:
+    models = tmp_path / "my models"
+    add(models)
+    for name in ("one", "two"):
+        (models / name / "1").mkdir(parents=True)
+        (models / name / "1" / "model.py").write_text(f"open({str(tmp_path / 'EXECUTED')!r}, 'w')\n")
+        config = ADD_CONFIG.replace('platform: "onnxruntime_onnx"', 'backend: "python"')
+        (models / name / "config.pbtxt").write_text(config.replace('"add"', f'"{name}"'))
+    run = run_cli(str(models), *FREE_PORTS)
+    assert run.code == 4, run.error
+    assert "2 models bring code of their own and are not unchanged packages of portinf: one runs Python code" in run.message
+    assert run.message.endswith(f"if you trust that code: portinf serve-local '{models}' --allow-code")
+    assert not (tmp_path / "EXECUTED").exists()
+    run = run_cli(str(models), *FREE_PORTS, "--allow-code")
+    assert run.code == 6  # it is no model, and it was run
+    assert (tmp_path / "EXECUTED").exists()
+
+
 def test_an_empty_repository(tmp_path: Path) -> None:
     run = run_cli(str(tmp_path), *FREE_PORTS)
     assert run.code == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -136,6 +137,28 @@ def test_an_incomplete_model_is_refused_where_completion_is_off(tmp_path: Path, 
         assert answers(server)
 
 
+def test_python_that_appears_needs_permission(tmp_path: Path, traces: Traces) -> None:
+    models = tmp_path / "models"
+    add(models)
+    lines: list[str] = []
+    code = tmp_path / "code"
+    (code / "1").mkdir(parents=True)
+    (code / "1" / "model.py").write_text(f"open({str(tmp_path / 'EXECUTED')!r}, 'w')\n")
+    (code / "config.pbtxt").write_text(ADD_CONFIG.replace('platform: "onnxruntime_onnx"', 'backend: "python"'))
+    with serving(models, lines) as server:
+        shutil.copytree(code, models / "code")
+        (models / "code" / "config.pbtxt").write_text((code / "config.pbtxt").read_text().replace('"add"', '"code"'))
+        shutil.copy(code / "config.pbtxt", models / "add" / "config.pbtxt")
+        shutil.copy(code / "1" / "model.py", models / "add" / "1" / "model.py")
+        until(lambda: len([line for line in lines if "--allow-code allows it" in line]) == 2)
+        os.kill(next(iter(read_stubs(server.pid))), signal.SIGKILL)
+        until(lambda: any("answers again" in line for line in lines))
+        assert answers(server)
+        assert server.control.ready_versions("code") == []
+    assert any(line.startswith("model code: not loaded, what was loaded before stays: runs Python code") for line in lines)
+    assert not (tmp_path / "EXECUTED").exists()
+
+
 def test_a_server_on_path_is_used_as_it_is(tmp_path: Path, traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
     models = tmp_path / "models"
     add(models)
@@ -147,14 +170,14 @@ def test_a_server_on_path_is_used_as_it_is(tmp_path: Path, traces: Traces, monke
         ports=FREE,
         prefix="portinf_unused_",
         complete=True,
-        config_name="",
         image=None,
         serving_env=None,
         report=lambda line: None,
     )
     made = command_for(prepare(None, request.report), request)
     # What is on PATH is the server of the serving environment, wrapped so that it finds its libraries and backends by itself.
-    exports = [f"export {name}='{made.environment[name]}'" for name in ("LD_LIBRARY_PATH", "PATH")]
+    path = json.loads((tmp_path / "scratch" / "programs" / "starter.json").read_text())["path"]
+    exports = [f"export LD_LIBRARY_PATH='{made.environment['LD_LIBRARY_PATH']}'", f"export PATH='{path}'"]
     backends = f"--backend-directory={tmp_path / 'scratch' / 'backends'}"
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "tritonserver"

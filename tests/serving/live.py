@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from portinf.serving.code import CodeRule
 from portinf.serving.launcher import ServeOptions, Server, serve
 from portinf.serving.ports import Ports
 from portinf.serving.prepare import prepare
+from portinf.triton.manifest import verify
 
 __all__ = ["FREE", "FREE_PORTS", "Run", "Traces", "ask", "run_cli", "serving", "start_cli", "traces", "until"]
 
@@ -52,9 +54,9 @@ class Run:
 
 @contextmanager
 def serving(folder: Path, lines: list[str] | None = None) -> Iterator[Server]:
-    """Serve a folder in this process on free ports; what is reported goes into ``lines``."""
+    """Serve a folder in this process on free ports, as the command line does; what is reported goes into ``lines``."""
     report: Callable[[str], None] = lines.append if lines is not None else lambda line: None
-    with serve(folder, ServeOptions(ports=FREE), report) as server:
+    with serve(folder, ServeOptions(ports=FREE, code=CodeRule(verify=verify)), report) as server:
         yield server
 
 

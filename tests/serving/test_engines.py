@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -34,7 +35,6 @@ def request_(tmp_path: Path) -> EngineRequest:
         ports=Ports(http=1001, grpc=1002, metrics=1003),
         prefix="portinf_aa_",
         complete=False,
-        config_name="",
         image=None,
         serving_env=None,
         report=lambda line: None,
@@ -100,6 +100,19 @@ def test_docker(programs: Path, request_: EngineRequest) -> None:
     assert made.after == (docker, "rm", "--force", "portinf_aa")
 
 
+def test_a_path_that_a_container_cannot_be_told(programs: Path, request_: EngineRequest, tmp_path: Path) -> None:
+    for engine, name in (("docker", "a:b"), ("apptainer", "a:b"), ("apptainer", "a,b")):
+        program(programs, engine)
+        with pytest.raises(CannotError, match=f"{engine} takes no path with a colon"):
+            plan(engine, dataclasses.replace(request_, image="triton:1", repository=tmp_path / name))
+
+
+def test_a_model_called_star_is_one_of_all(programs: Path, request_: EngineRequest) -> None:
+    program(programs, "tritonserver")
+    made = plan("path", dataclasses.replace(request_, models=("*", "one")))
+    assert [word for word in made.command if "--load-model" in word] == ["--load-model=*"]
+
+
 def test_apptainer(programs: Path, request_: EngineRequest, tmp_path: Path) -> None:
     apptainer = program(programs, "apptainer")
     made = plan("apptainer", dataclasses.replace(request_, image="nvcr.io/triton:1"))
@@ -127,23 +140,31 @@ def serving_environment(folder: Path) -> ServingEnvironment:
 
 def test_pytriton(request_: EngineRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    made = serving_environment(tmp_path / "env")
-    command = command_for(made, dataclasses.replace(request_, config_name="local"))
-    home = made.packages / "pytriton" / "tritonserver"
+    made = serving_environment(tmp_path / "my: $env")
+    command = command_for(made, request_)
+    packages = request_.scratch / "environment" / "lib" / "python3.11" / "site-packages"
+    home = packages / "pytriton" / "tritonserver"
+    assert home.samefile(made.packages / "pytriton" / "tritonserver")
     assert command.command[0] == str(home / "bin/tritonserver")
     backends = request_.scratch / "backends"
     assert f"--backend-directory={backends}" in command.command
     assert f"--cache-directory={home / 'caches'}" in command.command
     assert "--backend-config=python,shm-region-prefix-name=portinf_aa_" in command.command
-    assert "--model-config-name=local" in command.command
     assert command.stubs
     python = {path.name for path in (backends / "python").iterdir()}
     assert python == {"triton_python_backend_stub", "libtriton_python.so", "triton_python_backend_utils.py"}
     assert not any(path.is_symlink() for path in backends.rglob("*"))
     assert (backends / "onnxruntime" / "model.py").exists()
     assert "PYTHONPATH" not in command.environment
-    assert command.environment["PATH"].split(os.pathsep)[0] == str(tmp_path / "env" / "bin")
-    assert command.environment["LD_LIBRARY_PATH"] == f"/opt/python/lib:{made.packages / 'nvidia_pytriton.libs'}"
+    assert command.environment["LD_LIBRARY_PATH"] == f"{request_.scratch}/library:{packages / 'nvidia_pytriton.libs'}"
+    assert (request_.scratch / "library").readlink() == Path("/opt/python/lib")
+    # The whole PATH of the server: what it calls bash is no shell.
+    programs = request_.scratch / "programs"
+    assert command.environment["PATH"] == str(programs)
+    assert sorted(path.name for path in programs.iterdir()) == ["bash", "python", "starter.json"]
+    assert (programs / "bash").read_text().startswith(f"#!{programs}/python -IS\n")
+    known = json.loads((programs / "starter.json").read_text())
+    assert known["path"].split(os.pathsep)[0] == str(request_.scratch / "environment" / "bin")
     assert command.environment["CUDA_VISIBLE_DEVICES"] == ""
 
 

@@ -1,15 +1,16 @@
-"""What is read of a repository before a server starts, and the links that are made of it."""
+"""What is read of a repository before a server starts."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from portinf.errors import ServingError, UnreadableError
-from portinf.serving.mirror import link_model, needs_mirror
 from portinf.serving.repository import ModelFolder, Problem, load_config, read_model, read_repository, refusal
-from tests.serving.tiny_models import ADD_CONFIG, add, fingerprint
+from tests.serving.tiny_models import ADD_CONFIG, add
 
 
 def model(path: Path) -> ModelFolder:
@@ -92,30 +93,29 @@ def test_equal_reasons_are_told_once(tmp_path: Path) -> None:
     assert message == f"3 models cannot be served from {tmp_path}: a, b: full; c: other"
 
 
-def test_the_mirror_changes_only_the_kind_of_instance(tmp_path: Path) -> None:
-    folder = add(tmp_path / "models", config=ADD_CONFIG.replace("KIND_CPU", "KIND_GPU gpus: [0]"))
-    plain = add(tmp_path / "models", "plain")
-    before = fingerprint(tmp_path / "models")
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    assert needs_mirror(model(folder))
-    assert not needs_mirror(model(plain))
-    for path in (folder, plain):
-        link_model(model(path), mirror)
-    local = load_config(mirror / "add" / "configs" / "local.pbtxt")
-    expected = load_config(plain / "config.pbtxt")
-    expected.name = "add"
-    assert local == expected
-    assert (mirror / "add" / "1").resolve() == folder / "1"
-    assert (mirror / "plain").resolve() == plain
-    assert fingerprint(tmp_path / "models") == before
+def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
+    folder = add(tmp_path, "plain", None)
+    folder.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    models, problems = read_repository(tmp_path)
+    assert models == []
+    message = str(refusal(tmp_path, problems))
+    assert message.endswith("caf\\udce9: its folder's name is no UTF-8 text, which Triton's protocol needs: rename it")
+    message.encode()
 
 
-def test_the_mirror_follows_new_and_removed_versions(tmp_path: Path) -> None:
-    folder = add(tmp_path / "models", config=ADD_CONFIG.replace("KIND_CPU", "KIND_GPU"))
-    mirror = tmp_path / "mirror"
-    mirror.mkdir()
-    link_model(model(folder), mirror)
-    (folder / "1").rename(folder / "2")
-    link_model(model(folder), mirror)
-    assert sorted(path.name for path in (mirror / "add").iterdir()) == ["2", "config.pbtxt", "configs"]
+def test_a_name_in_two_unicode_forms(tmp_path: Path) -> None:
+    folder = add(tmp_path, "caf\u00e9")
+    folder.rename(tmp_path / "cafe\u0301")
+    assert problem(tmp_path / "cafe\u0301").endswith("the name of its folder: the same letters, composed otherwise in Unicode")
+
+
+def test_versions_have_ascii_digits(tmp_path: Path) -> None:
+    folder = add(tmp_path)
+    for name in ("\u0661", "\u00b2", "01", "1 "):
+        shutil.copytree(folder / "1", folder / name)
+    assert model(folder).versions == (1,)
+
+
+def test_control_characters_are_shown_as_escapes(tmp_path: Path) -> None:
+    message = str(refusal(tmp_path, [Problem(model="a\nb\x1b[31m", reason="why")]))
+    assert message.endswith(r"a\nb\x1b[31m: why")

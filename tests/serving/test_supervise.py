@@ -21,7 +21,7 @@ class FakeControl(Control):
     """A server that records what it is told, and has some versions ready."""
 
     def __init__(self) -> None:
-        super().__init__(1)
+        super().__init__(1, 1)
         self.calls: list[str] = []
         self.ready: dict[str, list[int]] = {}
         self.refuses = False
@@ -107,14 +107,15 @@ def test_an_unloaded_or_replaced_instance_is_no_death(monkeypatch: pytest.Monkey
 
 
 def test_stubs_are_read_from_command_lines(tmp_path: Path) -> None:
-    words = ["/b/python/triton_python_backend_stub", "/models/add/3/model.onnx", "r", "1", "1", "9", "/b/python", "336"]
-    lines = {11: [*words, "add_0", "/b/onnxruntime"], 12: [*words, "add", "/b/onnxruntime"], 13: [""], 14: ["/bin/sh", "-c"]}
+    words = ["/b/python/triton_python_backend_stub", "/models/m0/3/model", "r", "1", "1", "9", "/b/python", "336"]
+    last = ["/b/onnxruntime", "a dd\n"]
+    lines = {11: [*words, "add_0", *last], 12: [*words, "a dd\n", *last], 13: [""], 14: ["/bin/sh", "-c"]}
     (tmp_path / "9" / "task" / "9").mkdir(parents=True)
     (tmp_path / "9" / "task" / "9" / "children").write_text("11 12 13 14 15")
     for pid, arguments in lines.items():
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "cmdline").write_bytes("\0".join(arguments).encode())
-    assert read_stubs(9, tmp_path) == {11: Stub(pid=11, model="add", version=3, instance="add_0")}
+    assert read_stubs(9, tmp_path) == {11: Stub(pid=11, model="a dd\n", version=3, instance="add_0")}
     assert read_stubs(10, tmp_path) == {}
 
 
@@ -131,7 +132,9 @@ def test_what_python_compiles_is_no_change(tmp_path: Path) -> None:
 def test_changes_are_loaded_when_they_stand_still(tmp_path: Path) -> None:
     folder = add(tmp_path)
     control, lines = FakeControl(), list[str]()
-    watcher = Watcher(tmp_path, snapshot(tmp_path), control, lines.append, threading.Lock(), lambda model: None)
+    watcher = Watcher(
+        tmp_path, snapshot(tmp_path), control, lines.append, threading.Lock(), lambda model: None, lambda name: None
+    )
     watcher.step()
     assert control.calls == []
     shutil.copytree(folder / "1", folder / "2")
@@ -154,7 +157,9 @@ def test_changes_are_loaded_when_they_stand_still(tmp_path: Path) -> None:
 def test_a_change_that_cannot_be_loaded_is_told_once(tmp_path: Path) -> None:
     folder = add(tmp_path)
     control, lines = FakeControl(), list[str]()
-    watcher = Watcher(tmp_path, snapshot(tmp_path), control, lines.append, threading.Lock(), lambda model: None)
+    watcher = Watcher(
+        tmp_path, snapshot(tmp_path), control, lines.append, threading.Lock(), lambda model: None, lambda name: None
+    )
     (folder / "2").mkdir()
     for _ in range(4):
         watcher.step()

@@ -163,3 +163,13 @@ def test_the_first_difference_is_named() -> None:
 def test_how_requests_are_scheduled_may_be_tuned_by_hand() -> None:
     new = config_of("m", model(spec("x", BATCH, Axis(size=4))), 8)
     assert difference(from_text(to_text(new).replace("dynamic_batching {\n}", "")), new) is None
+
+
+def test_largest_lengths_are_told_to_whoever_asks_the_server() -> None:
+    tracks = Axis(label="tracks", maximum=200)
+    config = config_of("m", model(spec("x", BATCH, tracks, Axis(size=4))), 8)
+    assert config.inputs[0].dims == (-1, 4)
+    assert config.parameters == {"portinf_maximum.x.1": "200"}
+    assert from_text(to_text(config)) == config
+    shorter = config_of("m", model(spec("x", BATCH, Axis(label="tracks", maximum=100), Axis(size=4))), 8)
+    assert difference(config, shorter) == "parameter portinf_maximum.x.1 is '200', now '100'"

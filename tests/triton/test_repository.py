@@ -278,7 +278,27 @@ def test_a_missing_and_an_added_file_are_found(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"schema": 1}', '{"schema": 1, "name": 3, "signature": 4}'])
+def test_what_python_compiles_is_left_out_and_nothing_that_looks_like_it(tmp_path: Path) -> None:
+    packaged = written(tmp_path)
+    for folder in ("__pycache__", "x__pycache__"):
+        (packaged.path / folder).mkdir()
+        (packaged.path / folder / "code.py").write_text("print()")
+    (packaged.path / "numpy").symlink_to(packaged.path / "x__pycache__", target_is_directory=True)
+    added = [problem.partition(": ")[0] for problem in verify(packaged.path)]
+    assert added == [str(packaged.path / name) for name in ("numpy", "x__pycache__/code.py")]
+
+
+@pytest.mark.parametrize(("field", "value"), [("files", ["model.onnx"]), ("files", {"model.onnx": 3}), ("config_sha256", 3)])
+def test_hashes_that_are_none_are_told_in_one_line(tmp_path: Path, field: str, value: object) -> None:
+    path = written(tmp_path).path / "portinf.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(UnreadableError, match=r"portinf\.json: damaged: .*; package the model again"):
+        verify(path.parent)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[" * 100_000, "[]", "null", '{"schema": 1}', '{"schema": 1, "name": 3, "signature": 4}']
+)
 def test_a_damaged_manifest_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     packaged = written(tmp_path)
     (packaged.path / "portinf.json").write_text(text)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 
-__all__ = ["ConfigurationError", "arena_shrinkage", "model_file", "open_session", "parameters", "session_options"]
+__all__ = ["FILES", "ConfigurationError", "arena_shrinkage", "model_file", "open_session", "parameters", "session_options"]
 
+FILES = "files"
 _DEFAULT_FILE = "model.onnx"
 _TRUE = ("true", "on", "1")
 _FALSE = ("false", "off", "0")
@@ -26,13 +28,16 @@ def parameters(config: dict[str, Any]) -> dict[str, str]:
 def model_file(config: dict[str, Any], version_folder: Path) -> Path:
     """Return the ONNX file of one version; a folder of that name holds the real ``model.onnx``.
 
+    The user's files may lie in the folder `FILES` of the version.  The Python of a stub takes ASCII paths alone: bytes are asked for.
+
     Raises:
         ConfigurationError: there is no such file.
     """
-    path = version_folder / (config.get("default_model_filename") or _DEFAULT_FILE)
-    if path.is_dir():
+    folder = version_folder / FILES
+    path = (folder if folder.is_dir() else version_folder) / (config.get("default_model_filename") or _DEFAULT_FILE)
+    if os.path.isdir(str(path).encode()):  # noqa: PTH112
         path = path / _DEFAULT_FILE
-    if not path.exists():
+    if not os.path.exists(str(path).encode()):  # noqa: PTH110
         raise ConfigurationError(f"unable to find '{path}' for model '{config.get('name', '')}'")
     return path
 

@@ -11,7 +11,7 @@ import click
 
 from portinf.cli.metrics import read_physics_options
 from portinf.cli.options import read_stream_options
-from portinf.cli.progress import progress_line
+from portinf.cli.progress import progress_line, tell
 from portinf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,12 +111,11 @@ def _project(result: FpgaResult) -> str:
 
 
 def _print(result: FpgaResult) -> None:
-    for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+    tell(result.notes, as_json=False)
     click.echo(f"{result.folder}: {_project(result)}, {result.folder}/report.html")
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
-        roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "accum") if role in layer]
+        roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "alpha", "accum") if role in layer]
         click.echo(f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else ""))
     click.echo(f"  {result.hop.summary()}")
     for check in result.hop.checks:

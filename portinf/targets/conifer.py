@@ -1,4 +1,4 @@
-"""Trees in fixed point -> the projects that conifer makes of them: HLS, VHDL, and the model for its C++ emulation."""
+"""Trees in fixed point -> the projects that conifer makes of them, read back: HLS, VHDL, and the model for its C++ emulation."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.trees import Trees, load_trees
 from portinf.lazy import require
 from portinf.samples import Array
+from portinf.targets.conifer_check import check_hls, check_model, check_vhdl
 
 __all__ = [
     "CPP",
@@ -28,6 +29,7 @@ __all__ = [
     "VHDL",
     "ConiferOptions",
     "raw_inputs",
+    "read_back",
     "scores_of",
     "vhdl_format",
     "why_no_vhdl",
@@ -77,7 +79,9 @@ def why_no_vhdl(trees: Trees) -> str:
 
 
 def write_conifer(network: Path, folder: Path, options: ConiferOptions) -> None:
-    """Write the projects of saved trees into a folder, in a process of its own: conifer changes folders as it works.
+    """Write the projects of saved trees into a folder, and compare the files with the trees.
+
+    conifer changes folders as it works, so it writes in a process of its own.
 
     Args:
         network: folder that `portinf.fixedpoint.trees.save_trees` wrote.
@@ -86,7 +90,7 @@ def write_conifer(network: Path, folder: Path, options: ConiferOptions) -> None:
 
     Raises:
         MissingPackageError: conifer is not installed.
-        CannotError: conifer refuses the trees.
+        CannotError: conifer refuses the trees, or wrote others; the message names tree and node.
     """
     module = "portinf.targets.conifer"
     command = [sys.executable, "-m", module, str(network.resolve()), str(folder.resolve()), json.dumps(asdict(options))]
@@ -95,11 +99,28 @@ def write_conifer(network: Path, folder: Path, options: ConiferOptions) -> None:
     except subprocess.TimeoutExpired as error:
         raise CannotError(f"conifer did not write the project within {SECONDS:g} s") from error
     if done.returncode == 0:
+        read_back(load_trees(network), folder)
         return
     lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
     if done.returncode == MissingPackageError.exit_code:
         raise MissingPackageError(lines[-1])
     raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"conifer failed: {lines[-1][:300]}")
+
+
+def read_back(trees: Trees, folder: Path) -> None:
+    """Compare what conifer wrote with the trees: formats, thresholds, scores and branches of every file.
+
+    Raises:
+        CannotError: something differs; the message names file, tree and node.
+    """
+    ensemble = _ensemble(trees)
+    try:
+        check_model(ensemble, folder / CPP / MODEL)
+        check_hls(trees, ensemble, folder / HLS / "firmware")
+        if not why_no_vhdl(trees):
+            check_vhdl(trees, vhdl_format(trees), folder / VHDL / "firmware")
+    except (OSError, ValueError, KeyError) as error:
+        raise CannotError(f"what conifer wrote cannot be read back: {error}") from error
 
 
 def main(network: str, folder: str, options: str) -> int:

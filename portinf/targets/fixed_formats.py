@@ -21,6 +21,7 @@ from portinf.targets.float_plan import FloatLayer, Plan
 __all__ = ["HEADROOM", "Choice", "Range", "automatic", "integer_bits", "quantised", "uniform", "weights_out_of_range"]
 
 HEADROOM = 1  # bits of ``auto`` above the largest number seen: a factor of two
+SLOPE = 10  # bits that a slope has at least, from its first one that is not 0: samples may not come where it plays a part
 PASSING = ("reshape", "transpose")  # layers whose numbers are those before them
 Range = tuple[float, float]  # smallest and largest number seen
 
@@ -74,17 +75,32 @@ def automatic(plan: Plan, ranges: Mapping[str, Range], fraction: int | Mapping[s
     def bits(name: str) -> int:
         return fraction if isinstance(fraction, int) else fraction[name]
 
-    results = {name: _result_format(ends, bits(name)) for name, ends in ranges.items()}
-    weights = {
-        f"{layer.name}/{role}": _weight_format(numbers, bits(f"{layer.name}/{role}"))
-        for layer in plan.layers
-        for role, numbers in layer.weights.items()
-    }
+    padded = _padded(plan)
+    results = {name: _result_format(ends, bits(name), signed=ends[0] < 0 or name in padded) for name, ends in ranges.items()}
+    weights = {}
+    for layer in plan.layers:
+        for role, numbers in layer.weights.items():
+            least = SLOPE - math.frexp(float(numbers))[1] if role == "alpha" and numbers else 0
+            weights[f"{layer.name}/{role}"] = _weight_format(numbers, max(bits(f"{layer.name}/{role}"), least))
     return Choice(results=results, weights=weights, tolerance=tolerance)
 
 
-def _result_format(ends: Range, fraction: int) -> Format:
-    signed = ends[0] < 0
+def _padded(plan: Plan) -> set[str]:
+    """Return inputs and layers whose numbers a pooling pads with the smallest: hls4ml has none that is small without a sign."""
+    found: set[str] = set()
+    for layer in reversed(plan.layers):
+        pads = layer.kind == "pool" and layer.options["operation"] == "max" and any(map(any, layer.options["pads"]))
+        if pads or (layer.name in found and _passes(layer)):
+            found |= set(layer.inputs)
+    return found
+
+
+def _passes(layer: FloatLayer) -> bool:
+    """Say whether a layer has the numbers, and the format, of the one before it."""
+    return layer.kind in PASSING or (layer.kind == "pool" and layer.options["operation"] == "max")
+
+
+def _result_format(ends: Range, fraction: int, *, signed: bool) -> Format:
     integer = integer_bits(*ends, signed=signed) + HEADROOM
     return Format(max(2, integer + fraction), max(integer, 2 - fraction), signed, "RND", "SAT")
 
@@ -137,8 +153,7 @@ def quantised(plan: Plan, choice: Choice) -> Network:
         results[item.name] = choice.results[item.name]
     layers = []
     for layer in plan.layers:
-        passed = layer.kind in PASSING or (layer.kind == "pool" and layer.options["operation"] == "max")
-        results[layer.name] = results[layer.inputs[0]] if passed else choice.results[layer.name]
+        results[layer.name] = results[layer.inputs[0]] if _passes(layer) else choice.results[layer.name]
         try:
             layers.append(_layer(layer, choice, results))
         except FixedPointError as error:

@@ -52,10 +52,11 @@ def _batch_norm(walk: Walk, node: Any) -> None:
 
 def _scale(walk: Walk, node: Any, factor: Array, offset: Array, *, axis: int) -> None:
     """Multiply and shift along one axis of a row; joined to the layer before where that has weights."""
-    before = walk.producer(node, ("dense", "conv"))
+    before = walk.producer(node, ("dense", "conv", "scale"))
     if before is not None and before.axes[-1] == axis:
-        weight, bias = before.weights["weight"] * factor, before.weights["bias"] * factor + offset
-        walk.replace_with(node, before, weights={"weight": weight, "bias": bias})
+        role = "scale" if before.kind == "scale" else "weight"
+        weights = {role: before.weights[role] * factor, "bias": before.weights["bias"] * factor + offset}
+        walk.replace_with(node, before, weights=weights)
         return
     value = walk.value(node)
     rest = [other for other in value.axes if other != axis]
@@ -119,7 +120,10 @@ def _activation(kind: str, **options: Any) -> Handler:
 
 def _leaky_relu(walk: Walk, node: Any) -> None:
     value = walk.value(node)
-    alpha = np.asarray(attributes(node).get("alpha", 0.01), np.float64)
+    slope = np.asarray(attributes(node).get("alpha", 0.01)) if node.op_type == "LeakyRelu" else walk.constant(node, 1)
+    if slope is None or not slope.size or np.ptp(slope):
+        raise walk.refuse(node, "with other than one constant slope for all numbers")
+    alpha = np.asarray(slope.reshape(-1)[0], np.float64)
     walk.make(node, "leaky_relu", [value], value.axes, weights={"alpha": alpha})
 
 
@@ -208,6 +212,7 @@ HANDLERS: dict[str, Handler] = {
     "LeakyRelu": _leaky_relu,
     "MatMul": _matmul,
     "Mul": _arithmetic,
+    "PRelu": _leaky_relu,
     "Relu": _activation("relu"),
     "Reshape": _reshape,
     "Sigmoid": _activation("table", function="sigmoid", span=16),

@@ -98,6 +98,8 @@ class Walk:
         constants: float64 (or integer) arrays by tensor.
         values: by tensor.
         layers: so far.
+        readers: by tensor, how often nodes and the outputs of the graph read it.
+        pending: the same, without the nodes that were handled.
     """
 
     def __init__(self, path: Path, graph: Any) -> None:
@@ -111,6 +113,7 @@ class Walk:
         self._counts: dict[str, int] = {}
         for name in [*(name for node in graph.node for name in node.input), *(value.name for value in graph.output)]:
             self.readers[name] = self.readers.get(name, 0) + 1
+        self.pending = dict(self.readers)
         self.shapes = {
             value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
             for value in [*graph.input, *graph.value_info, *graph.output]
@@ -170,22 +173,23 @@ class Walk:
         if value.axes == axes:
             return value
         if _order(value, value.axes) == _order(value, axes):  # axes of length 1 alone move
-            return self._reshaped(node, value, axes)
-        for number, item in enumerate(self.inputs):
-            if item.name == value.layer and not any(item.name in layer.inputs for layer in self.layers):
-                self.inputs[number] = replace(item, axes=axes)
-                return self._again(replace(value, axes=axes))
+            return self._beside("reshape", value, axes, {})
         order = tuple(value.axes.index(axis) for axis in axes)
-        return self._beside(node, "transpose", value, axes, {"order": order})
+        for number, item in enumerate(self.inputs):
+            if item.name == value.layer and self._alone(value):
+                self.inputs[number] = replace(item, axes=tuple(item.axes[place] for place in order))
+                for name, known in self.values.items():
+                    if known.layer == item.name:
+                        self.values[name] = replace(known, axes=tuple(known.axes[place] for place in order))
+                return replace(value, axes=axes)
+        return self._beside("transpose", value, axes, {"order": order})
 
-    def _again(self, value: Value) -> Value:
-        self.values = {name: value if known.layer == value.layer else known for name, known in self.values.items()}
-        return value
+    def _alone(self, value: Value) -> bool:
+        """Say whether an input is needed in this view alone: nothing read it before, and nothing will in another one."""
+        views = [name for name, known in self.values.items() if known.layer == value.layer and known != value]
+        return not any(value.layer in layer.inputs for layer in self.layers) and not any(map(self.pending.get, views))
 
-    def _reshaped(self, node: Any, value: Value, axes: tuple[int, ...]) -> Value:
-        return self._beside(node, "reshape", value, axes, {})
-
-    def _beside(self, node: Any, kind: str, value: Value, axes: tuple[int, ...], options: Mapping[str, Any]) -> Value:
+    def _beside(self, kind: str, value: Value, axes: tuple[int, ...], options: Mapping[str, Any]) -> Value:
         origin = next(name for name, known in self.values.items() if known == value)
         turned = replace(value, layer=self.name(kind), axes=axes)
         self.layers.append(
@@ -242,7 +246,10 @@ def read_graph(path: Path, folder: Path, handlers: Mapping[str, Handler]) -> Pla
     for node in walk.graph.node:
         if node.op_type not in handlers or node.domain not in ("", "ai.onnx"):
             raise walk.refuse(node, f"no such layer; there are: {', '.join(sorted(handlers))}")
+        read = list(node.input)
         handlers[node.op_type](walk, node)
+        for name in read:
+            walk.pending[name] -= 1
     return _plan(walk)
 
 
@@ -284,10 +291,7 @@ def _used(walk: Walk, outputs: Mapping[str, str]) -> tuple[FloatLayer, ...]:
 
 
 def _turned_weights(layers: Sequence[FloatLayer], outputs: set[str]) -> list[FloatLayer]:
-    """Where what is flattened for a dense layer was turned first, turn the rows of its weights instead.
-
-    hls4ml does so by itself, without asking.
-    """
+    """Where what is flattened for a dense layer was turned first, turn the rows of its weights instead: that costs nothing."""
     found = {layer.name: layer for layer in layers}
     for dense in layers:
         flat = found.get(dense.inputs[0])
@@ -333,7 +337,8 @@ def _folded(path: Path, folder: Path) -> Any:
     made.mkdir()
     if len(labels) > 1:
         raise CannotError(f"{path}: its inputs count rows apart ({', '.join(map(str, sorted(map(str, labels))))})")
+    folded = basic(whole, made, without=["TransposeOptimizer"])  # which renames tensors: their ranges could not be seen
     try:
-        return onnx.shape_inference.infer_shapes(onnx.load(str(basic(whole, made) or whole)), strict_mode=True).graph
+        return onnx.shape_inference.infer_shapes(onnx.load(str(folded or whole)), strict_mode=True).graph
     except onnx.shape_inference.InferenceError as error:
         raise CannotError(f"{path}: its shapes cannot be worked out: {error}") from error

@@ -1,4 +1,4 @@
-"""A fixed-point network -> an hls4ml project (Vitis backend) that computes exactly the same, held against it layer by layer."""
+"""A fixed-point network -> an hls4ml project (Vitis backend) that computes exactly the same, read back and compared with it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import Layer, Network, load
 from portinf.lazy import available, missing, require
+from portinf.targets.firmware_check import AXES, ENDS, SOFTMAX, check_firmware
 
 __all__ = ["PROJECT", "ProjectOptions", "check_packages", "write_project"]
 
 PROJECT = "portinf_model"
 SECONDS = 1800.0
+# Passes of hls4ml that make another network: they drop a batch norm that rounds to 1 but changes the format, and turn the axes of
+# inputs and of flattened images as if channels had been first.
+LEFT_OUT = {
+    "convert": ("remove_single_channel_transpose", "remove_transpose_before_flatten"),
+    "optimize": ("remove_nop_batch_normalization",),
+}
 STRATEGIES = {"latency": "Latency", "resource": "Resource", "distributed_arithmetic": "distributed_arithmetic"}
 
 
@@ -59,7 +66,9 @@ def check_packages(strategy: str) -> None:
 
 
 def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
-    """Write the project of a saved network into a folder, in a process of its own: hls4ml imports whole frameworks.
+    """Write the project of a saved network into a folder, and compare the C++ with the network.
+
+    hls4ml imports whole frameworks, so it writes in a process of its own.
 
     Args:
         network: folder that `portinf.fixedpoint.network.save` wrote.
@@ -68,7 +77,7 @@ def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
 
     Raises:
         MissingPackageError: hls4ml, or da4ml for distributed arithmetic, is not installed.
-        CannotError: hls4ml refuses the network, or makes another one of it; the message names the layer.
+        CannotError: hls4ml refuses the network, or wrote another one; the message names the layer.
     """
     check_packages(options.strategy)
     command = [sys.executable, "-m", "portinf.targets.hls4ml", str(network), str(folder), json.dumps(asdict(options))]
@@ -78,6 +87,8 @@ def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
     except subprocess.TimeoutExpired as error:
         raise CannotError(f"hls4ml did not write the project within {SECONDS:g} s") from error
     if done.returncode == 0:
+        asked = load(network)
+        check_firmware(asked, folder, PROJECT, _names(asked))
         return
     lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
     if done.returncode == MissingPackageError.exit_code:
@@ -117,20 +128,18 @@ def _write(network: Network, folder: Path, options: ProjectOptions) -> None:
     layers += [_entry(network, layer, names) for layer in network.layers]
     outputs = [names[layer] for layer in dict.fromkeys(network.outputs.values())]
     try:
+        for flow, passes in LEFT_OUT.items():
+            require("hls4ml.model.flow", "fpga").update_flow(flow, remove_optimizers=passes)
         make = require("hls4ml.model.graph", "fpga").ModelGraph.from_layer_list
-        graph = make(config, layers, [names[item.name] for item in network.inputs], outputs)
-        _hold(network, graph)
-        graph.write()
-    except PortinfError:
-        raise
+        make(config, layers, [names[item.name] for item in network.inputs], outputs).write()
     except Exception as error:
         raise CannotError(f"hls4ml {hls4ml.__version__} refuses the network: {first_line(error)}") from error
 
 
 def _names(network: Network) -> dict[str, str]:
     """Return a name that C++ takes by input and layer."""
-    names = {item.name: "in_" + re.sub(r"\W", "_", item.name) for item in network.inputs}
-    if len(set(names.values())) < len(names):
+    names = {item.name: "in_" + re.sub(r"\W", "_", item.name, flags=re.ASCII) for item in network.inputs}
+    if len({name.lower() for name in names.values()}) < len(names):  # hls4ml looks types up by names in lower case
         names = {item.name: f"in_{number}" for number, item in enumerate(network.inputs)}
     return {**names, **{layer.name: layer.name for layer in network.layers}}
 
@@ -145,33 +154,35 @@ def _config(network: Network, names: Mapping[str, str], options: ProjectOptions)
     }
     for layer in network.layers:
         by_name[layer.name] = {
-            "Precision": {"result": _type(layer.result), **{role: _type(layer.formats[role]) for role in _roles(layer)}},
+            "Precision": {"result": _type(layer.result), **_precisions(layer)},
             "ReuseFactor": options.reuse,
             "Trace": False,
             **_extra(layer),
         }
         if "weight" in layer.numbers:
             by_name[layer.name]["Strategy"] = STRATEGIES[options.strategy]
+        if layer.kind == "reshape":  # in streams, under a name of hls4ml's own
+            by_name[f"repack_{layer.name}"] = by_name[layer.name]
     plain = "resource" if options.strategy == "resource" else "latency"
     model = {"Precision": {"default": "fixed<16,6>"}, "ReuseFactor": options.reuse, "Strategy": STRATEGIES[plain]}
     return {"Model": model, "LayerName": by_name}
 
 
-def _roles(layer: Layer) -> Sequence[str]:
-    return [role for role in ("weight", "bias", "scale", "accum") if role in layer.formats and layer.kind != "softmax"]
+def _precisions(layer: Layer) -> dict[str, str]:
+    """Return types by the words that hls4ml has for them; one that is missing here would become its default of 16 bits."""
+    words = {"weight": "weight", "bias": "bias", "scale": "scale", "accum": "accum", "alpha": "param"}
+    roles = [role for role in words if role in layer.formats and layer.kind != "softmax"]
+    return {words[role]: _type(layer.formats[role]) for role in roles}
 
 
 def _extra(layer: Layer) -> dict[str, Any]:
     """Return keys that hls4ml reads beside ``Precision``: of table types it takes these alone."""
     if layer.kind == "table":
         return {"table_t": _type(layer.formats["table"]), "TableSize": len(layer.numbers["table"])}
-    if layer.kind == "leaky_relu":
-        return {"param_t": _type(layer.formats["alpha"])}
     if layer.kind != "softmax" or not layer.formats:
         return {}
-    keys = {"norm": "inp_norm_t", "exp": "exp_table_t", "accum": "accum_t", "sum": "inv_inp_t", "inverse": "inv_table_t"}
     return {
-        **{key: _type(layer.formats[role]) for role, key in keys.items() if role in layer.formats},
+        **{key: _type(layer.formats[role]) for role, key in SOFTMAX.items() if role in layer.formats},
         "exp_table_size": len(layer.numbers["exp"]),
         "inv_table_size": len(layer.numbers["inverse"]),
     }
@@ -215,26 +226,22 @@ def _conv(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
         "bias_data": _real(layer, "bias"),
         "padding": "same" if any(map(any, layer.options["pads"])) else "valid",
         **_lengths(layer, shape, window, "filt"),
-        **{f"dilation_{axis}": 1 for axis in _AXES[len(window)]},
+        **{f"dilation_{axis}": 1 for axis in AXES[len(window)]},
     }
-
-
-_AXES = {1: ("width",), 2: ("height", "width")}
-_ENDS = {"height": ("top", "bottom"), "width": ("left", "right")}
 
 
 def _lengths(layer: Layer, shape: Sequence[int], window: Sequence[int], what: str) -> dict[str, Any]:
     """Return lengths of input, output and window, strides and pads by axis."""
     found: dict[str, Any] = {}
-    for number, axis in enumerate(_AXES[len(window)]):
+    for number, axis in enumerate(AXES[len(window)]):
         before, after = layer.options["pads"][number]
         found |= {
             f"in_{axis}": shape[number],
             f"out_{axis}": layer.shape[number],
             f"{what}_{axis}": window[number],
             f"stride_{axis}": layer.options["strides"][number],
-            f"pad_{_ENDS[axis][0]}": before,
-            f"pad_{_ENDS[axis][1]}": after,
+            f"pad_{ENDS[axis][0]}": before,
+            f"pad_{ENDS[axis][1]}": after,
         }
     return found
 
@@ -245,7 +252,7 @@ def _pool(layer: Layer, shape: Sequence[int]) -> dict[str, Any]:
     found: dict[str, Any] = {"n_filt": shape[-1]}
     if layer.options.get("whole"):
         found |= {"class_name": f"Global{kind}Pooling{len(window)}D", "n_in": shape[0], "n_out": 1, "keepdims": False}
-        return {**found, **{f"in_{axis}": shape[number] for number, axis in enumerate(_AXES[len(window)])}}
+        return {**found, **{f"in_{axis}": shape[number] for number, axis in enumerate(AXES[len(window)])}}
     found |= {"class_name": f"{kind}Pooling{len(window)}D", "count_pad": layer.options["count_pad"]}
     found |= {"padding": "same" if any(map(any, layer.options["pads"])) else "valid"}
     found |= _lengths(layer, shape, window, "pool")
@@ -309,37 +316,6 @@ _ENTRIES: dict[str, Any] = {
     "table": _activation,
     "transpose": lambda layer, shape: {"class_name": "Transpose", "perm": list(layer.options["order"])},
 }
-
-
-def _hold(network: Network, graph: Any) -> None:
-    """Refuse a graph whose passes changed a format or a weight: the emulator would compute something else."""
-    graph.apply_flow(graph.config.backend.get_default_flow())
-    found = {node.name: node for node in graph.get_layers()}
-    for layer in network.layers:
-        node = found.get(layer.name)
-        if node is None:
-            if layer.kind in ("reshape", "linear"):
-                continue  # nothing is computed there
-            raise CannotError(f"hls4ml dropped layer {layer.name} ({layer.kind}): not supported")
-        laid_out = node.get_attr("da_codegen") is not None  # its weights are in da4ml's code, its sums as wide as they need
-        roles = () if laid_out else _roles(layer)
-        for role, format in {**{role: layer.formats[role] for role in roles}, "result": layer.result}.items():
-            type_ = node.get_output_variable().type if role == "result" else node.get_attr(f"{role}_t")
-            _same(layer, role, format, type_.precision)
-        for role in ("weight", "bias", "scale"):
-            if not laid_out and role in layer.numbers and not _same_numbers(layer, role, node.weights[role].data):
-                raise CannotError(f"hls4ml changed the {role} of layer {layer.name}: not supported")
-
-
-def _same_numbers(layer: Layer, role: str, data: Any) -> bool:
-    return bool(np.array_equal(np.sort(np.ravel(data)), np.sort(_real(layer, role).ravel())))
-
-
-def _same(layer: Layer, role: str, format: Format, precision: Any) -> None:
-    modes = precision.rounding_mode, precision.saturation_mode
-    found = (precision.width, precision.integer, precision.signed, *(mode.name for mode in modes))
-    if found != (format.width, format.integer, format.signed, format.rounding, format.overflow):
-        raise CannotError(f"hls4ml made {precision} of the {role} of layer {layer.name}, asked for {format}: not supported")
 
 
 if __name__ == "__main__":

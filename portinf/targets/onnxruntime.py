@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +35,14 @@ def _rewritten(rule: Rule, path: Path, folder: Path) -> Path | None:
     return out if rewrite(rule, path, out) else None
 
 
-def basic(path: Path, folder: Path) -> Path | None:
-    """Write what ONNX Runtime makes of a file at its level ``basic``: constants folded, redundant nodes removed."""
+def basic(path: Path, folder: Path, *, without: Sequence[str] = ()) -> Path | None:
+    """Write what ONNX Runtime makes of a file at its level ``basic``: constants folded, redundant nodes removed.
+
+    Args:
+        path: the file.
+        folder: where to write.
+        without: ONNX Runtime's names of optimisations to leave out.
+    """
     ort = require("onnxruntime", "")
     out = folder / "model.onnx"
     options = ort.SessionOptions()
@@ -46,7 +52,7 @@ def basic(path: Path, folder: Path) -> Path | None:
     if path.stat().st_size + sum(p.stat().st_size for p in _data(path)) > 1_500_000_000:
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "model.data")
     try:
-        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without))
     except Exception as error:
         raise CannotError(f"{path}: ONNX Runtime {ort.__version__} cannot optimise it: {first_line(error)}") from error
     return out

@@ -6,11 +6,11 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from portinf.errors import CannotError, MissingPackageError
+from portinf.scratch import scratch_folder
 from portinf.targets.logic import TOP
 
 __all__ = ["PROGRAM", "TOOLS", "build_simulation", "missing_tools", "tool"]
@@ -81,43 +81,44 @@ def build_simulation(folder: Path, hdl: str, cache: Path) -> bool:
     fresh = not kept.is_file()
     if fresh:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as name:
-            made = _built(folder.resolve(), hdl, Path(name).resolve())
-            made.replace(kept)
+        with scratch_folder("portinf-rtl-") as work:
+            made = _built(folder, hdl, work)
+            beside = cache / f".{work.name}"
+            shutil.copy(made, beside)
+            beside.replace(kept)
     shutil.copy(kept, folder / PROGRAM)
     return fresh
 
 
 def _built(folder: Path, hdl: str, work: Path) -> Path:
-    top = folder / "src" / f"{WRAPPER}.v" if hdl == "verilog" else _from_vhdl(folder, work)
-    main = work / "main.cc"
-    main.write_text(MAIN, encoding="utf-8")
-    source = folder / "src"
+    # What Verilator is told goes into a Makefile, and so to a shell: names of ours alone, in a folder without a space.
+    for name in ("src", "sim"):
+        shutil.copytree(folder / name, work / name)
+    top = f"src/{WRAPPER}.v" if hdl == "verilog" else _from_vhdl(work)
+    (work / "main.cc").write_text(MAIN, encoding="utf-8")
     _run(
         [
             *("verilator", "--cc", "--exe", "--build", "-j", "1", *FLAGS),
-            *("--prefix", f"V{WRAPPER}", "--Mdir", str(work / "made"), "--top-module", WRAPPER),
-            *(f"-I{source}", f"-I{source / 'static'}", "-CFLAGS", f"-std=c++17 -w -I{folder / 'sim'}"),
-            *("-o", "program", str(top), str(main)),
+            *("--prefix", f"V{WRAPPER}", "--Mdir", "made", "--top-module", WRAPPER),
+            *("-Isrc", "-Isrc/static", "-CFLAGS", "-std=c++17 -w -I../sim", "-o", "program", top, "main.cc"),
         ],
         work,
     )
     return work / "made" / "program"
 
 
-def _from_vhdl(folder: Path, work: Path) -> Path:
-    """Turn VHDL into one Verilog file; ghdl reads the tables meanwhile, from where it runs."""
-    tables = folder / "src" / "memfiles"
+def _from_vhdl(work: Path) -> str:
+    """Turn VHDL into one Verilog file and return its name; ghdl reads the tables meanwhile, from where it runs."""
+    source = work / "src"
+    tables = source / "memfiles"
     for path in sorted(tables.iterdir()) if tables.is_dir() else []:
         shutil.copyfile(path, work / path.name)
-    source = folder / "src"
     stages = sorted(source.glob(f"{TOP}_stage*.vhd"))
     files = [*sorted((source / "static").glob("*.vhd")), *stages, source / f"{TOP}.vhd", source / f"{WRAPPER}.vhd"]
-    _run(["ghdl", "-a", "--std=08", *map(str, files)], work)
+    _run(["ghdl", "-a", "--std=08", *(str(path.relative_to(work)) for path in files)], work)
     text = _run(["ghdl", "--synth", "--std=08", "--out=verilog", WRAPPER], work)
-    made = work / f"{WRAPPER}.v"
-    made.write_text(text, encoding="utf-8")
-    return made
+    (work / f"{WRAPPER}.v").write_text(text, encoding="utf-8")
+    return f"{WRAPPER}.v"
 
 
 def _key(folder: Path, tools: Sequence[str]) -> str:

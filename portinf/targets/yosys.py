@@ -47,12 +47,14 @@ def mapped(folder: Path, part: str) -> Mapping[str, int]:
         MissingPackageError: yosys is not installed.
         CannotError: yosys fails; the message holds its first error.
     """
-    path = tool("yosys", "LUTs and flip-flops are counted with it")
-    source = (folder / "src").resolve()
+    program = tool("yosys", "LUTs and flip-flops are counted with it")
+    source = folder / "src"
     files = [*sorted((source / "static").glob("*.v")), *sorted(source.glob(f"{TOP}_stage*.v")), source / f"{TOP}.v"]
-    files = [path for path in files if path.name != TABLE]
+    named = {f"part{number}.v": path for number, path in enumerate(path for path in files if path.name != TABLE)}
     with tempfile.TemporaryDirectory(prefix="portinf-yosys-") as work:
         tables = source / "memfiles"
+        for name, path in named.items():  # what stands in its script is a command: names of ours alone
+            (Path(work) / name).write_bytes(path.read_bytes())
         for table in sorted(tables.iterdir()) if tables.is_dir() else []:  # yosys reads them from where it runs
             (Path(work) / table.name).write_bytes(table.read_bytes())
         text = (source / "static" / TABLE).read_text(encoding="utf-8")
@@ -60,14 +62,14 @@ def mapped(folder: Path, part: str) -> Mapping[str, int]:
         said = Path(work) / "stat.json"
         script = "; ".join(
             [
-                f"read_verilog -sv -defer {TABLE} {' '.join(map(str, files))}",
+                f"read_verilog -sv -defer {TABLE} {' '.join(named)}",
                 f"synth_xilinx -family {family_of(part)} -flatten -noiopad -noclkbuf -top {TOP}",
                 f"tee -q -o {said.name} stat -json",
             ]
         )
         try:
             done = subprocess.run(
-                [path, "-q", "-p", script], cwd=work, capture_output=True, text=True, check=False, timeout=SECONDS
+                [program, "-q", "-p", script], cwd=work, capture_output=True, text=True, check=False, timeout=SECONDS
             )
         except subprocess.TimeoutExpired as error:
             raise CannotError(f"yosys did not map the network within {SECONDS:g} s") from error

@@ -30,12 +30,14 @@ from portinf.targets.yosys import family_of
 from portinf.validation import Hop, Report, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
 from portinf.workflow.fpga_choice import choose
+from portinf.workflow.fpga_drawn import filled_up
 from portinf.workflow.fpga_hgq import check_hgq, write_hgq_folder
 from portinf.workflow.fpga_qonnx import EXACT, judge_qonnx
 from portinf.workflow.fpga_rtl import STRATEGY
 from portinf.workflow.fpga_trees import choose_trees
 from portinf.workflow.fpga_trees_writing import check_tree_options, write_tree_folder
 from portinf.workflow.fpga_writing import write_folder
+from portinf.workflow.randomness import refuse_random_file
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
 from portinf.workflow.sourcing import SourcingOptions
 
@@ -147,6 +149,7 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
             _settle(ready, out)
             return _result(out, record, report)
         path, before, remarks = _as_onnx(model, folder, options, progress)
+        refuse_random_file(path)
         quantised = path.suffix == ".onnx" and is_qonnx(path)
         if quantised:
             options = _of_qonnx(options)
@@ -163,17 +166,18 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
             )
         progress("reading the layers")
         files = bound(open_files(options.inputs, options.streams), artifact.signature)
-        if quantised:
-            judged = judge_qonnx(Path(model), path, artifact.signature, _rows_of(files))
+        plan = None if quantised else read_graph(path, _made(folder / "plan"), HANDLERS)
+        read, drawn = filled_up(_rows_of(files))
+        remarks = [*remarks, *notes(files), *drawn]
+        if plan is None:
+            judged = judge_qonnx(Path(model), path, artifact.signature, read)
             said = [
                 *remarks,
-                *notes(files),
                 "QONNX: the file's own bits, no other; model.onnx is the same in operators of ONNX alone",
             ]
         else:
-            plan = read_graph(path, _made(folder / "plan"), HANDLERS)
-            judged = choose(plan, path, artifact.signature, _rows_of(files), options.precision, options.tolerance, progress)
-            said = [*remarks, *notes(files), *judged.notes, *_turned(plan)]
+            judged = choose(plan, path, artifact.signature, read, options.precision, options.tolerance, progress)
+            said = [*remarks, *judged.notes, *_turned(plan)]
         ready = _made(folder / "ready")
         judged = replace(judged, before=before, notes=said)
         record, report = write_folder(ready, model, path, artifact.signature, judged, options, progress)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from portinf.errors import CannotError, DisagreementError, UsageError
-from portinf.fixedpoint.casting import Watch
+from portinf.fixedpoint.casting import Watch, to_real
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.fixedpoint.network import Network
@@ -21,7 +21,7 @@ from portinf.signature import Signature
 from portinf.targets.fixed_formats import HEADROOM, Range, integer_bits, quantised, uniform, weights_out_of_range
 from portinf.targets.float_plan import Plan
 from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
-from portinf.workflow.fpga_profile import LayerError, layer_errors, ranges_of, worst_layer
+from portinf.workflow.fpga_profile import LayerError, check_layers, layer_errors, ranges_of, worst_layer
 from portinf.workflow.fpga_search import Asked, search
 
 __all__ = ["EMULATED", "SEEN", "Judged", "Read", "choose", "first_rows", "judge"]
@@ -85,6 +85,7 @@ def choose(
     asked = first_rows(model, signature, read, tolerance)
     ranges = ranges_of(plan, model, read())
     _finite(plan, ranges)
+    check_layers(plan, model, asked.inputs)
     if precision != "auto":
         return _given(plan, model, signature, read, Format.parse(precision), tolerance, asked, ranges, progress)
     judged = None
@@ -145,7 +146,21 @@ def _given(
     judged = _judged(network, model, signature, read, tolerance, asked, ranges, progress)
     if judged.hop is not None and judged.hop.verdict != "equal":
         raise _missed(model, plan, judged, str(format))
-    return judged
+    return replace(judged, notes=_slopes(plan, network))
+
+
+def _slopes(plan: Plan, network: Network) -> list[str]:
+    """Say which slopes a format changes by a tenth or more: samples may not come where that shows."""
+    said = []
+    for layer in plan.layers:
+        if "alpha" in layer.weights:
+            asked, fixed = float(layer.weights["alpha"]), network.layer(layer.name)
+            found = float(to_real(fixed.numbers["alpha"], fixed.formats["alpha"]))
+            if abs(found - asked) >= 0.1 * abs(asked) and asked:
+                said.append(
+                    f"{layer.title}: its slope {asked:g} becomes {found:g} in {fixed.formats['alpha'].with_modes('TRN', 'WRAP')}"
+                )
+    return said
 
 
 def _overflows(plan: Plan, network: Network, asked: Asked, ranges: Mapping[str, Range]) -> None:

@@ -31,6 +31,7 @@ from portinf.validation import (
     make_checks,
     write_report,
 )
+from portinf.workflow.fpga_drawn import filled_up
 from portinf.workflow.fpga_rtl import STRATEGY, Hardware, hold_rtl, rows_of
 from portinf.workflow.sourcing import SourcingOptions, open_source
 
@@ -77,8 +78,9 @@ def write_hgq_folder(folder: Path, model: Path, options: FpgaOptions, progress: 
         logic = DaisRunner(folder / RTL, network, signature, "FPGA (da4ml logic)")
         progress("comparing the logic with the model")
         checks = make_checks(PhysicsOptions(), EXACT, batched=True)
-        hop = compare(opened.runner, logic, opened.given, tolerance=EXACT, signature=signature, checks=checks)
-        said, samples = [*opened.notes], _samples(opened.given)
+        read, filled = filled_up(lambda: iter(opened.given))
+        hop = compare(opened.runner, logic, read(), tolerance=EXACT, signature=signature, checks=checks)
+        said, samples = [*opened.notes, *filled], _samples(opened.given)
     if hop.verdict != "equal":
         raise DisagreementError(f"{model}: the logic is not what the model computes, bit for bit: {hop.reason}")
     hardware = Hardware()

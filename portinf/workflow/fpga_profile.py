@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from portinf.errors import CannotError
+from portinf.errors import CannotError, DisagreementError
 from portinf.runners.emulator import EmulatorRunner
 from portinf.runners.onnx_trace import trace_onnx
 from portinf.samples import Array, Arrays, Batch
 from portinf.targets.fixed_formats import Range
+from portinf.targets.float_numbers import NUMBERS
 from portinf.targets.float_plan import Plan
 from portinf.validation import CheckResult, Figure, Series
 
-__all__ = ["LayerError", "layer_check", "layer_errors", "ranges_of", "worst_layer"]
+__all__ = ["LayerError", "check_layers", "layer_check", "layer_errors", "ranges_of", "worst_layer"]
 
 ROWS = 2048  # rows on which layers are compared
+DRAWN = 16  # rows on which layers are compared before they have formats
+APART = 0.05  # of the largest number of a tensor: rounding stays far below, an exchanged axis far above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,53 @@ def ranges_of(plan: Plan, model: Path, batches: Iterable[Batch]) -> dict[str, Ra
             ends = [found[name] for name in layer.inputs]
             found[layer.name] = min(low for low, _ in ends), max(high for _, high in ends)
     return found
+
+
+def check_layers(plan: Plan, model: Path, samples: Mapping[str, Array]) -> None:
+    """Compare the float layers with the model's tensors, on rows drawn up to the size of each input, of both signs.
+
+    Samples may be constant just where axes were exchanged; these rows are not. Every layer reads what the model itself has
+    before it, so that rounding does not pile up.
+
+    Args:
+        plan: the layers.
+        model: the ONNX file that they were made from.
+        samples: rows by input, which give size and type of its numbers.
+
+    Raises:
+        DisagreementError: a layer computes something else; the message names it.
+    """
+    draw = np.random.default_rng(0)
+    inputs: Arrays = {}
+    for item in plan.inputs:
+        given = samples[item.name]
+        largest = max(1.0, float(np.abs(given).max()))
+        inputs[item.name] = draw.uniform(-largest, largest, (DRAWN, *item.shape)).astype(given.dtype)
+    tensors = {layer.origin for layer in plan.layers} | set(plan.outputs)
+    expected = dict(trace_onnx(model, inputs, tensors, name=str(model)))
+    values = {item.name: _turned(inputs[item.name].astype(np.float64), item.axes) for item in plan.inputs}
+    for layer in plan.layers:
+        values[layer.name] = NUMBERS[layer.kind](layer, [values[name] for name in layer.inputs])
+        if layer.origin in expected:
+            real = _turned(expected[layer.origin].astype(np.float64), layer.axes)
+            _near(f"{model}: {layer.title}", values[layer.name], real)
+            values[layer.name] = real
+    for name, source in plan.outputs.items():
+        found = values[source]
+        _near(f"{model}: output '{name}'", _turned(found, plan.axes.get(name, range(found.ndim - 1))), expected[name])
+
+
+def _turned(array: Array, axes: Iterable[int]) -> Array:
+    return array.transpose(0, *(1 + axis for axis in axes))
+
+
+def _near(title: str, found: Array, real: Array) -> None:
+    apart = np.abs(found - real).max(initial=0.0) if found.shape == real.shape else np.inf
+    if apart > APART * np.abs(real).max(initial=0.0):
+        raise DisagreementError(
+            f"{title}: it was not read as what the model computes (largest difference {apart:.3g} on {DRAWN} drawn rows): not supported "
+            "on --target hls4ml"
+        )
 
 
 def layer_errors(runner: EmulatorRunner, model: Path, batches: Sequence[Batch]) -> list[LayerError]:

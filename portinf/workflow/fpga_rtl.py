@@ -110,14 +110,14 @@ def hold_rtl(
     _synthesised(found, rtl, options, progress)
 
 
-def rows_of(network: Network, samples: Arrays) -> Arrays:
-    """Return rows of the samples, and rows drawn anywhere in the formats, their ends among them."""
+def rows_of(network: Network, samples: Arrays, given: int = ROWS, anywhere: int = ANYWHERE) -> Arrays:
+    """Return the first rows of the samples, and rows drawn anywhere in the formats, a tenth as many at their ends."""
     draw = np.random.default_rng(0)
     rows: Arrays = {}
     for item in network.inputs:
-        anywhere = draw.integers(item.format.low, item.format.high + 1, (ANYWHERE, *item.shape)) * item.format.step
-        ends = draw.choice([item.format.smallest, item.format.largest], (ANYWHERE // 10, *item.shape))
-        rows[item.name] = np.concatenate([samples[item.name][:ROWS].astype(np.float64), anywhere, ends])
+        drawn = draw.integers(item.format.low, item.format.high + 1, (anywhere, *item.shape)) * item.format.step
+        ends = draw.choice([item.format.smallest, item.format.largest], (anywhere // 10, *item.shape))
+        rows[item.name] = np.concatenate([samples[item.name][:given].astype(np.float64), drawn, ends])
     return rows
 
 

@@ -87,6 +87,8 @@ def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, p
     bits = {place: common for place in trials.places}
     progress(f"{common} bits behind the point do everywhere; taking away what is not needed")
     for place in trials.places:
+        if place.endswith("/alpha"):  # one constant: it costs little, and samples may not come where it plays a part
+            continue
         for step in (STEP, 2, 1):
             while bits[place] - step >= LEAST and trials.fits({**bits, place: bits[place] - step}):
                 bits[place] -= step

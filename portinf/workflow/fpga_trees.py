@@ -22,6 +22,7 @@ from portinf.targets.fixed_trees import WIDEST, column_format, quantised_trees, 
 from portinf.targets.float_trees import FloatTrees
 from portinf.validation import CheckResult, Hop, Tolerance
 from portinf.workflow.fpga_choice import EMULATED, SEEN, Read, first_rows, judge
+from portinf.workflow.fpga_drawn import drawn_column
 from portinf.workflow.fpga_search import SLACK, Asked, share_of_tolerance
 
 __all__ = ["JudgedTrees", "Moved", "choose_trees", "moved", "moved_check"]
@@ -197,7 +198,9 @@ def _filled(asked: Asked, model: Path) -> Asked:
     if rows <= 0:
         return asked
     rng = np.random.default_rng(0)
-    made = {name: np.stack([_drawn(column, rows, rng) for column in array.T], axis=1) for name, array in asked.inputs.items()}
+    made = {
+        name: np.stack([drawn_column(column, rows, rng) for column in array.T], axis=1) for name, array in asked.inputs.items()
+    }
     with OnnxRuntimeRunner(model, level="none") as runner:
         found = runner.infer(made)
     return replace(
@@ -205,14 +208,6 @@ def _filled(asked: Asked, model: Path) -> Asked:
         inputs={name: np.concatenate([array, made[name]]) for name, array in asked.inputs.items()},
         expected={name: np.concatenate([array, found[name]]) for name, array in asked.expected.items()},
     )
-
-
-def _drawn(column: Array, rows: int, rng: np.random.Generator) -> Array:
-    """Draw numbers like those of one column."""
-    if np.array_equal(column, np.rint(column)):
-        return rng.choice(column, rows)
-    found = np.interp(rng.random(rows), np.linspace(0, 1, len(column)), np.sort(column))
-    return np.asarray(found.astype(column.dtype))
 
 
 def _fewest(share: Callable[[int], float], most: int, allowed: float, model: Path, what: str, asked: Asked) -> int:

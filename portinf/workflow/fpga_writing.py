@@ -28,7 +28,7 @@ from portinf.targets.hls4ml_build import LIBRARY, build
 from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
 from portinf.workflow.fpga_choice import EMULATED, Judged, headroom, judge
 from portinf.workflow.fpga_profile import layer_check
-from portinf.workflow.fpga_rtl import STRATEGY, Hardware, write_rtl
+from portinf.workflow.fpga_rtl import STRATEGY, Hardware, rows_of, write_rtl
 
 if TYPE_CHECKING:
     from portinf.workflow.fpga import FpgaOptions
@@ -38,6 +38,7 @@ __all__ = ["CSIM_ROWS", "PROJECT_FOLDER", "REPORT", "copy_model", "write_folder"
 PROJECT_FOLDER = "project"
 REPORT = "report"
 CSIM_ROWS = 1000  # rows on which every build is held against the emulator
+ANYWHERE = 100  # of them drawn over all numbers that the inputs' formats hold, and a tenth as many at their ends
 Progress = Callable[[str], None]
 
 
@@ -114,7 +115,7 @@ def _simulated(
     if not judged.emulated:
         return _by_simulation(judged, simulation, model, options, judged.why_not)
     progress("holding the emulator against the C simulation")
-    rows = {name: array[:CSIM_ROWS] for name, array in judged.samples.items()}
+    rows = rows_of(judged.network, judged.samples, CSIM_ROWS - ANYWHERE - ANYWHERE // 10, ANYWHERE)
     count = len(next(iter(rows.values())))
     try:
         simulated = simulation.infer_double(rows)

@@ -61,7 +61,12 @@ def everything() -> Network:
         pads=[[1, 1], [0, 1]],
     )
     leaky = m.add(
-        "leaky_relu", conv, (4, 3, 5), "ap_fixed<13,4>", formats={"alpha": "ap_fixed<8,1>"}, numbers={"alpha": np.array(37)}
+        "leaky_relu",
+        conv,
+        (4, 3, 5),
+        "ap_fixed<13,4>",
+        formats={"alpha": "ap_fixed<18,1>"},
+        numbers={"alpha": np.array(37_013)},
     )
     largest = m.add(
         "pool", leaky, (2, 2, 5), "ap_fixed<13,4>", formats={"accum": "ap_fixed<13,4>"}, operation="max", window=[2, 2],

@@ -101,6 +101,46 @@ def along_one_axis(g: Graph) -> str:
     return g.dense(g.node("Flatten", [x], "flat"), (20, 2), "out")
 
 
+def turned_first(g: Graph) -> str:
+    """Keras' Permute in front of everything: the input itself is turned."""
+    x = g.node("Transpose", ["x"], "turned", perm=[0, 2, 3, 1])
+    return g.dense(g.node("Flatten", [x], "flat"), (126, 3), "out")
+
+
+def exchanged_first(g: Graph) -> str:
+    return conv(g, g.node("Transpose", ["x"], "turned", perm=[0, 1, 3, 2]), (3, 4), "out")
+
+
+def turned_twice(g: Graph) -> str:
+    x = g.node("Transpose", [g.node("Transpose", ["x"], "one", perm=[0, 3, 1, 2])], "two", perm=[0, 2, 1, 3])
+    return g.dense(g.node("Reshape", [x, ints(g, "shape", [0, -1])], "flat"), (126, 3), "out")
+
+
+def read_in_three_views(g: Graph) -> str:
+    turned = g.node("Transpose", ["x"], "turned", perm=[0, 1, 3, 2])
+    parts = [g.node("Flatten", [x], f"flat_{x}") for x in (conv(g, turned, (3, 2), "c1"), conv(g, "x", (3, 2), "c2"), "x")]
+    first = g.node("Add", [g.dense(parts[0], (40, 3), "d1"), g.dense(parts[1], (40, 3), "d2")], "first")
+    return g.node("Sub", [first, g.dense(parts[2], (126, 3), "d3")], "out")
+
+
+def turned_between(g: Graph) -> str:
+    """What ONNX Runtime's own optimiser would move around and rename."""
+    x = g.node("Tanh", [g.node("Transpose", ["x"], "last", perm=[0, 2, 3, 1])], "tanh")
+    x = g.node("LeakyRelu", [g.node("Transpose", [x], "again", perm=[0, 2, 1, 3])], "leaky", alpha=-0.3)
+    return g.node("Flatten", [x], "out")
+
+
+def one_slope(g: Graph) -> str:
+    """PyTorch's PReLU as it is by default."""
+    x = g.node("PRelu", [conv(g, "x", (3, 4), "c"), g.constant("slope", [[[0.25]]])], "act")
+    return g.node("Mul", [x, g.constant("tenth", 0.1)], "out")
+
+
+def padded_maximum_of_no_negative_number(g: Graph) -> str:
+    x = g.node("Relu", [conv(g, "x", (3, 4), "c", pads=[1, 1, 1, 1])], "act")
+    return g.node("MaxPool", [x], "out", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+
+
 CASES: list[Callable[[Graph], str]] = [
     image_out,
     global_mean,
@@ -113,6 +153,13 @@ CASES: list[Callable[[Graph], str]] = [
     constants,
     bias_of_its_own,
     along_one_axis,
+    turned_first,
+    exchanged_first,
+    turned_twice,
+    read_in_three_views,
+    turned_between,
+    one_slope,
+    padded_maximum_of_no_negative_number,
 ]
 
 
@@ -136,6 +183,32 @@ def test_the_layers_compute_what_onnx_runtime_does(case: Callable[[Graph], str],
         assert np.abs(array - array.mean()).max() > 30 * NEAR  # the outputs do vary
 
 
+@pytest.mark.parametrize("kind", ["Add", "Sub", "Mul", "Concat"])
+@pytest.mark.parametrize("turned_before", [False, True])
+def test_an_input_beside_its_transpose(kind: str, turned_before: bool, tmp_path: Path) -> None:
+    """Both are views of one input: turning it for the one must not turn the other."""
+    graph = Graph((5, 5), 2)
+    turned = graph.node("Transpose", ["x"], "turned", perm=[0, 2, 1])
+    names = [turned, "x"] if turned_before else ["x", turned]
+    path = graph.save(tmp_path / "model.onnx", graph.node(kind, names, "out", **({"axis": 2} if kind == "Concat" else {})))
+    plan = read_graph(path, tmp_path, HANDLERS)
+    rows = np.random.default_rng(1).normal(size=(40, 5, 5)).astype(np.float32)
+    with OnnxRuntimeRunner(path) as reference:
+        expected = reference.infer({"x": rows})["out"]
+    found = Emulator(quantised(plan, uniform(plan, FINE, 1e-3))).run({"x": rows})["out"]
+    assert np.abs(found - expected).max() < NEAR
+
+
+def test_scales_in_a_row_become_one(tmp_path: Path) -> None:
+    graph = Graph((4,), 2)
+    x = graph.node("Relu", ["x"], "act")
+    for number, (kind, value) in enumerate([("Add", 1e-3), ("Mul", 0.1), ("Sub", -0.5), ("Div", 7.0)]):
+        x = graph.node(kind, [x, graph.constant(f"c{number}", value)], f"t{number}")
+    plan = read_graph(graph.save(tmp_path / "model.onnx", x), tmp_path, HANDLERS)
+    assert [layer.kind for layer in plan.layers] == ["relu", "scale"]
+    assert np.allclose(plan.layers[1].weights["bias"], (1e-4 + 0.5) / 7)
+
+
 @pytest.mark.parametrize(
     ("kind", "inputs", "more", "message"),
     [
@@ -147,6 +220,7 @@ def test_the_layers_compute_what_onnx_runtime_does(case: Callable[[Graph], str],
         ("MatMul", ["x", "x2"], {}, "a product with something else than a constant matrix"),
         ("Transpose", ["x"], {"perm": [1, 0, 2, 3]}, "of the rows"),
         ("ReduceMean", ["x"], {"keepdims": 0}, "cannot be told apart|over axes"),
+        ("PRelu", ["x", "slopes"], {}, "with other than one constant slope for all numbers"),
         ("Exp", ["x"], {}, "no such layer"),
     ],
 )
@@ -155,6 +229,7 @@ def test_what_is_refused(tmp_path: Path, kind: str, inputs: list[str], more: dic
         graph.constant("w", graph.rng.normal(size=(2, 3, 2, 2)))
         graph.constant("w6", graph.rng.normal(size=(6, 1, 2, 2)))
         graph.constant("one", 1.0)
+        graph.constant("slopes", [[[0.1]], [[0.2]], [[0.3]]])
         graph.constant("full", graph.rng.normal(size=(3, 6, 7)))
         if "x2" in inputs:
             graph.node("Transpose", ["x"], "x2", perm=[0, 1, 3, 2])

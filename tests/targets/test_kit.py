@@ -18,8 +18,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from portinf.targets.tensorrt.kit.replay import differs, outputs
+from portinf.signature import Axis, TensorSpec
+from portinf.targets.tensorrt.kit.replay import absolute, differs, outputs
+from portinf.targets.tensorrt.profiles import Profile
+from portinf.targets.tensorrt.site import _absolute, write_site
+from portinf.targets.tensorrt.versions import parse_version
 from portinf.validation import Tolerance
+from portinf.validation.scale import scale_of
 from portinf.workflow.tensorrt import TensorrtOptions, optimize_tensorrt
 from tests.targets.site import environment, machine, run_kit
 from tests.triton.models import honest, save, tensor
@@ -262,6 +267,18 @@ def test_every_row_of_flags_names_its_source() -> None:
         assert table["source"].startswith("https://github.com/NVIDIA/TensorRT/blob/") and "--onnx" in table["flags"]
 
 
+def test_names_of_the_settings_are_texts(tmp_path: Path) -> None:
+    evil = "x'\"$(touch EXECUTED)`touch EXECUTED`;touch EXECUTED\n\\"
+    profile = Profile(spans={}, inputs=(TensorSpec(name=evil, dtype="float32", shape=(Axis(size=2),)),))
+    (tmp_path / "goldens").mkdir()
+    write_site(tmp_path, name="m", version=parse_version("10.3"), precision="fp32", profile=profile, recorded=[])
+    script = 'set -eu; . ./settings.sh; printf "%s" "$MIN_SHAPES"'
+    said = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == profile.text("least")
+    assert evil in said
+    assert not (tmp_path / "EXECUTED").exists()
+
+
 def test_the_script_passes_shellcheck() -> None:
     program = shutil.which("shellcheck")
     if program is None:
@@ -282,11 +299,32 @@ def test_answers_are_read_as_trtexec_prints_them(tmp_path: Path) -> None:
 
 def test_differences_are_judged_as_everywhere_in_portinf() -> None:
     inf, nan = float("inf"), float("nan")
-    assert differs([1.0, nan, inf], [1.0, nan, inf], 0, 0) == (0.0, 0)
-    assert differs([1.0, 2.0], [1.0, 2.1], 0.1, 0)[0] == pytest.approx(0.5)
-    assert differs([1, 2], [1, 3], 0, 0) == (inf, 1)
+    exact, one = {"atol": [0.0], "columns": []}, {"atol": [1.0], "columns": []}
+    assert differs([1.0, nan, inf], [1.0, nan, inf], 0, exact) == (0.0, 0)
+    assert differs([1.0, 2.0], [1.0, 2.1], 0.1, exact)[0] == pytest.approx(0.5)
+    assert differs([1, 2], [1, 3], 0, exact) == (inf, 1)
     for want, got in ((nan, 1.0), (1.0, nan), (inf, 1.0), (inf, -inf)):
-        assert differs([want], [got], 1.0, 1.0)[0] == inf
+        assert differs([want], [got], 1.0, one)[0] == inf
+
+
+def test_each_column_has_its_own_absolute_part_on_the_site() -> None:
+    array = np.zeros((2, 3, 2), np.float32)
+    atol = np.array([[[1.0], [1e-3], [1e-6]]])  # as a scale along axis 1 gives it
+    rule = {"name": "y", **_absolute(atol, array)}
+    assert rule["columns"] == [[2, 3]]
+    for position, index in enumerate(np.ndindex(array.shape)):
+        assert absolute(rule, position) == np.broadcast_to(atol, array.shape)[index]
+    off = array + np.float32(1e-5)
+    assert differs(array.ravel().tolist(), off.ravel().tolist(), 0.0, rule) == (pytest.approx(10), 4)
+
+
+def test_the_recorded_rule_is_that_of_a_comparison(written: Path) -> None:
+    for case in json.loads((written / "goldens" / "goldens.json").read_text()):
+        for output in case["outputs"]:
+            recorded = np.fromfile(written / output["file"], output["dtype"]).reshape(output["shape"])
+            scale = scale_of([recorded], (1,)) if recorded.ndim == 2 else scale_of([recorded], ())
+            assert output["rtol"] == 1e-4 and len(output["atol"]) == len(scale.values)
+            assert all(atol >= 1e-5 * one * 0.999 for atol, one in zip(output["atol"], scale.values, strict=True))
 
 
 def test_the_model_that_was_written_is_the_one_that_was_given(written: Path, tmp_path: Path) -> None:

@@ -249,16 +249,24 @@ def small() -> Network:
     return replace(network, layers=(*network.layers, sigmoid), outputs={"y": "sigmoid"})
 
 
+# Verilator's options go into a Makefile, and what yosys is told into a script of its own, in which ! starts a shell.
+ODD = "a $(touch EXECUTED) 'b\"; !touch EXECUTED; `touch EXECUTED`; zürich"
+
+
 @needs_verilator
 def test_rtl_equals_the_emulator_and_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = small()
-    folder = written(network, tmp_path)
-    assert build_simulation(folder, "verilog", tmp_path / "cache")
+    network, place = small(), tmp_path / ODD
+    (place / "tmp").mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(place / "tmp"))
+    monkeypatch.chdir(place)
+    folder = written(network, place)
+    assert build_simulation(folder, "verilog", place / "cache")
     assert_equal(network, RtlRunner(folder, network, NONE, "rtl"), 5000)
     monkeypatch.setattr("portinf.targets.rtl_build._built", None)  # not called again
-    assert not build_simulation(folder, "verilog", tmp_path / "cache")
-    (tmp_path / "rtl").rename(tmp_path / "moved")
-    assert_equal(network, RtlRunner(tmp_path / "moved", network, NONE, "rtl"), 10)
+    assert not build_simulation(folder, "verilog", place / "cache")
+    (place / "rtl").rename(place / "moved")
+    assert_equal(network, RtlRunner(place / "moved", network, NONE, "rtl"), 10)
+    assert not list(tmp_path.rglob("EXECUTED"))
 
 
 @needs_verilator
@@ -306,7 +314,9 @@ def test_rtl_of_every_kind_of_layer(tmp_path: Path) -> None:
 @pytest.mark.long
 @needs_yosys
 def test_yosys_counts(tmp_path: Path) -> None:
-    counts = mapped(written(small(), tmp_path), OPTIONS.part)
+    (tmp_path / ODD).mkdir()
+    counts = mapped(written(small(), tmp_path / ODD), OPTIONS.part)
+    assert not list(tmp_path.rglob("EXECUTED"))
     assert counts["LUT"] > 20
     assert counts["FF"] >= 24  # the inputs are registered
     assert counts["DSP"] == 0

@@ -17,6 +17,7 @@ AXES = {
     "nodes": Axis(label="nodes", minimum=2),
     "edges": Axis(label="edges"),
     "window": Axis(label="window", minimum=3, multiple=4),
+    "tracks": Axis(label="tracks", maximum=500),
     "fixed": Axis(size=7),
 }
 
@@ -60,6 +61,7 @@ def test_the_rule_holds_for_any_signature(case: tuple[Signature, list[dict[str, 
         assert all(n % axis.multiple == 0 for n in (least[label], usual[label], most[label]))
         assert all(least[label] <= lengths[label] <= most[label] for lengths in samples)
         assert usual[label] >= 1
+        assert axis.maximum is None or most[label] <= axis.maximum
     if size:
         assert (least["batch"], most["batch"]) == (1, size)
     for which in ("least", "usual", "most"):
@@ -111,15 +113,16 @@ def test_a_range_that_the_user_gives_comes_first() -> None:
         ("window=4:6:8", "multiples of 4"),
         ("batch=2:4:8", "expected batch=1:...:8"),
         ("batch=1:4:9", "expected batch=1:...:8"),
-        ("hits=1:2:3", "no such axis; there are: batch, nodes, window"),
+        ("tracks=1:40:501", "the model is right up to 500 only"),
+        ("hits=1:2:3", "no such axis; there are: batch, nodes, window, tracks"),
         ("nodes", "expected LABEL=MIN:OPT:MAX"),
         ("nodes=1:2", "expected LABEL=MIN:OPT:MAX"),
     ],
 )
 def test_a_range_that_cannot_be_is_refused(text: str, said: str) -> None:
-    made = signature(spec("x", "batch", "nodes"), spec("w", "batch", "window"))
+    made = signature(spec("x", "batch", "nodes"), spec("w", "batch", "window", "tracks"))
     with pytest.raises(UsageError, match=None) as caught:
-        given_span(made, text, [{"batch": 1, "nodes": 12, "window": 4}], 8)
+        given_span(made, text, [{"batch": 1, "nodes": 12, "window": 4, "tracks": 9}], 8)
     assert said in str(caught.value)
 
 

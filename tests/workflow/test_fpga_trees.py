@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ from portinf.runners.fpga import open_fpga
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import save_npz
 from portinf.targets import conifer_build
+from portinf.targets.conifer import read_back
 from portinf.targets.conifer_build import folder_of
 from portinf.workflow import fpga_trees_writing
 from portinf.workflow.fpga import FpgaOptions, FpgaResult, optimize_fpga
@@ -63,6 +65,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def made(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of trees with three sums, without the C simulation."""
+    folder = tmp_path_factory.mktemp("made") / "out"
+    optimized(models, "boosting3", folder)
+    read_back(load_trees(folder / "network"), folder / "project")
+    return folder
+
+
 def optimized(models: Path, name: str, out: Path, **more: Any) -> FpgaResult:
     options = FpgaOptions(**{"inputs": [models / f"{name}.npz"], "csim": False, **more})
     return optimize_fpga(str(models / f"{name}.onnx"), out, options)
@@ -94,6 +105,39 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     assert "softmax, class labels and types follow outside" in page
     texts = [path for path in folder.rglob("*") if path.suffix in (".json", ".tcl", ".h", ".sh", ".cpp")]
     assert not [path for path in texts if str(tmp_path) in path.read_text() or "portinf-fpga-" in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("hls/firmware/parameters.h", r"(typedef ap_u?fixed<\d+,)(\d+)(.*> threshold_t)", r"\g<1>1\3", "parameters.h: type threshold_t"),
+        ("hls/firmware/parameters.h", r"splitting_convention = \"<=?\"", 'splitting_convention = "=="', "parameters.h: test"),
+        ("hls/firmware/parameters.h", r"(// The struct\n\t1, .*\n\t\{-?)", r"\g<1>7", "parameters.h: factor and first scores"),
+        ("hls/firmware/parameters.h", r"(tree_1_2 = \{\n.*\n.*\n    \{)", r"\g<1>7", "tree 2 of sum 1: threshold of node 0"),
+        ("hls/firmware/parameters.h", r"(tree_1_2 = \{\n.*\n.*\n.*\n    \{)", r"\g<1>7", "tree 2 of sum 1: score of node 0"),
+        ("hls/firmware/parameters.h", r"(tree_1_2 = \{\n.*\n    \{\{)", r"\g<1>7", "tree 2 of sum 1: column's weights of node 0"),
+        ("hls/firmware/BDT.cpp", r"scores\[1\]\[2\] = tree_1_2", "scores[1][2] = tree_1_1", "BDT.cpp: trees that are summed"),
+        ("cpp/portinf_model.json", r"(\"threshold\": \[-?)", r"\g<1>7", "portinf_model.json: tree 0 of sum 0: threshold of node 0"),
+        ("cpp/portinf_model.json", r"(\"init_predict\": \[-?)", r"\g<1>7", "portinf_model.json: init_predict"),
+        ("vhdl/firmware/Constants.vhd", r"tx is signed\(", "tx is signed(1", "Constants.vhd: width of tx"),
+        ("vhdl/firmware/Split.vhd", r"(TheSplit : entity work.)split_\w+", r"\1split_other", "Split.vhd: test"),
+        ("vhdl/firmware/Arrays1.vhd", r"(initPredict : ty := to_ty\(-?)", r"\g<1>7", "Arrays1.vhd: first score"),
+        ("vhdl/firmware/Arrays1.vhd", r"(threshold_int .*?\(\(-?)", r"\g<1>7", "Arrays1.vhd: tree 0: threshold of node 0"),
+        ("vhdl/firmware/Arrays1.vhd", r"(value_int [^;]*?\(\([^)]*?)(\d)\)", r"\g<1>7\2)", "Arrays1.vhd: tree 0: score of node"),
+        ("vhdl/firmware/Arrays1.vhd", r"(children_left .*?\(\()1, 3", r"\g<1>3, 1", "Arrays1.vhd: tree 0: "),
+    ],
+)  # fmt: skip
+def test_one_change_in_what_conifer_wrote_is_refused(
+    models: Path, tmp_path: Path, made: Path, file: str, old: str, new: str, message: str
+) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(made / "project", copy)
+    text = (copy / file).read_text()
+    other = re.sub(old, new, text, count=1)
+    assert other != text
+    (copy / file).write_text(other)
+    with pytest.raises(CannotError, match=message):
+        read_back(load_trees(made / "network"), copy)
 
 
 @needs_compiler

@@ -7,6 +7,7 @@ tables is held against both: what both lack is refused, on what they differ the 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -123,7 +124,8 @@ def _check_opset(model: Any, around: Sequence[Table], version: Version, shown: s
     oldest = min((table.min_opset or 0 for table in around), default=0)
     if 0 < opset < oldest:
         raise CannotError(
-            f"{shown}: opset {opset}; TensorRT {version} takes {oldest} and newer: upgrade it with 'portinf convert {shown} -o ...'"
+            f"{shown}: opset {opset}; TensorRT {version} takes {oldest} and newer: upgrade it with: "
+            f"portinf convert {shlex.quote(shown)} -o ..."
         )
 
 

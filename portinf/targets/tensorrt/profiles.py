@@ -83,8 +83,9 @@ def profile_of(
     """Choose the shapes of an engine.
 
     The rule, per axis: least is the smallest length that the axis takes, 1 or more, or a shorter one that a sample has; usual is
-    the median of the samples; most is twice the longest sample. Without samples: 32 and 128. All are multiples where the axis
-    asks for it. The batch axis of a batching model goes from 1 to ``max_batch_size``. ``given`` comes before the rule.
+    the median of the samples; most is twice the longest sample. Without samples: 32 and 128. All are multiples, and no more
+    than the largest length, where the axis asks for it. The batch axis of a batching model goes from 1 to ``max_batch_size``.
+    ``given`` comes before the rule.
 
     Args:
         signature: axes with minimum and multiple.
@@ -128,17 +129,12 @@ def _dynamic(inputs: Iterable[TensorSpec]) -> Iterable[TensorSpec]:
             yield spec
 
 
-def _fit(axis: Axis, length: int) -> int:
-    """Return the nearest length from above that the axis takes."""
-    return -(-max(length, axis.minimum) // axis.multiple) * axis.multiple
-
-
 def _by_rule(axis: Axis, lengths: Sequence[int]) -> Span:
-    least = _fit(axis, 1)
+    least = axis.fit(1)
     if not lengths:
-        return Span(least=least, usual=max(least, _fit(axis, USUAL)), most=max(least, _fit(axis, MOST)), guessed=True)
+        return Span(least=least, usual=max(least, axis.fit(USUAL)), most=max(least, axis.fit(MOST)), guessed=True)
     usual = max(statistics.median_high(lengths), least)  # tuned for no empty request
-    most = max(_fit(axis, HEADROOM * max(lengths)), least)
+    most = max(axis.fit(HEADROOM * max(lengths)), least)
     return Span(least=min(least, *lengths), usual=usual, most=most)
 
 
@@ -148,6 +144,8 @@ def _checked(label: str, axis: Axis, span: Span, lengths: Sequence[int], max_bat
         raise UsageError(f"{shown}: expected MIN <= OPT <= MAX, and MAX of at least 1")
     if span.least < axis.minimum:
         raise UsageError(f"{shown}: the model needs at least {axis.minimum}")
+    if axis.maximum is not None and span.most > axis.maximum:
+        raise UsageError(f"{shown}: the model is right up to {axis.maximum} only")
     if any(n % axis.multiple for n in (span.least, span.usual, span.most)):
         raise UsageError(f"{shown}: the model takes multiples of {axis.multiple}")
     if max_batch_size and (span.least != 1 or span.most != max_batch_size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -34,11 +35,13 @@ class Recorded:
 
     Attributes:
         batch: inputs, and the outputs of the original as ``expected``.
-        tolerances: (rtol, atol) by output.
+        rtol: by output.
+        atol: by output, in a shape that broadcasts to the output's own.
     """
 
     batch: Batch
-    tolerances: Mapping[str, tuple[float, float]]
+    rtol: Mapping[str, float]
+    atol: Mapping[str, Array]
 
 
 def check_types(signature: Signature, version: Version) -> list[str]:
@@ -123,10 +126,18 @@ def _write_goldens(folder: Path, profile: Profile, recorded: Sequence[Recorded])
         ]
         outputs: list[dict[str, Any]] = []
         for k, (name, array) in enumerate((case.batch.expected or {}).items()):
-            rtol, atol = case.tolerances[name]
-            outputs.append({**_stored(folder, place / f"output-{k}.bin", array), "name": name, "rtol": rtol, "atol": atol})
+            rule = {"rtol": case.rtol[name], **_absolute(case.atol[name], array)}
+            outputs.append({**_stored(folder, place / f"output-{k}.bin", array), "name": name, **rule})
         cases.append({"name": case.batch.name, "inputs": inputs, "outputs": outputs})
     (folder / "goldens" / "goldens.json").write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
+
+
+def _absolute(atol: Array, array: Array) -> dict[str, Any]:
+    """Return the absolute parts of a tolerance and, for each axis along which they differ, its stride in the flat array and its length."""
+    lengths = (1,) * (array.ndim - atol.ndim) + atol.shape
+    strides = [math.prod(array.shape[axis + 1 :]) for axis in range(array.ndim)]
+    columns = [[strides[axis], length] for axis, length in enumerate(lengths) if length > 1]
+    return {"atol": atol.ravel().tolist(), "columns": columns}
 
 
 def _stored(folder: Path, path: Path, array: Array) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import numpy as np
 from portinf.samples import Array, Arrays, Batch
 from portinf.validation.binomial import LEVEL, clopper_pearson
 from portinf.validation.checks import CheckResult, Figure
-from portinf.validation.pairing import bounds, case_of, float_pairs, working
+from portinf.validation.limits import Judging
+from portinf.validation.pairing import case_of, float_pairs, working
 from portinf.validation.tally import Value
-from portinf.validation.tolerance import Tolerance
+from portinf.validation.tolerance import Bound, Tolerance
 
-__all__ = ["Classes"]
+__all__ = ["FLIPS", "Classes"]
 
+FLIPS = "best class"  # how its results are called
 TOP = 5
 SAMPLE = 2048  # rows of each batch in which the best few are looked at: sorting costs more than the rest together
 
@@ -47,7 +49,7 @@ class _Output:
         self.top_same += other.top_same
 
 
-class Classes:
+class Classes(Judging):
     """`Check`: flips of the winning class (last axis) in the given samples, for float outputs of at least two axes.
 
     The margin of a flip is the reference's score of its own winner less its score of the candidate's winner. A candidate
@@ -58,7 +60,7 @@ class Classes:
     """
 
     def __init__(self, tolerance: Tolerance) -> None:
-        self._tolerance = tolerance
+        super().__init__(tolerance)
         self._seen: dict[str, _Output] = {}
 
     def update(self, expected: Arrays, found: Arrays, batch: Batch) -> None:
@@ -68,7 +70,7 @@ class Classes:
         for name, reference, candidate in float_pairs(expected, found):
             if reference.ndim < 2 or reference.shape[-1] < 2:
                 continue
-            single = _counted(reference, candidate, bounds(self._tolerance, reference, batch), batch)
+            single = _counted(reference, candidate, self._limits.of(name, reference, batch.inputs), batch)
             if name in self._seen:
                 self._seen[name].merge(single)
             else:
@@ -88,7 +90,7 @@ class Classes:
         return ()
 
 
-def _counted(reference: Array, candidate: Array, bound: tuple[float, float], batch: Batch) -> _Output:
+def _counted(reference: Array, candidate: Array, bound: Bound, batch: Batch) -> _Output:
     classes = reference.shape[-1]
     r, c = (working(array).reshape(-1, classes) for array in (reference, candidate))
     output = _Output(classes=classes, rows=len(r))
@@ -104,7 +106,9 @@ def _counted(reference: Array, candidate: Array, bound: tuple[float, float], bat
     rows = np.flatnonzero(winner != other)
     rows = rows[~(np.isnan(r[rows]).any(axis=1) | np.isnan(c[rows]).any(axis=1))]  # a NaN is judged as an element
     if rows.size:
-        _flips(output, r, winner, other, rows, bound, _places(reference, batch))
+        atol = np.broadcast_to(bound.absolute(reference.shape), reference.shape).reshape(-1, classes)
+        allowed = [atol[rows, chosen[rows]] for chosen in (winner, other)]
+        _flips(output, r, winner, other, rows, (bound.rtol, allowed[0] + allowed[1]), _places(reference, batch))
     return output
 
 
@@ -118,13 +122,13 @@ def _flips(
     winner: Array,
     other: Array,
     rows: Array,
-    bound: tuple[float, float],
+    bound: tuple[float, Array],
     places: tuple[str, int, tuple[int, ...]],
 ) -> None:
     rtol, atol = bound
     best, taken = (r[rows, chosen[rows]].astype(np.float64) for chosen in (winner, other))
     margin = best - taken
-    excess = margin - (2 * atol + rtol * (np.abs(best) + np.abs(taken)))
+    excess = margin - (atol + rtol * (np.abs(best) + np.abs(taken)))
     output.flips = len(rows)
     output.unexplained = int((excess > 0).sum())
     output.margin = float(margin.max())
@@ -159,4 +163,4 @@ def _result(name: str, output: _Output) -> CheckResult:
     elif output.flips:
         text += f", all ties within tolerance, largest margin {output.margin:.2g}"
     status = "failed" if output.unexplained else "reported"
-    return CheckResult(name="best class", status=status, output=name, text=text + top, figures=figures)  # type: ignore[arg-type]
+    return CheckResult(name=FLIPS, status=status, output=name, text=text + top, figures=figures)  # type: ignore[arg-type]

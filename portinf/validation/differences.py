@@ -11,7 +11,7 @@ from portinf.samples import Array
 from portinf.signature import dtype_by_numpy
 from portinf.validation.tally import Histogram, Tally, Value, Worst
 
-__all__ = ["measure"]
+__all__ = ["measure", "out_of"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class _Differences:
-    """Flat arrays, one entry per element: difference, relative difference, share of the tolerance used, verdict, bound."""
+    """One entry per element, in the arrays' shape: difference, relative difference, share of the tolerance, verdict, bound."""
 
     absolute: Floats
     relative: Floats
@@ -32,7 +32,7 @@ class _Differences:
     same_inf: bool = True
 
 
-def measure(reference: Array, candidate: Array, *, rtol: float, atol: float, allow_nan: bool, case: str = "") -> Tally:
+def measure(reference: Array, candidate: Array, *, rtol: float, atol: Floats | float, allow_nan: bool, case: str = "") -> Tally:
     """Compare two arrays element by element.
 
     Floats of every width are compared in float64, so nothing overflows on the way; integers exactly, at full 64 bits; a
@@ -40,7 +40,8 @@ def measure(reference: Array, candidate: Array, *, rtol: float, atol: float, all
 
     Args:
         reference, candidate: of the same shape and type.
-        rtol, atol: a difference may be up to ``atol + rtol * |reference|`` (floats only).
+        rtol, atol: a difference may be up to ``atol + rtol * |reference|`` (floats only); ``atol`` for all elements, or an array
+            that broadcasts to them.
         allow_nan: NaN at the same place on both sides is right.
         case: kept with the worst element.
     """
@@ -56,22 +57,30 @@ def measure(reference: Array, candidate: Array, *, rtol: float, atol: float, all
     return _summed(found, reference, candidate, case)
 
 
-def _floats(reference: Array, candidate: Array, rtol: float, atol: float, allow_nan: bool) -> _Differences:
-    r, c = reference.ravel().astype(np.float64), candidate.ravel().astype(np.float64)
+def out_of(reference: Array, candidate: Array, rtol: float, atol: Floats | float, *, allow_nan: bool = True) -> Bools:
+    """Say of each element of two arrays of one shape and type whether it is out of the tolerance."""
+    if dtype_by_numpy(str(reference.dtype)).is_float:
+        return _floats(reference, candidate, rtol, atol, allow_nan).wrong
+    return np.asarray(reference != candidate, dtype=np.bool_).reshape(reference.shape)
+
+
+def _floats(reference: Array, candidate: Array, rtol: float, atol: Floats | float, allow_nan: bool) -> _Differences:
+    r, c = reference.astype(np.float64), candidate.astype(np.float64)
     with np.errstate(all="ignore"):
-        plain = _plain(r, c, rtol, atol) if atol > 0 and bool(np.isfinite(r.sum() + c.sum())) else None
+        usual = bool(np.min(atol, initial=1.0) > 0) and bool(np.isfinite(r.sum() + c.sum()))
+        plain = _plain(r, c, rtol, atol) if usual else None
     if plain is not None:
         return plain
     nan_r, nan_c = np.isnan(r), np.isnan(c)
     either, both = nan_r | nan_c, nan_r & nan_c
     with np.errstate(all="ignore"):
         allowed = atol + rtol * np.abs(r)
-        absolute = np.abs(c - r)
+        absolute = np.asarray(np.abs(c - r))
         absolute[(r == c) | both] = 0.0
         absolute[either & ~both] = np.inf
-        wrong = ~(absolute <= allowed) & (absolute > 0) | np.isinf(absolute)
+        wrong = np.asarray(~(absolute <= allowed) & (absolute > 0) | np.isinf(absolute))
         relative = _share(absolute, np.maximum(np.abs(r), atol))
-        score = absolute.copy() if rtol == atol == 0 else _share(absolute, allowed)
+        score = absolute.copy() if rtol == 0 and not np.any(atol) else _share(absolute, allowed)
     if not allow_nan:
         wrong |= either
         score[both] = np.inf
@@ -80,7 +89,7 @@ def _floats(reference: Array, candidate: Array, rtol: float, atol: float, allow_
         relative=relative,
         score=score,
         wrong=wrong,
-        allowed=allowed,
+        allowed=np.asarray(allowed),
         nan_reference=int(nan_r.sum()),
         nan_candidate=int(nan_c.sum()),
         same_nan=bool(np.array_equal(nan_r, nan_c)),
@@ -88,19 +97,19 @@ def _floats(reference: Array, candidate: Array, rtol: float, atol: float, allow_
     )
 
 
-def _plain(r: Floats, c: Floats, rtol: float, atol: float) -> _Differences | None:
+def _plain(r: Floats, c: Floats, rtol: float, atol: Floats | float) -> _Differences | None:
     """Compare finite numbers with bounds above 0, in few passes; None where a difference overflows: the general way, faster."""
-    absolute = np.abs(c - r)
+    absolute = np.asarray(np.abs(c - r))
     if not np.isfinite(absolute.max(initial=0.0)):
         return None
-    sizes = np.abs(r)
-    allowed = rtol * sizes
+    sizes = np.asarray(np.abs(r))
+    allowed = np.asarray(rtol * sizes)
     allowed += atol
     return _Differences(
         absolute=absolute,
-        relative=absolute / np.maximum(sizes, atol, out=sizes),
-        score=absolute / allowed,
-        wrong=absolute > allowed,
+        relative=np.asarray(absolute / np.maximum(sizes, atol, out=sizes)),
+        score=np.asarray(absolute / allowed),
+        wrong=np.asarray(absolute > allowed),
         allowed=allowed,
     )
 
@@ -164,15 +173,15 @@ def _summed(found: _Differences, reference: Array, candidate: Array, case: str) 
 
 def _worst(found: _Differences, reference: Array, candidate: Array, case: str) -> Worst | None:
     flat = int(found.score.argmax())
-    if found.score[flat] == 0:
+    if found.score.flat[flat] == 0:
         return None
     return Worst(
         case=case,
         index=tuple(int(i) for i in np.unravel_index(flat, reference.shape)),
         reference=_value(reference.ravel()[flat]),
         candidate=_value(candidate.ravel()[flat]),
-        allowed=float(found.allowed[flat]),
-        score=float(found.score[flat]),
+        allowed=float(found.allowed.flat[flat]),
+        score=float(found.score.flat[flat]),
     )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from portinf.errors import UsageError
 from portinf.samples import Array
 from portinf.signature import dtype_by_numpy
 from portinf.validation.differences import measure
 from portinf.validation.results import OutputResult
+from portinf.validation.scale import Scale, Sizes
 from portinf.validation.tally import Tally, plus, show
 from portinf.validation.tolerance import Tolerance
 
-__all__ = ["Elementwise"]
+__all__ = ["Elementwise", "differing"]
 
 
 class Elementwise:
@@ -24,26 +26,44 @@ class Elementwise:
         dtype: numpy type name of the reference.
         tolerance: of floats; other types are exact.
         allow_nan: NaN at the same place on both sides is right.
-        inputs: numpy type names of the model's inputs, which bound the precision of its answer.
+        inputs: numpy type names of the inputs that the output depends on, which bound its precision.
+        scale: of the reference's numbers, which the default absolute tolerance follows; None for numbers of size one.
     """
 
     def __init__(
-        self, name: str, dtype: str, *, tolerance: Tolerance, allow_nan: bool = False, inputs: Iterable[str] = ()
+        self,
+        name: str,
+        dtype: str,
+        *,
+        tolerance: Tolerance,
+        allow_nan: bool = False,
+        inputs: Iterable[str] = (),
+        scale: Scale | None = None,
     ) -> None:
         self._name = name
-        self._dtype = dtype_by_numpy(dtype).numpy
-        self._rtol, self._atol = tolerance.for_output(name, self._dtype, inputs)
+        self.dtype = dtype_by_numpy(dtype).numpy
+        self._bound = tolerance.for_output(name, self.dtype, inputs, scale)
         self._allow_nan = allow_nan
         self._tally = Tally()
         self._mismatch = ""
 
-    def update(self, reference: Array, candidate: Array, *, case: str = "") -> None:
-        """Add one pair of arrays; another shape or type is kept as the reason of a failure."""
+    def update(self, reference: Array, candidate: Array, *, case: str = "", left_out: int = 0) -> None:
+        """Add one pair of arrays; another shape or type is kept as the reason of a failure.
+
+        Args:
+            reference, candidate: the arrays.
+            case: what they are of, for the worst element.
+            left_out: elements that were made equal because there is nothing to compare: they do not count.
+        """
         mismatch = self._mismatched(reference, candidate)
         if mismatch:
             self.reject(mismatch)
             return
-        tally = measure(reference, candidate, rtol=self._rtol, atol=self._atol, allow_nan=self._allow_nan, case=case)
+        atol = self._bound.absolute(reference.shape)
+        tally = measure(reference, candidate, rtol=self._bound.rtol, atol=atol, allow_nan=self._allow_nan, case=case)
+        if left_out:
+            exact = replace(tally.histogram, exact=tally.histogram.exact - left_out)
+            tally = replace(tally, count=tally.count - left_out, histogram=exact)
         self._tally = plus(self._tally, tally)
 
     def reject(self, reason: str) -> None:
@@ -65,9 +85,10 @@ class Elementwise:
         """Return what was found so far."""
         return OutputResult(
             name=self._name,
-            dtype=self._dtype,
-            rtol=self._rtol,
-            atol=self._atol,
+            dtype=self.dtype,
+            rtol=self._bound.rtol,
+            atol=self._bound.atol,
+            scale=self._bound.scale,
             tally=self._tally,
             reason=self._mismatch or self._why(),
         )
@@ -85,20 +106,24 @@ class Elementwise:
         if not tally.wrong or worst is None:
             return ""
         place = f"[{', '.join(map(str, worst.index))}]"
-        values = f"reference {show(worst.reference, self._dtype)}, candidate {show(worst.candidate, self._dtype)}"
-        text = f"{tally.wrong} of {tally.count} elements out of tolerance; worst at {place}: {values}{self._bound()}"
+        values = f"reference {show(worst.reference, self.dtype)}, candidate {show(worst.candidate, self.dtype)}"
+        text = f"{tally.wrong} of {tally.count} elements out of tolerance; worst at {place}: {values}{self._rule()}"
         return f"{self._nans()}{self._infinities()}{text}"
 
-    def _bound(self) -> str:
-        if not dtype_by_numpy(self._dtype).is_float or self._tally.worst is None:
+    def _rule(self) -> str:
+        if not dtype_by_numpy(self.dtype).is_float or self._tally.worst is None:
             return " (exact)"
         worst = self._tally.worst
-        rule = f"rtol {self._rtol:g}, atol {self._atol:g}"
+        bound = self._bound
+        rule = f"rtol {bound.rtol:g}, atol {bound.atol:g}"
+        if bound.scale is not None and bound.atol and math.isfinite(worst.allowed):
+            scale = (worst.allowed - bound.rtol * abs(float(worst.reference))) / bound.atol
+            rule += f" times the column's scale {scale:.3g}"
         return f", difference {worst.difference:.3g}, allowed {worst.allowed:.3g} ({rule})"
 
     def _infinities(self) -> str:
         tally = self._tally
-        if tally.same_inf or not dtype_by_numpy(self._dtype).is_float:
+        if tally.same_inf or not dtype_by_numpy(self.dtype).is_float:
             return ""
         if tally.worst is not None and tally.worst.candidate in (math.inf, -math.inf):
             return "infinite where the reference is finite (an overflow: float16 ends at 65504); "
@@ -112,6 +137,36 @@ class Elementwise:
             advice = "" if self._allow_nan else " (if it belongs there: --allow-nan)"
             return f"NaN in {tally.nan_reference} elements of both sides{advice}; "
         return f"NaN in {tally.nan_reference} elements of the reference and {tally.nan_candidate} of the candidate; "
+
+
+def differing(
+    expected: Mapping[str, Array],
+    found: Mapping[str, Array],
+    *,
+    tolerance: Tolerance,
+    inputs: Iterable[str] = (),
+    least: float = 1.0,
+) -> str:
+    """Say where two answers differ, empty where they do not; NaN is an answer like any other.
+
+    Args:
+        expected, found: outputs by name.
+        tolerance: of floats.
+        inputs: numpy type names of the model's inputs.
+        least: the smallest scale of a column: 1 for two answers of one function, where what differs is rounding unless it is large.
+    """
+    sizes = Sizes()
+    sizes.add(expected)
+    scales = sizes.scales()
+    for name, array in expected.items():
+        if name not in found:
+            return f"output '{name}' is missing"
+        scale = scales[name].at_least(least) if name in scales else None
+        single = Elementwise(name, str(array.dtype), tolerance=tolerance, allow_nan=True, inputs=inputs, scale=scale)
+        single.update(array, found[name])
+        if not single.result().equal:
+            return f"output '{name}': {single.result().reason}"
+    return ""
 
 
 def _type(name: str) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from portinf.errors import printable
 from portinf.validation.report import Report
 from portinf.validation.results import CaseResult, Hop, OutputResult, sizes_text
 from portinf.validation.wording import (
     bound_text,
+    columns_text,
     dtype_text,
     headline,
     number,
-    printable,
     shown_cases,
     type_has_size,
     worst_text,
@@ -76,7 +77,8 @@ def _output(output: OutputResult) -> list[str]:
     tally, sized = output.tally, type_has_size(output.dtype)
     errors = [number(tally.max_abs), number(tally.max_rel)] if sized else ["-", "-"]
     head = [output.name, dtype_text(output.dtype), str(tally.count), str(tally.wrong)]
-    return [*head, *errors, bound_text(output), worst_text(output)]
+    bound = "; ".join(filter(None, [bound_text(output), columns_text(output)]))
+    return [*head, *errors, bound, worst_text(output)]
 
 
 def _case(case: CaseResult) -> list[str]:

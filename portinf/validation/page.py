@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from portinf.errors import printable
 from portinf.lazy import require
 from portinf.validation.drawing import draw
 from portinf.validation.report import Report
 from portinf.validation.results import Hop, sizes_text
 from portinf.validation.tally import Histogram, show
-from portinf.validation.wording import bound_text, dtype_text, headline, number, printable, shown_cases, type_has_size
+from portinf.validation.wording import (
+    bound_text,
+    columns_text,
+    dtype_text,
+    headline,
+    number,
+    shown_cases,
+    type_has_size,
+)
 
 __all__ = ["Bar", "bars", "page", "rendered"]
 
@@ -76,6 +85,7 @@ def rendered(template: str, view: Mapping[str, Any]) -> str:
             "sizes": sizes_text,
             "dtype": dtype_text,
             "bound": bound_text,
+            "columns": columns_text,
             "sized": type_has_size,
             "clean": printable,
             "short": _short,

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from portinf.samples import Array, Arrays, Batch
 from portinf.signature import dtype_by_numpy
-from portinf.validation.tolerance import Tolerance
+from portinf.validation.tolerance import Bound
 
-__all__ = ["bounds", "case_of", "float_pairs", "pairs", "rows_of", "scores", "working"]
+__all__ = ["case_of", "float_pairs", "pairs", "rows_of", "scores", "working"]
 
 
 def pairs(expected: Arrays, found: Arrays) -> Iterator[tuple[str, Array, Array]]:
@@ -41,17 +41,12 @@ def case_of(batch: Batch) -> str:
     return batch.stream or batch.name
 
 
-def bounds(tolerance: Tolerance, array: Array, batch: Batch) -> tuple[float, float]:
-    """Return (rtol, atol) of an output, as `Elementwise` applies them."""
-    return tolerance.for_dtype(str(array.dtype), {str(given.dtype) for given in batch.inputs.values()})
-
-
 def working(array: Array) -> Array:
     """Return floats in the narrowest type that numpy computes fast with: float64 stays, all others become float32."""
     return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
 
 
-def scores(reference: Array, candidate: Array, *, rtol: float, atol: float, allow_nan: bool) -> npt.NDArray[np.floating]:
+def scores(reference: Array, candidate: Array, bound: Bound, *, allow_nan: bool) -> npt.NDArray[np.floating]:
     """Return for each element the difference over what is allowed, in the arrays' shape.
 
     Floats are computed in their own width (float16 in float32): right to a few roundings, which is enough to rank elements.
@@ -64,10 +59,10 @@ def scores(reference: Array, candidate: Array, *, rtol: float, atol: float, allo
     r, c = working(reference), working(candidate)
     with np.errstate(all="ignore"):
         score = np.asarray(np.abs(c - r))
-        allowed = np.abs(r) * r.dtype.type(rtol) + r.dtype.type(atol)
-        if rtol == 0 and atol == 0:
+        allowed = np.asarray(np.abs(r) * r.dtype.type(bound.rtol) + np.asarray(bound.absolute(r.shape), dtype=r.dtype))
+        if bound.rtol == bound.atol == 0:
             allowed = np.ones_like(score)
-        elif atol == 0:
+        else:
             allowed[score == 0] = 1.0
         score = np.asarray(score / allowed)
         if not np.isfinite(score.max()):

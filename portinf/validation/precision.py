@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from portinf.errors import CannotError, RunnerError, first_line
 from portinf.runners.protocol import Runner
 from portinf.samples import Array, Arrays, Batch
 from portinf.signature import dtype_by_numpy
 from portinf.validation.checks import CheckResult, Figure
-from portinf.validation.tolerance import rounding
+from portinf.validation.limits import Judging
+from portinf.validation.scale import Scale, Sizes
+from portinf.validation.tolerance import Bound, Tolerance, judged_as, rounding
 
-__all__ = ["FACTOR", "HEADROOM", "Precision", "Truth", "bounds_of"]
+__all__ = ["FACTOR", "HEADROOM", "Precision", "Truth", "across", "bounds_of", "distance", "largest"]
+
+Floats = npt.NDArray[np.float64]
 
 FACTOR = 16.0  # how much further from fp64 than the reference a candidate may be and still only round otherwise
 HEADROOM = 32.0  # bound of a difference, in units of the reference's own distance from fp64
@@ -41,17 +46,19 @@ class _Output:
     case: str = ""
 
 
-class Precision:
+class Precision(Judging):
     """A check: measures both sides against a float64 run of the reference.
 
-    Per case and output, rounding explains a distance from float64 of ``FACTOR`` times the reference's own, where that is
-    counted as at least one rounding of the output's largest element: on a few elements the reference may be right by luck.
+    Per case and column of an output, rounding explains a distance from float64 of ``FACTOR`` times the reference's own, where
+    that is counted as at least one rounding of the column's largest element: on a few elements the reference may be right by
+    luck.
 
     Args:
         truth: the reference in float64.
     """
 
     def __init__(self, truth: Truth) -> None:
+        super().__init__(Tolerance())
         self._truth = truth
         self._outputs: dict[str, _Output] = {}
         self._reason = ""
@@ -72,14 +79,20 @@ class Precision:
                 self._add(name, expected[name], found[name], exact[name], batch)
 
     def _add(self, name: str, expected: Array, found: Array, exact: Array, batch: Batch) -> None:
-        ours, theirs = _distance(expected, exact), _distance(found, exact)
-        kinds = [str(expected.dtype), *(str(array.dtype) for array in batch.inputs.values())]
-        explained = FACTOR * max(ours, rounding(*kinds) * _largest(exact))
-        ratio = theirs / explained if explained else float(np.inf if theirs else 0.0)
+        axes = across(self._limits.scales.get(name), exact)
+        ours, theirs = distance(expected, exact, axes), distance(found, exact, axes)
+        eps = rounding(judged_as(str(expected.dtype), self._limits.kinds(name, batch.inputs)))
+        explained = FACTOR * np.maximum(ours, eps * largest(exact, axes))
+        with np.errstate(all="ignore"):
+            ratios = np.where(theirs == 0, 0.0, theirs / explained)
+        worst = np.unravel_index(int(ratios.argmax()), ratios.shape)
         output = self._outputs.setdefault(name, _Output())
-        output.reference, output.candidate = max(output.reference, ours), max(output.candidate, theirs)
-        if ratio >= output.ratio:
-            output.ratio, output.explained, output.case = ratio, explained, batch.name
+        output.reference, output.candidate = (
+            max(output.reference, float(ours.max())),
+            max(output.candidate, float(theirs.max())),
+        )
+        if ratios[worst] >= output.ratio:
+            output.ratio, output.explained, output.case = float(ratios[worst]), float(explained[worst]), batch.name
 
     def merge(self: Precision, other: Precision) -> None:
         """Add all that another check of the same reference has seen."""
@@ -126,12 +139,23 @@ def _result(name: str, output: _Output) -> CheckResult:
     return CheckResult(name="fp64", status="passed" if right else "failed", text=text, output=name, figures=figures)
 
 
-def bounds_of(reference: Runner, truth: Truth, batches: Iterable[Batch]) -> dict[str, tuple[float, float]]:
-    """Derive (rtol, atol) of each float output from the reference's own distance from float64.
+@dataclass(kw_only=True)
+class _Measured:
+    """Largest distances of one output over the cases so far: relative of large elements, absolute of small ones by column."""
 
-    ``rtol`` is HEADROOM times the largest relative distance among elements of at least SMALL times the largest one,
-    ``atol`` HEADROOM times the largest distance among the others; each counts at least one rounding (of the largest element
-    times SMALL for ``atol``).
+    axes: tuple[int, ...]
+    lengths: tuple[int, ...]
+    relative: float
+    absolute: Floats
+    whole: float
+
+
+def bounds_of(reference: Runner, truth: Truth, batches: Iterable[Batch]) -> dict[str, Bound]:
+    """Derive the rule of each float output from the reference's own distance from float64.
+
+    ``rtol`` is HEADROOM times the largest relative distance among elements of at least SMALL times the largest one of their
+    column, the absolute part of a column HEADROOM times the largest distance among its others; each counts at least one rounding
+    (of the largest element times SMALL for the absolute part).
 
     Args:
         reference: in its own precision.
@@ -141,33 +165,55 @@ def bounds_of(reference: Runner, truth: Truth, batches: Iterable[Batch]) -> dict
     Raises:
         CannotError: it cannot be computed in float64.
     """
-    bounds: dict[str, tuple[float, float]] = {}
+    sizes = Sizes(reference)
+    known: dict[str, _Measured] = {}
+    kinds: dict[str, str] = {}
     for batch in batches:
         try:
             plain, exact = reference.infer(batch.inputs), truth.infer_double(batch.inputs)
         except RunnerError:
             continue
         for name, array in plain.items():
-            if name in exact and _comparable(array, array, exact[name]):
-                found = _bounds(array, exact[name], rounding(str(array.dtype), *(str(a.dtype) for a in batch.inputs.values())))
-                before = bounds.get(name, (0.0, 0.0))
-                bounds[name] = max(before[0], found[0]), max(before[1], found[1])
-    if not bounds:
+            if name not in exact or not _comparable(array, array, exact[name]):
+                continue
+            kinds.setdefault(name, judged_as(str(array.dtype), {str(given.dtype) for given in batch.inputs.values()}))
+            if name not in known:
+                axes = sizes.axes(name, [array])
+                lengths = tuple(array.shape[axis] for axis in axes)
+                known[name] = _Measured(axes=axes, lengths=lengths, relative=0.0, absolute=np.zeros(lengths).ravel(), whole=0.0)
+            _measure(known[name], array, exact[name], rounding(kinds[name]))
+    if not known:
         raise CannotError("no float output has an answer in float64: no tolerance can be derived")
-    return bounds
+    return {name: _bound(measured, rounding(kinds[name])) for name, measured in known.items()}
 
 
-def _bounds(plain: Array, exact: Array, eps: float) -> tuple[float, float]:
-    e, p = exact.astype(np.float64).ravel(), plain.astype(np.float64).ravel()
+def _measure(known: _Measured, plain: Array, exact: Array, eps: float) -> None:
+    """Add one answer."""
+    e, p = exact.astype(np.float64), plain.astype(np.float64)
     finite = np.isfinite(e) & np.isfinite(p)
-    e, p = e[finite], p[finite]
-    largest = float(np.max(np.abs(e), initial=0.0))
-    apart, large = np.abs(p - e), np.abs(e) >= SMALL * largest
+    e, p = np.where(finite, e, 0.0), np.where(finite, p, 0.0)
+    fits = all(axis < e.ndim for axis in known.axes) and tuple(e.shape[axis] for axis in known.axes) == known.lengths
+    axes = tuple(axis for axis in range(e.ndim) if not fits or axis not in known.axes)
+    top = largest(e, axes)
+    apart, large = np.abs(p - e), np.abs(e) >= SMALL * top
     with np.errstate(all="ignore"):
         relative = np.where(large & (e != 0), apart / np.abs(e), 0.0)
-    rtol = max(float(np.max(relative, initial=0.0)), eps)
-    atol = max(float(np.max(apart[~large], initial=0.0)), eps * SMALL * largest)
-    return HEADROOM * rtol, HEADROOM * atol
+    known.relative = max(known.relative, float(np.max(relative, initial=0.0)))
+    absolute = np.maximum(np.max(np.where(large, 0.0, apart), axis=axes, initial=0.0), eps * SMALL * top.squeeze(axes))
+    known.whole = max(known.whole, float(np.max(absolute)))
+    if fits:
+        known.absolute = np.maximum(known.absolute, np.asarray(absolute).ravel())
+
+
+def _bound(measured: _Measured, eps: float) -> Bound:
+    """Return the rule: the scale counts roundings of a number of size one."""
+    scale = Scale(
+        axes=measured.axes,
+        lengths=measured.lengths,
+        values=tuple(float(value) for value in measured.absolute / eps),
+        whole=measured.whole / eps,
+    )
+    return Bound(rtol=HEADROOM * max(measured.relative, eps), atol=HEADROOM * eps, scale=scale)
 
 
 def _comparable(*arrays: Array) -> bool:
@@ -175,13 +221,20 @@ def _comparable(*arrays: Array) -> bool:
     return floats and len({array.shape for array in arrays}) == 1 and bool(arrays[0].size)
 
 
-def _distance(array: Array, exact: Array) -> float:
+def across(scale: Scale | None, array: Array) -> tuple[int, ...]:
+    """Return the axes along which the elements of one column lie."""
+    kept = scale.axes if scale is not None and scale.fits(array.shape) else ()
+    return tuple(axis for axis in range(array.ndim) if axis not in kept)
+
+
+def distance(array: Array, exact: Array, axes: tuple[int, ...]) -> Floats:
+    """Return the largest distance of each column; infinite where a NaN or an infinity is on one side only."""
     a, e = array.astype(np.float64), exact.astype(np.float64)
     with np.errstate(all="ignore"):
         apart = np.where((a == e) | (np.isnan(a) & np.isnan(e)), 0.0, np.abs(a - e))
-    return float(np.max(np.where(np.isnan(apart), np.inf, apart)))
+    return np.asarray(np.max(np.where(np.isnan(apart), np.inf, apart), axis=axes, keepdims=True))
 
 
-def _largest(exact: Array) -> float:
-    finite = exact[np.isfinite(exact)]
-    return float(np.max(np.abs(finite), initial=0.0))
+def largest(exact: Array, axes: tuple[int, ...]) -> Floats:
+    """Return the largest finite number of each column."""
+    return np.asarray(np.max(np.where(np.isfinite(exact), np.abs(exact), 0.0), axis=axes, keepdims=True, initial=0.0))

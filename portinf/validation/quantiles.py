@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy.typing as npt
 from portinf.samples import Array, Arrays, Batch
 from portinf.validation.binomial import LEVEL, quantile_rank
 from portinf.validation.checks import CheckResult, Figure
-from portinf.validation.pairing import bounds, case_of, float_pairs, rows_of, working
+from portinf.validation.limits import Judging
+from portinf.validation.pairing import case_of, float_pairs, rows_of, working
 from portinf.validation.sketch import RESOLUTION, Sketch
 from portinf.validation.tally import Value
 from portinf.validation.tolerance import Tolerance
@@ -29,7 +30,7 @@ KINDS = ("absolute", "relative", "ulp")
 Floats = npt.NDArray[np.floating]
 
 
-def distances(reference: Array, candidate: Array, atol: float) -> tuple[Floats, Floats, Floats]:
+def distances(reference: Array, candidate: Array, atol: Floats | float) -> tuple[Floats, Floats, Floats]:
     """Return absolute, relative and ULP difference of each element, flat.
 
     A difference is 0 where both sides are the same, NaN included, and infinite where a NaN or an infinity is on one side
@@ -38,12 +39,12 @@ def distances(reference: Array, candidate: Array, atol: float) -> tuple[Floats, 
 
     Args:
         reference, candidate: floats of one type and shape.
-        atol: as of the tolerance.
+        atol: as of the tolerance: for all elements, or one for each.
     """
     r, c = working(reference).ravel(), working(candidate).ravel()
     with np.errstate(all="ignore"):
         absolute = np.abs(c - r)
-        size = np.maximum(np.abs(r), r.dtype.type(max(atol, float(np.finfo(r.dtype).tiny))))
+        size = np.maximum(np.abs(r), np.maximum(atol, np.finfo(r.dtype).tiny).astype(r.dtype))
         relative = absolute / size
     first, second = _order(reference.ravel()), _order(candidate.ravel())
     ulps = (np.maximum(first, second) - np.minimum(first, second)).astype(absolute.dtype)
@@ -81,7 +82,7 @@ class _Output:
         """Start with nothing seen."""
         self.sketches = tuple(Sketch(wide=self.wide) for _ in KINDS)
 
-    def add(self, reference: Array, candidate: Array, atol: float, seed: int, wanted: int = SAMPLE) -> None:
+    def add(self, reference: Array, candidate: Array, atol: Floats | float, seed: int, wanted: int = SAMPLE) -> None:
         """Add one pair of arrays: the largest of all elements, and all differences of a sample of the rows."""
         count = rows_of(reference)
         r, c = reference.reshape(count, -1), candidate.reshape(count, -1)
@@ -94,22 +95,16 @@ class _Output:
             for sketch in self.sketches:
                 sketch.add_zeros(sampled * r.shape[1])
             return
+        least = np.broadcast_to(np.asarray(atol, dtype=working(reference).dtype), reference.shape).reshape(count, -1)
         if step > 1:
-            self._enlarge(r.ravel(), c.ravel(), atol)
+            for parts in _chunks(r, c, least):
+                for sketch, values in zip(self.sketches, distances(*parts), strict=True):
+                    sketch.largest = max(sketch.largest, float(values.max()))
             chosen = _chosen(count, step, seed)
-            r, c = r[chosen], c[chosen]
-        first, second = r.ravel(), c.ravel()
-        for start in range(0, first.size, CHUNK):
-            part = slice(start, start + CHUNK)
-            for sketch, values in zip(self.sketches, distances(first[part], second[part], atol), strict=True):
+            r, c, least = r[chosen], c[chosen], least[chosen]
+        for parts in _chunks(r, c, least):
+            for sketch, values in zip(self.sketches, distances(*parts), strict=True):
                 sketch.add(values)
-
-    def _enlarge(self, r: Array, c: Array, atol: float) -> None:
-        """Take note of the largest differences of all elements, flat."""
-        for start in range(0, r.size, CHUNK):
-            part = slice(start, start + CHUNK)
-            for sketch, values in zip(self.sketches, distances(r[part], c[part], atol), strict=True):
-                sketch.largest = max(sketch.largest, float(values.max()))
 
     def merge(self, other: _Output) -> None:
         """Add all that another one has seen."""
@@ -120,6 +115,13 @@ class _Output:
             mine.merge(theirs)
 
 
+def _chunks(*arrays: Array) -> Iterator[list[Array]]:
+    """Yield flat parts of arrays of one size."""
+    flat = [array.ravel() for array in arrays]
+    for start in range(0, flat[0].size, CHUNK):
+        yield [array[start : start + CHUNK] for array in flat]
+
+
 def _chosen(count: int, step: int, seed: int) -> npt.NDArray[np.intp]:
     """Draw one row of every ``step`` neighbours: no period in the rows can hide from it."""
     starts = np.arange(0, count, step)
@@ -127,7 +129,7 @@ def _chosen(count: int, step: int, seed: int) -> npt.NDArray[np.intp]:
     return np.asarray(np.minimum(starts + drawn, count - 1))
 
 
-class Quantiles:
+class Quantiles(Judging):
     """`Check`: how the differences are distributed, over the given samples, else over the generated ones.
 
     Of a batch of more than 16,384 elements (4,096 of a part of a file) the quantiles are those of rows drawn evenly, one of
@@ -138,7 +140,7 @@ class Quantiles:
     """
 
     def __init__(self, tolerance: Tolerance) -> None:
-        self._tolerance = tolerance
+        super().__init__(tolerance)
         self._seen: dict[tuple[str, str], _Output] = {}
 
     def update(self, expected: Arrays, found: Arrays, batch: Batch) -> None:
@@ -150,7 +152,7 @@ class Quantiles:
             output.add(
                 reference,
                 candidate,
-                bounds(self._tolerance, reference, batch)[1],
+                self._limits.of(name, reference, batch.inputs).absolute(reference.shape),
                 seed,
                 PART_SAMPLE if batch.stream else SAMPLE,
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from portinf.validation.checks import CheckResult, Figure
+from portinf.validation.scale import COLUMNS, Scale
 from portinf.validation.tally import Tally, plus
 
 __all__ = ["CaseResult", "CaseStatus", "Hop", "OutputResult", "Verdict", "sizes_text"]
@@ -30,6 +31,7 @@ class OutputResult:
         rtol, atol: bounds that were applied; 0 where values must be equal.
         tally: counts and extremes of what could be compared.
         reason: why it disagrees; empty where it does not.
+        scale: by which atol was multiplied, by column; None for 1.
     """
 
     name: str
@@ -38,6 +40,7 @@ class OutputResult:
     atol: float
     tally: Tally
     reason: str = ""
+    scale: Scale | None = None
 
     @property
     def equal(self) -> bool:
@@ -48,9 +51,22 @@ class OutputResult:
         """Return the record of both parts of one output; of two reasons the first one stays."""
         return replace(self, tally=plus(self.tally, other.tally), reason=self.reason or other.reason)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        head = {"name": self.name, "dtype": self.dtype, "rtol": self.rtol, "atol": self.atol, "reason": self.reason}
+    def to_json(self, *, scaled: bool = True) -> dict[str, Any]:
+        """Return plain data for JSON; the scales of more than 1024 columns are those of the first.
+
+        Args:
+            scaled: with the scales; each case has the same ones.
+        """
+        head: dict[str, Any] = {
+            "name": self.name,
+            "dtype": self.dtype,
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "reason": self.reason,
+        }
+        if scaled:
+            scale = self.scale
+            head["scale"] = scale and {"axes": list(scale.axes), "values": list(scale.values[:COLUMNS])}
         return {**head, **self.tally.to_json()}
 
 
@@ -63,8 +79,9 @@ class CaseResult:
         origin: ``given`` or ``generated``.
         sizes: lengths of the dynamic axes by label.
         status: ``outside domain`` where the reference itself has no answer to generated inputs.
-        reason: why it is not equal.
+        reason: why it is not equal, or which part of it was not compared.
         outputs: by output, in the order of the reference.
+        refused: the candidate has no answer, and the reference nothing but NaN and infinities in part or in all of its own.
     """
 
     name: str
@@ -73,6 +90,7 @@ class CaseResult:
     status: CaseStatus
     reason: str = ""
     outputs: tuple[OutputResult, ...] = ()
+    refused: bool = False
 
     @property
     def title(self) -> str:
@@ -93,7 +111,7 @@ class CaseResult:
             "sizes": dict(self.sizes),
             "status": self.status,
             "reason": self.reason,
-            "outputs": [output.to_json() for output in self.outputs],
+            "outputs": [output.to_json(scaled=False) for output in self.outputs],
         }
 
 
@@ -171,6 +189,14 @@ class Hop:
         case, output = max(pairs, key=lambda pair: pair[1].tally.max_abs)
         where = f" ({sizes_text(case.sizes)})" if case.sizes else f" ({case.name})"
         return f"largest error {output.tally.max_abs:.2g} at output '{output.name}'{where}"
+
+    def plus(self, other: Hop) -> Hop:
+        """Return the record of both parts of one comparison."""
+        outputs = {output.name: output for output in self.outputs}
+        for output in other.outputs:
+            outputs[output.name] = outputs[output.name].plus(output) if output.name in outputs else output
+        seconds = self.seconds_candidate + other.seconds_candidate
+        return replace(self, cases=(*self.cases, *other.cases), outputs=tuple(outputs.values()), seconds_candidate=seconds)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from portinf.samples import Array, Arrays, Batch
 from portinf.validation.checks import CheckResult, Figure, Series
-from portinf.validation.pairing import bounds, case_of, float_pairs, scores
+from portinf.validation.limits import Judging
+from portinf.validation.pairing import case_of, float_pairs, scores
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["POINTS", "Scatter"]
@@ -41,7 +42,7 @@ class _Output:
             self.score, self.worst = other.score, other.worst
 
 
-class Scatter:
+class Scatter(Judging):
     """`Check` without findings: draws at most 1000 elements of each float output, every element with equal chance.
 
     Each element draws a lot and the smallest lots are kept. The lots depend on seed, output, case and row alone, so that the
@@ -53,15 +54,16 @@ class Scatter:
     """
 
     def __init__(self, tolerance: Tolerance, *, allow_nan: bool = False, seed: int = 0) -> None:
-        self._tolerance, self._allow_nan, self._seed = tolerance, allow_nan, seed
+        super().__init__(tolerance)
+        self._allow_nan, self._seed = allow_nan, seed
         self._seen: dict[str, _Output] = {}
 
     def update(self, expected: Arrays, found: Arrays, batch: Batch) -> None:
         """Add one batch."""
         for name, reference, candidate in float_pairs(expected, found):
             single = self._drawn(name, reference.ravel(), candidate.ravel(), batch)
-            rtol, atol = bounds(self._tolerance, reference, batch)
-            score = scores(reference, candidate, rtol=rtol, atol=atol, allow_nan=self._allow_nan)
+            bound = self._limits.of(name, reference, batch.inputs)
+            score = scores(reference, candidate, bound, allow_nan=self._allow_nan)
             worst = int(score.argmax())
             single.score = float(score.flat[worst])
             if single.score > 0:

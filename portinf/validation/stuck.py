@@ -134,7 +134,7 @@ def _rows(batch: Batch) -> list[int]:
     arrays = [array for array in batch.inputs.values() if array.size and array.ndim]
     count = min((len(array) for array in arrays), default=0)
     firsts = range(min(count, 2 * DIFFERING))
-    return [zlib.crc32("|".join(repr(array[k].tolist()) for array in arrays).encode()) for k in firsts]
+    return [zlib.crc32("|".join(repr(array[k : k + 1].tolist()) for array in arrays).encode()) for k in firsts]
 
 
 def _shown(values: Floats) -> str:

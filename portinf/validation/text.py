@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from portinf.errors import printable
 from portinf.lazy import require
 from portinf.validation.report import Report
 from portinf.validation.results import Hop, sizes_text
 from portinf.validation.wording import (
     bound_text,
+    columns_text,
     dtype_text,
     headline,
     number,
-    printable,
     shown_cases,
     type_has_size,
     worst_text,
@@ -39,7 +40,7 @@ def text(report: Report) -> str:
     for hop in report.hops:
         _hop(console, hop)
     for note in report.notes:
-        console.print(f"note: {printable(note)}")
+        console.print(printable(note) if note.startswith("warning: ") else f"note: {printable(note)}")
     written = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
 
@@ -52,6 +53,8 @@ def _hop(console: Console, hop: Hop) -> None:
     if hop.outputs:
         console.print(_outputs(hop))
     for output in hop.outputs:
+        if columns_text(output):
+            console.print(f"'{printable(output.name)}': {columns_text(output)}")
         if worst_text(output):
             console.print(f"worst of '{printable(output.name)}' at {printable(worst_text(output))}")
         elif output.reason:
@@ -60,7 +63,10 @@ def _hop(console: Console, hop: Hop) -> None:
         console.print(_checks(hop))
     if hop.cases:
         console.print(_cases(hop))
-        left_out = shown_cases(hop, CASES)[1]
+        shown, left_out = shown_cases(hop, CASES)
+        for case in shown:
+            if case.reason and case.status == "equal":
+                console.print(f"{printable(case.name)}: {printable(case.reason)}")
         if left_out:
             console.print(f"... and {left_out} more cases; --report FILE.html lists them")
 

@@ -8,17 +8,24 @@ from portinf.signature import dtype_by_numpy
 from portinf.validation.results import CaseResult, Hop, OutputResult
 from portinf.validation.tally import show
 
-__all__ = ["bound_text", "dtype_text", "headline", "number", "printable", "shown_cases", "type_has_size", "worst_text"]
+__all__ = [
+    "bound_text",
+    "columns_text",
+    "dtype_text",
+    "headline",
+    "number",
+    "shown_cases",
+    "type_has_size",
+    "worst_text",
+]
+
+
+COLUMNS = 8  # whose bounds are shown
 
 
 def number(value: float) -> str:
     """Format a difference with three digits."""
     return f"{value:.3g}"
-
-
-def printable(text: str) -> str:
-    """Replace what a terminal could obey or a table could break on: names come from files of others."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def dtype_text(name: str) -> str:
@@ -33,10 +40,25 @@ def type_has_size(dtype: str) -> bool:
 
 
 def bound_text(output: OutputResult) -> str:
-    """Say the bound of an output: ``1e-05 + 0.0001 |ref|`` or ``exact``."""
+    """Say the bound of an output: ``1e-05 + 0.0001 |ref|`` or ``exact``; of columns of other scales from the least to the most."""
     if output.rtol == output.atol == 0:
         return "exact"
-    return f"{output.atol:g} + {output.rtol:g} |ref|"
+    parts = _absolute(output)
+    low, high = f"{min(parts):.2g}", f"{max(parts):.2g}"
+    return f"{low if low == high else f'{low} to {high}'} + {output.rtol:g} |ref|"
+
+
+def columns_text(output: OutputResult) -> str:
+    """Say the absolute part of the bound by column; empty where there is one for all."""
+    parts = [f"{part:.2g}" for part in _absolute(output)]
+    if len(set(parts)) < 2:
+        return ""
+    more = f", ... ({len(parts):,} columns)" if len(parts) > COLUMNS else ""
+    return f"absolute part by column, {output.atol:g} times its scale: {', '.join(parts[:COLUMNS])}{more}"
+
+
+def _absolute(output: OutputResult) -> list[float]:
+    return [output.atol * scale for scale in (output.scale.values if output.scale is not None else (1.0,))]
 
 
 def worst_text(output: OutputResult) -> str:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from portinf.errors import UsageError
 from portinf.samples import Array, Arrays, Batch, Origin
 from portinf.validation.checks import CheckResult, Figure
-from portinf.validation.pairing import bounds, case_of, pairs, scores
+from portinf.validation.limits import Judging
+from portinf.validation.pairing import case_of, pairs, scores
 from portinf.validation.tally import Value, plain, show
 from portinf.validation.tolerance import Tolerance
 
@@ -52,7 +53,7 @@ class WorstRow:
         return self.case, self.row
 
 
-class Worst:
+class Worst(Judging):
     """`Check`: the rows of the largest scores over all batches and outputs, each once, at most ten of each origin.
 
     Args:
@@ -62,14 +63,15 @@ class Worst:
     """
 
     def __init__(self, tolerance: Tolerance, *, allow_nan: bool = False, batched: bool = False, keep: int = ROWS) -> None:
-        self._tolerance, self._allow_nan, self._batched, self._keep = tolerance, allow_nan, batched, keep
+        super().__init__(tolerance)
+        self._allow_nan, self._batched, self._keep = allow_nan, batched, keep
         self._rows: dict[Origin, list[WorstRow]] = {"given": [], "generated": []}
 
     def update(self, expected: Arrays, found: Arrays, batch: Batch) -> None:
         """Add one batch."""
         for name, reference, candidate in pairs(expected, found):
-            rtol, atol = bounds(self._tolerance, reference, batch)
-            score = scores(reference, candidate, rtol=rtol, atol=atol, allow_nan=self._allow_nan)
+            bound = self._limits.of(name, reference, batch.inputs)
+            score = scores(reference, candidate, bound, allow_nan=self._allow_nan)
             known = self._rows[batch.origin]
             least = known[-1].score if len(known) == self._keep else 0.0
             if score.max() > least:

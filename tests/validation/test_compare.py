@@ -43,7 +43,8 @@ def test_equal_sides() -> None:
 
 def test_a_failure_names_case_output_sizes_element_values_and_bound() -> None:
     summary = hop(constant(y=[1, 2]), constant(y=[1, 2.5]), batch(7, name="f.npz")).summary()
-    for part in ("f.npz (rows=7)", "output 'y'", "at [1]", "reference 2,", "candidate 2.5", "allowed 0.00021", "rtol 0.0001"):
+    parts = ("f.npz (rows=7)", "output 'y'", "at [1]", "reference 2,", "candidate 2.5", "allowed 0.00022", "rtol 0.0001")
+    for part in (*parts, "times the column's scale 2)"):
         assert part in summary
 
 
@@ -123,8 +124,22 @@ def test_batches_are_read_one_at_a_time_and_told() -> None:
             assert len(alive) == number
             yield batch(number, name=f"case {number}")
 
-    compare(constant(y=[1]), constant(y=[1]), stream(), tolerance=Tolerance(), progress=alive.append)
+    compare(constant(y=[1]), constant(y=[1]), stream(), tolerance=Tolerance.of(None, 1e-5), progress=alive.append)
     assert alive == [f"case {n} (rows={n}): equal" for n in range(3)]
+
+
+def test_batches_wait_for_the_scales_and_no_longer() -> None:
+    told: list[str] = []
+    waiting: list[int] = []
+
+    def stream() -> Iterator[Batch]:
+        for number in range(40):
+            waiting.append(number - len(told))
+            yield batch(1000, name=f"case {number}", origin="given" if number < 30 else "generated")
+
+    rows = Side(lambda inputs: {"y": np.arange(len(inputs["x"]), dtype=np.float32)})
+    compare(rows, rows, stream(), tolerance=Tolerance(), progress=told.append)
+    assert waiting[:17] == list(range(17)) and set(waiting[17:]) == {0}  # 16,384 values of the only column are enough
 
 
 def test_one_number_counts_as_a_scalar_only_where_a_side_has_no_scalars() -> None:

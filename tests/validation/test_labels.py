@@ -11,6 +11,7 @@ from portinf.samples import Arrays, Batch
 from portinf.signature import Signature
 from portinf.validation import Tolerance, compare
 from portinf.validation.labels import explained
+from portinf.validation.limits import Limits
 
 CLASSES = np.array([3, 5, 9])
 LABELS = {"label": ("scores", CLASSES)}
@@ -38,10 +39,14 @@ def answer(labels: list[int], scores: list[list[float]]) -> Arrays:
     return {"label": np.array(labels), "scores": np.array(scores, np.float32)}
 
 
+def limits(rtol: float, atol: float) -> Limits:
+    return Limits(tolerance=Tolerance(rtol=rtol, atol=atol))
+
+
 def test_only_near_ties_are_settled() -> None:
     expected = answer([3, 3, 5], [[0.5, 0.49, 0.01], [0.6, 0.4, 0.0], [0.1, 0.8, 0.1]])
     found = answer([5, 5, 7], [[0.495, 0.496, 0.009], [0.6, 0.4, 0.0], [0.1, 0.8, 0.1]])
-    settled = explained(expected, found, LABELS, (0.01, 0.01))
+    settled = explained(expected, found, LABELS, limits(0.01, 0.01), {})
     assert settled["label"].tolist() == [3, 5, 7]
     assert found["label"].tolist() == [5, 5, 7]
 
@@ -49,14 +54,14 @@ def test_only_near_ties_are_settled() -> None:
 def test_texts_are_labels_too() -> None:
     expected = {"label": np.array(["b"], object), "scores": np.array([[0.5, 0.499]])}
     found = {"label": np.array(["c"], object), "scores": np.array([[0.499, 0.5]])}
-    settled = explained(expected, found, {"label": ("scores", np.array(["b", "c"], object))}, (0.01, 0.0))
+    settled = explained(expected, found, {"label": ("scores", np.array(["b", "c"], object))}, limits(0.01, 0.0), {})
     assert settled["label"].tolist() == ["b"]
 
 
 def test_other_shapes_are_left_alone() -> None:
     expected, found = answer([3], [[0.5, 0.5]]), answer([5], [[0.5, 0.5]])
-    assert explained(expected, found, LABELS, (1.0, 1.0))["label"].tolist() == [5]
-    assert explained({"label": expected["label"]}, found, LABELS, (1.0, 1.0))["label"].tolist() == [5]
+    assert explained(expected, found, LABELS, limits(1.0, 1.0), {})["label"].tolist() == [5]
+    assert explained({"label": expected["label"]}, found, LABELS, limits(1.0, 1.0), {})["label"].tolist() == [5]
 
 
 def batches() -> Iterator[Batch]:

@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.complete
 
-# make rtl-tools: what the long tests of RTL take from the system's packages (Debian, as root); without them those skip.
-.PHONY: setup rtl-tools demo test test-long lint bench clean
+# make quick: the fast tests, under 90 seconds. make record: compare what commands do with tests/behaviour/record.json.
+# make system-tools: what some tests take from the system's packages (Debian, as root); without them those tests skip.
+EXTRAS ?= all,dev
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+.PHONY: setup system-tools demo quick test test-long record lint bench clean
 
 setup: $(DONE)
 
@@ -14,12 +18,13 @@ $(DONE): constraints.txt pyproject.toml setup.py
 	    || { echo "make: $(PYTHON) is not Python 3.11 to 3.13; name one with: make PYTHON=python3.11 ..."; exit 2; }
 	@rm -f $(DONE)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --progress-bar off -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --quiet --progress-bar off -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(DONE)
 
-rtl-tools:
+system-tools:
 	apt-get update
-	apt-get install --yes verilator yosys ghdl
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+	    chromium ghdl g++ nlohmann-json3-dev shellcheck verilator yosys
 
 demo: setup
 	$(BIN)/python examples/demo.py
@@ -30,11 +35,17 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+quick: setup
+	$(PYTEST) $(PARALLEL) -m "not long and not slow"
+
 test: lint
-	$(BIN)/python -m pytest -m "not long"
+	$(PYTEST) $(PARALLEL) -m "not long"
 
 test-long: lint
-	$(BIN)/python -m pytest
+	$(PYTEST) $(PARALLEL)
+
+record: setup
+	$(BIN)/python -m tests.behaviour.record
 
 bench: setup
 	$(BIN)/python benchmarks/startup.py

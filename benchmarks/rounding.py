@@ -24,6 +24,7 @@ from portinf.runners.onnxruntime import OnnxRuntimeRunner  # noqa: E402
 from portinf.samples import save_npz  # noqa: E402
 from portinf.validation import Tolerance  # noqa: E402
 from portinf.validation.report import installed_versions  # noqa: E402
+from portinf.validation.scale import Scale, Sizes, scale_of  # noqa: E402
 from portinf.workflow.convert import ConvertOptions, convert  # noqa: E402
 from portinf.workflow.sourcing import SourcingOptions, open_source  # noqa: E402
 from tests.matrix import graph_cells, pytorch_cells, tensorflow_cells  # noqa: E402
@@ -48,11 +49,11 @@ DEPTHS = (4, 16, 64)
 WIDTH = 64
 
 
-def share(reference: Any, candidate: Any) -> float:
-    """Return the largest difference over its bound, by the default tolerance of the reference's type."""
-    rtol, atol = Tolerance().for_dtype(str(reference.dtype))
+def share(reference: Any, candidate: Any, scale: Scale, dtype: str = "") -> float:
+    """Return the largest difference over its bound, by the default tolerance of the reference's type, or of another."""
+    bound = Tolerance().for_output("", dtype or str(reference.dtype), (), scale)
     r, c = reference.astype(np.float64), candidate.astype(np.float64)
-    return float(np.max(np.abs(c - r) / (atol + rtol * np.abs(r)), initial=0.0))
+    return float(np.max(np.abs(c - r) / (bound.absolute(r.shape) + bound.rtol * np.abs(r)), initial=0.0))
 
 
 def distance(array: Any, exact: Any) -> float:
@@ -79,6 +80,10 @@ def converted(name: str, folder: Path) -> None:
     convert(source, folder / "model.onnx", ConvertOptions(sourcing=sourcing))
     figures: list[tuple[float, float, float, float]] = []
     with open_source(source, sourcing) as opened, OnnxRuntimeRunner(folder / "model.onnx") as runner:
+        sizes = Sizes(opened.runner)
+        for batch in opened.given or opened.cases:
+            sizes.add(opened.runner.infer(batch.inputs))
+        scales = sizes.scales()
         for batch in opened.cases:
             if any(array.size == 0 for array in batch.inputs.values()):
                 continue
@@ -87,7 +92,8 @@ def converted(name: str, folder: Path) -> None:
             for key, truth in exact.items():
                 if truth.dtype.kind == "f" and truth.size and np.isfinite(truth).all():
                     size = float(np.max(np.abs(truth)))
-                    figures.append((size, distance(own[key], truth), distance(found[key], truth), share(own[key], found[key])))
+                    used = share(own[key], found[key], scales[key])
+                    figures.append((size, distance(own[key], truth), distance(found[key], truth), used))
     row(name, "float32", *(max(column) for column in zip(*figures, strict=True)))
 
 
@@ -108,8 +114,7 @@ def deep(dtype: str, depth: int) -> None:
         found = torch.relu(found[:, order] @ weight[order])
     truth = exact.numpy()
     arrays = [tensor.double().numpy() for tensor in (own, found)]
-    rtol, atol = Tolerance().for_dtype(dtype)
-    used = float(np.max(np.abs(arrays[1] - arrays[0]) / (atol + rtol * np.abs(arrays[0]))))
+    used = share(*arrays, scale_of([arrays[0]], (1,)), dtype)
     row(f"perceptron, {depth} layers of {WIDTH}", dtype, float(np.max(truth)), *(distance(a, truth) for a in arrays), used)
 
 

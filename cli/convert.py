@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from portinf.cli.options import convert_options, json_option, read_convert_options
-from portinf.cli.progress import progress_line
+from portinf.cli.progress import progress_line, tell
 
 __all__ = ["command"]
 
@@ -43,8 +43,7 @@ def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
         return
-    for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+    tell(result.notes, as_json=False)
     for name, why in result.tried:
         click.echo(f"note: route '{name}' failed: {why}", err=True)
     click.echo(f"{output}: opset {result.artifact.opset}, IR {result.artifact.ir_version}, by {result.route}")

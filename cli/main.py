@@ -95,6 +95,8 @@ def run(arguments: list[str]) -> int:
         if debug:
             traceback.print_exc()
         print(f"portinf: error: {_one_line(error)}", file=sys.stderr)
+        if error.example:
+            print(error.example, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         if debug:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -114,5 +115,5 @@ def tensorrt_lines(result: TensorrtResult) -> Iterator[str]:
     if result.built:
         yield f"  engine: built here; {result.recorded} recorded requests agree"
     else:
-        yield f"  engine: not built (not run here): run {result.folder}/build_engine.sh in the serving container, on its GPU;"
+        yield f"  engine: not built (not run here): run {quote(f'{result.folder}/build_engine.sh')} in the serving container, on its GPU;"
         yield f"  it must answer {result.recorded} recorded requests before it is put in place"

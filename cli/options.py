@@ -48,10 +48,11 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def permission_options(function: F) -> F:
-    """Add --allow-pickle and --allow-code."""
+    """Add --allow-pickle, --allow-code and --freeze-state."""
     return _all(
         click.option("--allow-pickle", is_flag=True, help="Unpickle the model's files: runs code from them."),
         click.option("--allow-code", is_flag=True, help="Run code from the model file, such as Lambda layers."),
+        click.option("--freeze-state", is_flag=True, help="The model's own state, which calls change, is right as loaded."),
     )(function)
 
 
@@ -59,7 +60,9 @@ def tolerance_options(function: F) -> F:
     """Add --rtol and --atol."""
     return _all(
         click.option("--rtol", type=float, metavar="R", help="|candidate - reference| <= A + R |reference|; default by type."),
-        click.option("--atol", type=float, metavar="A", help="See --rtol."),
+        click.option(
+            "--atol", type=float, metavar="A", help="See --rtol; default by type, times the scale of each output column."
+        ),
     )(function)
 
 
@@ -172,6 +175,7 @@ def source_options(function: F) -> F:
             help="Memory that the source's process may hold; no bound if not given.",
         ),
         click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
+        click.option("--maximum", "maximums", multiple=True, metavar="AXIS=N", help="Largest length of a dynamic axis."),
         permission_options,
     )(function)
 
@@ -221,11 +225,11 @@ def _roles(texts: Sequence[str]) -> Mapping[str, Role]:
     return roles
 
 
-def _minimums(texts: Sequence[str]) -> dict[str, int]:
-    pairs = _pairs(texts, "--minimum", "AXIS=N")
+def _lengths(texts: Sequence[str], option: str) -> dict[str, int]:
+    pairs = _pairs(texts, option, "AXIS=N")
     for label, value in pairs.items():
         if not value.isdigit():
-            raise UsageError(f"--minimum {label}={value}: expected a whole number")
+            raise UsageError(f"{option} {label}={value}: expected a whole number")
     return {label: int(value) for label, value in pairs.items()}
 
 
@@ -302,13 +306,15 @@ def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
         streams=read_stream_options(given),
         dynamic=_dynamic(given.get("dynamic", ())),
         roles=_roles(given.get("roles", ())),
-        minimums=_minimums(given.get("minimums", ())),
+        minimums=_lengths(given.get("minimums", ()), "--minimum"),
+        maximums=_lengths(given.get("maximums", ()), "--maximum"),
         ranges=_ranges(given.get("ranges", ())),
         input_names=_pairs(given.get("input_names", ()), "--input-name", "OLD=NEW"),
         outputs=names,
         signature=given.get("signature"),
         allow_pickle=bool(given.get("allow_pickle")),
         allow_code=bool(given.get("allow_code")),
+        freeze_state=bool(given.get("freeze_state")),
         timeout=given.get("timeout", 1800.0),
         memory=given.get("memory"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from portinf.cli.options import convert_options, json_option, read_convert_options
-from portinf.cli.progress import progress_line
+from portinf.cli.progress import progress_line, tell
 from portinf.errors import UsageError
 
 __all__ = ["command"]
@@ -70,8 +70,7 @@ def command(
     )
     with progress_line() as progress:
         result = package(source, options, conversion, progress)
-    for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+    tell(result.notes, as_json=as_json)
     if result.packaged.manifest.forced:
         click.echo(f"portinf: warning: packaged by --force although the numbers disagree: {result.summary}", err=True)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else result.text())

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress_line"]
+import click
+
+__all__ = ["progress_line", "tell"]
+
+
+def tell(notes: Iterable[str], *, as_json: bool) -> None:
+    """Print notes on stderr; a warning comes first, and on stdout, where the result is, unless that is JSON."""
+    told = list(notes)
+    for note in sorted(told, key=lambda note: not note.startswith("warning: ")):
+        warning = note.startswith("warning: ")
+        click.echo(note if warning else f"note: {note}", err=as_json or not warning)
 
 
 @contextmanager

@@ -21,6 +21,6 @@ def routes(source: Source, options: ExportOptions) -> Iterable[Route]:
     missing = missing_onnxscript()
     yield Route(
         name="torch.onnx dynamo, exported program",
-        export=None if missing else lambda folder: export_dynamo(source.model, (), options, folder),
+        export=None if missing else lambda folder: export_dynamo(lambda: source.model, options, folder),
         reason=missing,
     )

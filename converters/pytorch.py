@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from portinf.converters.pytorch_export import example, export_dynamo, export_torchscript, missing_onnxscript
+from portinf.converters.python_branches import branches_on_sizes
+from portinf.converters.pytorch_export import captured, example, export_dynamo, export_torchscript, missing_onnxscript
 from portinf.lazy import require
 from portinf.routes import ExportOptions, Route
 from portinf.sources import dense_knn
@@ -23,15 +25,11 @@ def routes(source: Source, options: ExportOptions) -> Iterable[Route]:
         options: signature under the model's own names, an example batch, the opset.
     """
     missing = missing_onnxscript()
-    yield Route(
-        name="torch.onnx dynamo", export=None if missing else lambda f: _dynamo(source, options, f, auto=False), reason=missing
-    )
-    if any(spec.labels for spec in options.signature.inputs):
-        yield Route(
-            name="torch.onnx dynamo, sizes inferred",
-            export=None if missing else lambda f: _dynamo(source, options, f, auto=True),
-            reason=missing,
-        )
+    dynamic = any(spec.labels for spec in options.signature.inputs)
+    ways = [("torch.onnx dynamo", False, False), *[("torch.onnx dynamo, sizes inferred", True, False)] * dynamic]
+    for name, auto, strict in (*ways, ("torch.onnx dynamo, strict", True, True)):
+        export = partial(_dynamo, source, options, auto=auto, strict=strict)
+        yield Route(name=name, export=None if missing else export, reason=missing)
     yield Route(name="torch.onnx TorchScript", export=lambda f: _torchscript(source, options, f))
 
 
@@ -52,21 +50,23 @@ def _positional(source: Source, names: Sequence[str]) -> Any:
     return Positional().eval()
 
 
-def _dynamo(source: Source, options: ExportOptions, folder: Path, *, auto: bool) -> Path:
+def _dynamo(source: Source, options: ExportOptions, folder: Path, *, auto: bool, strict: bool) -> Path:
     torch = require("torch", "torch")
     specs = options.signature.inputs
     dims: dict[str, Any] = {}
     for label, axis in options.signature.axes.items():
-        dims[label] = torch.export.Dim.AUTO if auto else torch.export.Dim(f"s{len(dims)}", min=axis.minimum)
-    shapes = tuple(
-        {number: dims[axis.label] for number, axis in enumerate(spec.shape or ()) if axis.label is not None} for spec in specs
-    )
+        declared = torch.export.Dim(f"s{len(dims)}", min=axis.minimum, max=axis.maximum)
+        dims[label] = torch.export.Dim.AUTO if auto else declared
+    axes = tuple({number: dims[axis.label] for number, axis in enumerate(spec.shape or ()) if axis.label} for spec in specs)
     module = _positional(source, [spec.name for spec in specs])
-    path = export_dynamo(module, example(options), options, folder, dynamic_shapes=(shapes,) if any(shapes) else None)
+    shapes = (axes,) if any(axes) else None
+    parts = list(source.model.modules())
+    path = export_dynamo(lambda: captured(module, example(options), shapes, strict=strict), options, folder, parts=parts)
     dense_knn.tell(source.notes)
     return path
 
 
 def _torchscript(source: Source, options: ExportOptions, folder: Path) -> Path:
     module = _positional(source, [spec.name for spec in options.signature.inputs])
+    options.assumed.extend(branches_on_sizes(source.model.modules(), options, always=True))
     return export_torchscript(module, example(options), options, folder)

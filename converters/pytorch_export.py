@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from portinf.converters.python_branches import TRACING, branches_on_sizes
 from portinf.converters.pytorch_graphs import exportable_layers
 from portinf.converters.pytorch_jets import exportable_jets
 from portinf.converters.pytorch_operators import translations
+from portinf.converters.pytorch_optimizer import exact_constants
 from portinf.converters.pytorch_reasons import reason_of, refuse_guesses
+from portinf.converters.pytorch_sizes import assumptions, watched
+from portinf.converters.torchscript_operators import exact_symbolics
 from portinf.errors import CannotError, PortinfError
 from portinf.lazy import require
 from portinf.routes import ExportOptions
 from portinf.samples import load_npz
 
-__all__ = ["dynamic_axes", "example", "export_dynamo", "export_torchscript", "in_names", "missing_onnxscript", "one_data_file"]
+__all__ = [
+    "captured",
+    "dynamic_axes",
+    "example",
+    "export_dynamo",
+    "export_torchscript",
+    "in_names",
+    "missing_onnxscript",
+    "one_data_file",
+]
 
 SMALL = 1_500_000_000  # bytes of parameters up to which one file without external data is safe (protobuf's limit is 2 GiB)
 DATA = "model.onnx.data"
@@ -56,15 +70,14 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def export_dynamo(model: Any, arguments: tuple[Any, ...], options: ExportOptions, folder: Path, **more: Any) -> Path:
-    """Export with the dynamo exporter.
+def export_dynamo(capture: Callable[[], Any], options: ExportOptions, folder: Path, *, parts: Sequence[Any] = ()) -> Path:
+    """Export with the dynamo exporter, and note what it assumed of sizes.
 
     Args:
-        model: a module, or an exported program.
-        arguments: example inputs; empty for a program.
-        options: opset and names.
+        capture: returns the exported program.
+        options: opset and names; takes the assumptions.
         folder: where to write.
-        more: dynamic shapes.
+        parts: the modules of the model, in whose code hints are looked for where the program does not tell.
 
     Raises:
         CannotError: the exporter failed; the message is the root cause, with the line of the user's file.
@@ -73,26 +86,55 @@ def export_dynamo(model: Any, arguments: tuple[Any, ...], options: ExportOptions
     _quiet()
     path = folder / "model.onnx"
     try:
-        with warnings.catch_warnings(), exportable_layers(), exportable_jets():
+        with warnings.catch_warnings(), exportable_layers(), exportable_jets(), exact_constants(), watched() as conditions:
             warnings.simplefilter("ignore")
+            program = capture()
+            assumed = assumptions(program, conditions, options)
+            number = any(assumption.fixed for assumption in assumed)
+            more = branches_on_sizes(parts, options, only_if=None if number else TRACING, always=number)
+            options.assumed.extend([*assumed, *more])
+            known = len(conditions)
             torch.onnx.export(
-                model,
-                arguments,
+                program,
+                (),
                 str(path),
                 dynamo=True,
                 input_names=in_names(options),
                 opset_version=options.opset,
-                external_data=_bytes(model) > SMALL,
+                external_data=_bytes(program) > SMALL,
                 custom_translation_table=translations(),
                 verbose=False,
-                **more,
             )
+            # of what is decomposed, a length may become a number that the file does not depend on: no limit
+            late = assumptions(program, conditions[known:], options) if len(conditions) > known else []
+            options.assumed.extend(replace(one, least=None, largest=None, multiple=1, sure=False) for one in late)
     except PortinfError:
         raise
     except Exception as error:
         raise CannotError(reason_of(error)) from error
-    one_data_file(path, large=_bytes(model) > SMALL)
+    one_data_file(path, large=_bytes(program) > SMALL)
     return path
+
+
+def captured(module: Any, arguments: tuple[Any, ...], shapes: Any, *, strict: bool) -> Any:
+    """Return a module as an exported program, captured as torch's ONNX exporter does.
+
+    Args:
+        module: takes its inputs by position.
+        arguments: example inputs.
+        shapes: dynamic shapes as `torch.export.export` takes them; None where every axis is fixed.
+        strict: follow the module's bytecode, and so also ``len(tensor)``, where else the module is run with symbols for sizes.
+
+    Raises:
+        Exception: whatever torch raises.
+    """
+    strategies = require("torch.onnx._internal.exporter._capture_strategies", "torch")
+    capture = (strategies.TorchExportStrictStrategy if strict else strategies.TorchExportNonStrictStrategy)(verbose=False)
+    flags = require("torch.onnx._internal.exporter._flags", "torch")
+    result = flags.set_onnx_exporting_flag(capture)(module, arguments, None, shapes)
+    if result.exported_program is None:
+        raise result.exception
+    return result.exported_program
 
 
 def export_torchscript(model: Any, arguments: tuple[Any, ...], options: ExportOptions, folder: Path) -> Path:
@@ -110,8 +152,9 @@ def export_torchscript(model: Any, arguments: tuple[Any, ...], options: ExportOp
     torch = require("torch", "torch")
     _quiet()
     path = folder / "model.onnx"
+    opset = min(options.opset, 18)
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with exact_symbolics(opset), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.onnx.export(
                 model,
@@ -120,7 +163,7 @@ def export_torchscript(model: Any, arguments: tuple[Any, ...], options: ExportOp
                 dynamo=False,
                 dynamic_axes=dynamic_axes(options),
                 input_names=in_names(options),
-                opset_version=min(options.opset, 18),
+                opset_version=opset,
                 verbose=False,
             )
     except Exception as error:

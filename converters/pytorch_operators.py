@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
+from portinf.converters.pytorch_formulas import formula_translations
 from portinf.lazy import require
 
 __all__ = ["translations"]
@@ -15,12 +15,12 @@ def translations() -> dict[Any, Callable[..., Any]]:
     """Return functions that write ONNX nodes by the torch operator they stand for."""
     aten = require("torch", "torch").ops.aten
     return {
+        **formula_translations(),
         aten.sort.stable: _sort_stable,
         aten.sort.default: _sort,
         aten.argsort.stable: _argsort_stable,
         require("torch", "torch").ops.prims.prod.default: _prod,
         aten._cdist_forward.default: _cdist,
-        aten.atan2.default: _atan2,
         aten.scatter_reduce.two: _scatter_reduce,
         aten.scaled_dot_product_attention.default: _attention,
     }
@@ -65,26 +65,21 @@ def _cdist(x1: Any, x2: Any, p: float, compute_mode: Any = None) -> Any:
     return op.Pow(op.ReduceSum(op.Pow(apart, power), last, keepdims=0), op.Reciprocal(power))
 
 
-def _atan2(self: Any, other: Any) -> Any:
-    """Write the angle of the point (other, self), right at the origin and on the axes, where the sign of a zero decides.
-
-    torch's own translation gives -pi at (-1, 0) and 0 for NaN. Two infinities give NaN here.
-    """
-    op = _op()
-    zero, one, pi = (require("onnx_ir", "torch").tensor(value, dtype=self.dtype) for value in (0.0, 1.0, math.pi))
-    below = op.Or(op.Less(self, zero), op.Less(op.Reciprocal(self), zero))  # 1 / -0 is minus infinity
-    behind = op.Or(op.Less(other, zero), op.Less(op.Reciprocal(other), zero))
-    origin = op.And(op.Equal(self, zero), op.Equal(other, zero))
-    angle = op.Atan(op.Div(self, op.Where(origin, one, other)))
-    return op.Where(behind, op.Add(angle, op.Where(below, op.Neg(pi), pi)), angle)
-
-
 def _scatter_reduce(self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:
-    """Write the mean as sum over count; torch's own translation leaves the reduction out. The others are torch's own."""
+    """Write the mean as sum over count; torch's own translation leaves the reduction out.
+
+    A maximum or minimum without its own start begins at infinity, where torch's translation takes the last finite number.
+    """
     core = require("onnxscript.function_libs.torch_lib.ops.core", "torch")
+    op = _op()
+    ends = {"amax": float("-inf"), "amin": float("inf")}
+    if reduce in ends and not include_self and len(self.shape) and self.dtype.is_floating_point():
+        start = op.ConstantOfShape(op.Shape(src), value=require("onnx_ir", "torch").tensor([ends[reduce]], dtype=self.dtype))
+        first, then = ("min", "max") if reduce == "amax" else ("max", "min")
+        begun = op.ScatterElements(self, index, start, axis=dim, reduction=first)
+        return op.ScatterElements(begun, index, src, axis=dim, reduction=then)
     if reduce != "mean":
         return core.aten_scatter_reduce(self, dim, index, src, reduce, include_self)
-    op = _op()
     one = op.CastLike(op.Constant(value_float=1.0), self)
     nothing = op.Expand(op.CastLike(op.Constant(value_float=0.0), self), op.Shape(self))
     ones = op.Expand(one, op.Shape(src))

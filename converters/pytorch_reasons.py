@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import linecache
 import re
+import sysconfig
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import portinf.errors
 from portinf.errors import CannotError, first_line
 
-__all__ = ["reason_of", "refuse_guesses"]
+__all__ = ["is_library", "reason_of", "refuse_guesses", "user_line"]
 
 OWN = (Path(__file__).resolve().parent, Path(portinf.errors.__file__).resolve().parent)
-LIBRARIES = ("torch", "torch_geometric", "onnx", "onnxscript", "portinf")
+STANDARD = Path(sysconfig.get_paths()["stdlib"])
+LIBRARIES = ("torch", "torch_geometric", "tensorflow", "keras", "tf_keras", "numpy", "onnx", "onnxscript", "portinf")
 PLACE = re.compile(r'File "([^"]+)", line (\d+), in ')
 BRANCH = "write it with torch.where (both sides computed) or torch.cond"
 REWRITINGS = (
@@ -44,11 +47,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
 
 
-def _is_library(file: str) -> bool:
+@cache
+def is_library(file: str) -> bool:
+    """Whether a file is Python's, a framework's or portinf's own, and not the user's."""
     path = Path(file)
     if file.startswith("<") or any(own in path.resolve().parents for own in OWN):
         return True
     parts = path.parts
+    if "site-packages" not in parts and STANDARD in path.parents:
+        return True
     return "site-packages" in parts and parts[parts.index("site-packages") + 1] in LIBRARIES
 
 
@@ -62,13 +69,19 @@ def _frames(error: BaseException) -> Iterator[tuple[str, int]]:
     yield from reversed([(file, int(line)) for file, line in PLACE.findall(str(error))])
 
 
-def _place(errors: Sequence[BaseException]) -> tuple[str, int] | None:
-    """Return the innermost line of the user's own code that led to the failure."""
-    for error in reversed(errors):
-        for file, line in _frames(error):
-            if not _is_library(file) and Path(file).is_file():
-                return file, line
-    return None
+def _place(frames: Iterable[tuple[str, int]]) -> tuple[str, int] | None:
+    """Return the first of the frames that is a line of the user's own code."""
+    return next(((file, line) for file, line in frames if not is_library(file) and Path(file).is_file()), None)
+
+
+def user_line(frames: Iterable[tuple[str, int]]) -> str:
+    """Show the first line of the user's own code among frames, given as file and line, innermost first; empty for none."""
+    place = _place(frames)
+    return "" if place is None else _shown(*place)
+
+
+def _shown(file: str, line: int) -> str:
+    return f"{Path(file).name}, line {line}: `{linecache.getline(file, line).strip()[:120]}`"
 
 
 def reason_of(error: BaseException) -> str:
@@ -76,13 +89,11 @@ def reason_of(error: BaseException) -> str:
     errors = list(_chain(error))
     root = errors[-1]
     text = f"{type(root).__name__}: {_clean(first_line(root))}"
-    place = _place(errors)
+    place = _place(frame for error in reversed(errors) for frame in _frames(error))
     if place is None:
         return text
-    code = linecache.getline(*place).strip()
-    where = f"{Path(place[0]).name}, line {place[1]}: `{code[:120]}`"
-    advice = _advice(code, errors)
-    return f"{where}: {advice}" if advice else f"{where}: {text}"
+    advice = _advice(linecache.getline(*place).strip(), errors)
+    return f"{_shown(*place)}: {advice or text}"
 
 
 def _advice(code: str, errors: Sequence[BaseException]) -> str | None:
@@ -112,8 +123,7 @@ def refuse_guesses(caught: Sequence[warnings.WarningMessage]) -> None:
         what = str(warning.message).split(" might ")[0].split(" are registered")[0]
         advice = next((text for pattern, text in REWRITINGS if pattern.search(code)), "keep it a tensor")
         raise CannotError(
-            f"{Path(warning.filename).name}, line {warning.lineno}: `{code[:120]}`: the trace would keep one input's value "
-            f"({what}): {advice}"
+            f"{_shown(warning.filename, warning.lineno)}: the trace would keep one input's value ({what}): {advice}"
         )
 
 

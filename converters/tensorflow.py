@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from portinf.converters.python_branches import branches_on_sizes
 from portinf.converters.tensorflow_operators import handlers
 from portinf.errors import CannotError
 from portinf.lazy import require
@@ -30,12 +31,13 @@ class CallableSource(Source, Protocol):
 
 
 def routes(source: CallableSource, options: ExportOptions) -> Iterable[Route]:
-    """Yield the one route that keeps names, order and shapes.
+    """Yield the one route that keeps names, order and shapes; note where Python may decide by a size, which a graph leaves open.
 
     Args:
         source: holds the model.
         options: signature under the model's own names, an example batch, the opset.
     """
+    options.assumed.extend(branches_on_sizes(_parts(source.model), options))
     yield Route(name="tf2onnx from_function", export=lambda folder: _from_function(source, options, folder))
 
 
@@ -74,6 +76,12 @@ def _from_function(source: CallableSource, options: ExportOptions, folder: Path)
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def _parts(model: Any) -> list[Any]:
+    """Return a model and its layers or modules."""
+    layers = getattr(model, "_flatten_layers", None)
+    return [model, *(layers() if layers is not None else getattr(model, "submodules", ()))]
 
 
 def _keep_captured(graph: Any, concrete: Any) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from portinf.converters.pytorch_export import example, export_dynamo, export_torchscript, missing_onnxscript
-from portinf.converters.pytorch_reasons import reason_of
-from portinf.errors import CannotError
 from portinf.lazy import require
 from portinf.routes import ExportOptions, Route
 from portinf.sources.model import Source
@@ -67,11 +64,5 @@ def _leaves(value: Any, path: str) -> list[str]:
 
 
 def _program(source: Source, options: ExportOptions, folder: Path) -> Path:
-    converter = require("torch._export.converter", "torch")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = converter.TS2EPConverter(_positional(source, options), example(options)).convert()
-    except Exception as error:
-        raise CannotError(reason_of(error)) from error
-    return export_dynamo(program, (), options, folder)
+    converter: Any = require("torch._export.converter", "torch").TS2EPConverter
+    return export_dynamo(lambda: converter(_positional(source, options), example(options)).convert(), options, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -13,7 +14,7 @@ from portinf.resampling import default_sizes, generate, resample
 from portinf.samples import Array, Arrays, Batch, shapes_of
 from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 
-__all__ = ["Given", "Infer", "find_inputs", "find_minimums", "find_outputs"]
+__all__ = ["Given", "Infer", "find_inputs", "find_maximums", "find_minimums", "find_outputs", "with_given_limits"]
 
 Infer = Callable[[Mapping[str, Array]], Arrays]
 Place = tuple[str, int]  # input name, axis number
@@ -27,11 +28,15 @@ class Given:
         dynamic: label by (input, axis); an empty label leaves the name to portinf.
         roles: role by input.
         minimums: smallest length by label.
+        maximums: largest length by label.
+        multiples: what a length is a multiple of, by label, as the model says.
     """
 
     dynamic: Mapping[Place, str] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     minimums: Mapping[str, int] = field(default_factory=dict)
+    maximums: Mapping[str, int] = field(default_factory=dict)
+    multiples: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_inputs(declared: Sequence[TensorSpec], batches: Sequence[Batch], given: Given, infer: Infer) -> tuple[TensorSpec, ...]:
@@ -228,13 +233,25 @@ def _with_roles(specs: Sequence[TensorSpec], batches: Sequence[Batch], given: Gi
                 raise UsageError(f"--role {name}={role}: no axis '{label}'; there are: {', '.join(signature.axes) or 'none'}")
     roles = {s.name: given.roles.get(s.name) or find_role(s, signature, batches, infer) for s in specs}
     found = tuple(replace(spec, role=roles[spec.name]) for spec in specs)
-    for label, minimum in given.minimums.items():
-        if label not in signature.axes:
-            raise UsageError(
-                f"--minimum {label}={minimum}: no axis '{label}'; there are: {', '.join(signature.axes) or 'none'}"
-            )
-        found = Signature(inputs=found, outputs=()).with_minimum(label, minimum).inputs
-    return found
+    signature = Signature(inputs=found, outputs=())
+    for label, multiple in given.multiples.items():
+        signature = signature.with_limits(label, multiple=multiple)
+    return with_given_limits(signature, given.minimums, given.maximums).inputs
+
+
+def with_given_limits(signature: Signature, minimums: Mapping[str, int], maximums: Mapping[str, int]) -> Signature:
+    """Return a signature with the user's smallest and largest lengths; a largest one that is known already stays one.
+
+    Raises:
+        UsageError: there is no such axis, or no length would be left.
+    """
+    for option, limits in (("minimum", minimums), ("maximum", maximums)):
+        for label, n in limits.items():
+            if label not in signature.axes:
+                raise UsageError(f"--{option} {label}={n}: no such axis; there are: {', '.join(signature.axes) or 'none'}")
+            known = signature.axes[label].maximum if option == "maximum" else None
+            signature = signature.with_limits(label, **{option: n if known is None else min(n, known)})
+    return signature
 
 
 def find_minimums(inputs: tuple[TensorSpec, ...], batches: Sequence[Batch], infer: Infer) -> tuple[TensorSpec, ...]:
@@ -267,6 +284,48 @@ def _smallest(signature: Signature, base: Batch, start: Mapping[str, int], label
         middle = low + 1 if low < 2 else (low + high) // 2
         low, high = (low, middle) if works(middle) else (middle, high)
     return high
+
+
+def find_maximums(
+    signature: Signature, base: Batch, outcomes: Sequence[tuple[Mapping[str, int], str]], infer: Infer
+) -> tuple[Signature, list[str]]:
+    """Record the largest length of each dynamic axis at which the source answers, where it was seen to fail on longer ones.
+
+    Args:
+        signature: inputs with roles and minimums.
+        base: a batch that the source answers.
+        outcomes: lengths that were tried, and why the source failed there; empty where it answered.
+        infer: runs the source.
+
+    Returns:
+        The signature, and one line for each largest length that was found.
+    """
+    start, notes = signature.sizes(shapes_of(base.inputs)), []
+    for label in signature.axes:
+        mine = {sizes[label]: why for sizes, why in outcomes if {**sizes, label: 0} == {**start, label: 0}}
+        right = {n for n, why in mine.items() if not why}
+        low = max(right, default=0)
+        beyond = {n: why for n, why in mine.items() if n > low}
+        if len(right) < 2 or not beyond or not all(map(_by_length, beyond.values())):
+            continue
+        together = {other: axis.fit(max(start[other], max(beyond))) for other, axis in signature.axes.items()}
+        if len(together) > 1 and _works(infer, resample(signature, base, together).inputs):
+            continue  # what is too long depends on the other axes
+        high = min(beyond)
+        while high - low > 1:
+            middle = (low + high) // 2
+            works = _works(infer, resample(signature, base, {**start, label: middle}, seed=middle).inputs)
+            low, high = (middle, high) if works else (low, middle)
+        signature = signature.with_limits(label, maximum=low)
+        notes.append(
+            f"the model has no answer beyond {label}={low}, the largest length that is recorded ({beyond[min(beyond)]})"
+        )
+    return signature, notes
+
+
+def _by_length(why: str) -> bool:
+    """Whether a failure is the model's own, not that of a machine without the memory."""
+    return not re.search(r"memory|alloc|OOM|resource exhausted|was ended", why, re.IGNORECASE)
 
 
 def find_outputs(signature: Signature, answers: Sequence[tuple[Mapping[str, int], Arrays]]) -> tuple[TensorSpec, ...]:

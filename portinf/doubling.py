@@ -55,7 +55,40 @@ def _graph(graph: Any, versions: dict[str, int]) -> None:
         casts = _casts(node, versions)
         for attribute in node.attribute:
             _attribute(attribute, node, versions)
-        graph.node.extend([*casts, node])
+        exact = _EXACT.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        graph.node.extend([*casts, *([node] if exact is None else exact(node))])
+
+
+def _sigmoid(node: Any) -> list[Any]:
+    """Return 1 / (1 + exp(-x)): ONNX Runtime's kernel is right to a rounding of 1, and gives 0 below it."""
+    make, name = require("onnx", "").helper.make_node, node.output[0]
+    return [
+        make("Neg", [node.input[0]], [f"{name}__negative"]),
+        make("Exp", [f"{name}__negative"], [f"{name}__exp"]),
+        _constant(f"{name}__one", 1.0),
+        make("Add", [f"{name}__exp", f"{name}__one"], [f"{name}__sum"]),
+        make("Reciprocal", [f"{name}__sum"], [name]),
+    ]
+
+
+def _softplus(node: Any) -> list[Any]:
+    """Return exp(x) where x is so small that log(1 + exp(x)) is the same: ONNX Runtime's kernel gives 0 there."""
+    make, name = require("onnx", "").helper.make_node, node.output[0]
+    return [
+        make("Softplus", [node.input[0]], [f"{name}__usual"]),
+        make("Exp", [node.input[0]], [f"{name}__exp"]),
+        _constant(f"{name}__cut", -20.0),
+        make("Less", [node.input[0], f"{name}__cut"], [f"{name}__small"]),
+        make("Where", [f"{name}__small", f"{name}__exp", f"{name}__usual"], [name]),
+    ]
+
+
+_EXACT = {"Sigmoid": _sigmoid, "Softplus": _softplus}
+
+
+def _constant(name: str, value: float) -> Any:
+    onnx = require("onnx", "")
+    return onnx.helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(np.array(value, np.float64)))
 
 
 def _widen(tensor: Any) -> None:

@@ -12,9 +12,11 @@ __all__ = [
     "PortinfError",
     "RunnerError",
     "ServingError",
+    "StateError",
     "UnreadableError",
     "UsageError",
     "first_line",
+    "printable",
 ]
 
 
@@ -22,6 +24,7 @@ class PortinfError(Exception):
     """Base of every error that is meant for the user: one line that says what, where, and what to do next."""
 
     exit_code = 1
+    example = ""  # lines of code that show the way out, below the message
 
 
 class UsageError(PortinfError):
@@ -50,6 +53,19 @@ class PermissionNeededError(CannotError):
     """Going on would run code from a file; the message names the option that allows it (exit code 4)."""
 
 
+class StateError(CannotError):
+    """A model's later answers depend on earlier requests, and a file cannot (exit code 4).
+
+    Args:
+        message: one line.
+        example: how to write the state as input and output.
+    """
+
+    def __init__(self, message: str, example: str = "") -> None:
+        super().__init__(message)
+        self.example = example
+
+
 class DisagreementError(PortinfError):
     """The numbers of two sides differ by more than the tolerance (exit code 5)."""
 
@@ -73,3 +89,8 @@ def first_line(error: BaseException) -> str:
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):  # Keras' frame around the cause
         lines = lines[1:]
     return lines[0].strip()[:500] if lines else type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal could obey or a table could break on: names come from files of others."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -15,7 +15,7 @@ __all__ = ["mend", "mend_empty"]
 def mend(model: Any) -> list[str]:
     """Mend a parsed ONNX model in place and return what was done, one line each."""
     scattered = [line for graph in _graphs(model) for line in _scatter_nd(graph)]
-    done = [*_erfc(model.graph), *_tfl_gelu(model.graph), *dict.fromkeys(scattered), *_sorted_nodes(model.graph)]
+    done = [*_tfl_gelu(model.graph), *dict.fromkeys(scattered), *_sorted_nodes(model.graph)]
     used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
     kept = [entry for entry in model.opset_import if entry.domain in used or (entry.domain == "ai.onnx" and "" in used)]
     del model.opset_import[:]
@@ -32,33 +32,6 @@ def _graphs(model: Any) -> list[Any]:
             for attribute in node.attribute:
                 waiting.extend([attribute.g] if attribute.HasField("g") else attribute.graphs)
     return graphs
-
-
-def _erfc(graph: Any) -> list[str]:
-    """tf2onnx writes gelu's Erfc into the default domain, where no such operator exists: erfc(x) = 1 - erf(x).
-
-    Near x = 3 and above the difference of two numbers close to 1 loses relative, not absolute, precision (1e-7 in fp32).
-    """
-    helper = require("onnx", "").helper
-    found = [node for node in graph.node if node.op_type == "Erfc" and node.domain == ""]
-    if not found:
-        return []
-    nodes = []
-    for node in graph.node:
-        if node.op_type == "Erfc" and node.domain == "":
-            x, y = node.input[0], node.output[0]
-            nodes.append(helper.make_node("Erf", [x], [f"{y}__erf"], name=f"{node.name}__erf"))
-            nodes.append(helper.make_node("Neg", [f"{y}__erf"], [f"{y}__negative"], name=f"{node.name}__neg"))
-            # exp(0) of the same type gives the 1 without knowing the type: x - x is NaN at infinity, erf(x) - erf(x) is 0
-            nodes.append(helper.make_node("Sub", [f"{y}__erf", f"{y}__erf"], [f"{y}__zero"], name=f"{node.name}__zero"))
-            nodes.append(helper.make_node("Exp", [f"{y}__zero"], [f"{y}__one"], name=f"{node.name}__one"))
-            nodes.append(helper.make_node("Add", [f"{y}__one", f"{y}__negative"], [y], name=f"{node.name}__erfc"))
-        else:
-            nodes.append(node)
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
-    return [f"Erfc written as 1 - Erf ({len(found)} times)"]
 
 
 def _tfl_gelu(graph: Any) -> list[str]:

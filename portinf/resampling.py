@@ -10,9 +10,20 @@ import numpy as np
 
 from portinf.errors import UsageError
 from portinf.samples import Array, Arrays, Batch, check_batch
-from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
+from portinf.signature import Signature, TensorSpec, dtype_by_numpy
 
-__all__ = ["default_sizes", "generate", "not_tried", "resample", "sizes_to_try", "sweep"]
+__all__ = [
+    "MAX_BYTES",
+    "bytes_needed",
+    "default_sizes",
+    "generate",
+    "not_tried",
+    "request_bytes",
+    "resample",
+    "sizes_to_try",
+    "start_of",
+    "sweep",
+]
 
 JITTER = 0.05  # values change by up to five percent, and stay in the range that was seen
 MAX_BYTES = 256 << 20  # what would take more is not tried, and said to be
@@ -22,14 +33,8 @@ MASKS = (("every mask 1", 1, 1), ("every mask 0", 0, 0), ("masks 0 in the first 
 
 
 def default_sizes(signature: Signature) -> dict[str, int]:
-    """Return a small length for each dynamic axis: all different, none 0 or 1."""
-    return {label: _fit(axis, 4 + 3 * number) for number, (label, axis) in enumerate(signature.axes.items())}
-
-
-def _fit(axis: Axis, size: int) -> int:
-    """Return the nearest length that the axis accepts, from above."""
-    size = max(size, axis.minimum)
-    return -(-size // axis.multiple) * axis.multiple
+    """Return a small length for each dynamic axis: all different, none 0 or 1, as far as the axes accept that."""
+    return {label: axis.fit(4 + 3 * number) for number, (label, axis) in enumerate(signature.axes.items())}
 
 
 def sizes_to_try(
@@ -38,10 +43,10 @@ def sizes_to_try(
     """List settings of the dynamic axes, one axis moved at a time from ``base``, then all at once; and say what is too large.
 
     An axis goes to 0, 1, 3, one more than the longest sample and eight times that; where eight times is too large, to twice it
-    plus one.
+    plus one. An axis with a largest length goes to that, and never beyond.
 
     Args:
-        signature: gives minimum and multiple of each axis.
+        signature: gives minimum, multiple and maximum of each axis.
         base: a setting that the model is known to accept.
         largest: largest length of each axis in the user's samples.
 
@@ -51,27 +56,32 @@ def sizes_to_try(
     settings: list[dict[str, int]] = []
     notes: list[str] = []
     for label, axis in signature.axes.items():
-        far = {**base, label: _fit(axis, FACTOR * largest[label])}
-        needed = max(_bytes(signature, far), _pair_bytes(signature, far, label))
-        last = far if needed <= MAX_BYTES else {**base, label: _fit(axis, 2 * largest[label] + 1)}
-        settings += [{**base, label: _fit(axis, wanted)} for wanted in (0, 1, 3, largest[label] + 1)] + [last]
-        notes += [] if last is far else [_too_large({label: far[label]}, needed)]
+        lengths = dict.fromkeys(axis.fit(n) for n in (FACTOR * largest[label], axis.maximum) if n is not None)
+        far = {n: bytes_needed(signature, {**base, label: n}, label) for n in lengths}
+        wanted = [0, 1, 3, largest[label] + 1, *(n for n, needed in far.items() if needed <= MAX_BYTES)]
+        if max(far.values()) > MAX_BYTES:
+            wanted.append(2 * largest[label] + 1)
+        settings += [{**base, label: axis.fit(n)} for n in wanted]
+        notes += [_too_large({label: n}, needed) for n, needed in far.items() if needed > MAX_BYTES]
     if len(signature.axes) > 1:
-        settings.append(
-            {label: _fit(axis, largest[label] + 2 + 3 * n) for n, (label, axis) in enumerate(signature.axes.items())}
-        )
+        settings.append({label: axis.fit(largest[label] + 2 + 3 * n) for n, (label, axis) in enumerate(signature.axes.items())})
     kept: list[dict[str, int]] = []
-    for wanted in settings:
-        setting = _emptied(signature, wanted)
+    for moved in settings:
+        setting = _emptied(signature, moved)
         known = setting in [*kept, dict(base)]
         if known or any(setting[label] < axis.minimum for label, axis in signature.axes.items()):
             continue
-        if _bytes(signature, setting) > MAX_BYTES:
-            moved = {label: n for label, n in setting.items() if n != base[label]}
-            notes.append(_too_large(moved, _bytes(signature, setting)))
+        if request_bytes(signature, setting) > MAX_BYTES:
+            shown = {label: n for label, n in setting.items() if n != base[label]}
+            notes.append(_too_large(shown, request_bytes(signature, setting)))
         else:
             kept.append(setting)
     return kept, notes
+
+
+def bytes_needed(signature: Signature, sizes: Mapping[str, int], label: str) -> int:
+    """Estimate what a model may take at these sizes: its inputs, or every entry of one axis against every other."""
+    return max(request_bytes(signature, sizes), _pair_bytes(signature, sizes, label))
 
 
 def _too_large(sizes: Mapping[str, int], needed: int) -> str:
@@ -86,6 +96,13 @@ def _pair_bytes(signature: Signature, sizes: Mapping[str, int], label: str) -> i
         return 0
     entries = [int(np.prod([sizes[other] for other in set(spec.labels)], dtype=np.int64)) for spec in mine]
     return max(entries) * sizes[label] * PAIR_BYTES
+
+
+def _within(signature: Signature, sizes: Mapping[str, int]) -> Mapping[str, int]:
+    for label, axis in signature.axes.items():
+        if axis.maximum is not None and sizes[label] > axis.maximum:
+            raise UsageError(f"axis '{label}': length {sizes[label]}, and {axis.refusal(sizes[label])}")
+    return sizes
 
 
 def _emptied(signature: Signature, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -114,7 +131,7 @@ def sweep(signature: Signature, batches: Sequence[Batch], *, seed: int = 0) -> I
     """
     if not signature.axes:
         return
-    base, largest, rows = _start(signature, batches)
+    base, largest, rows = start_of(signature, batches)
 
     def made(sizes: Mapping[str, int], number: int) -> Batch:
         if rows is None:
@@ -132,11 +149,11 @@ def not_tried(signature: Signature, batches: Sequence[Batch]) -> list[str]:
     """Say which sizes `sweep` leaves out because they are too large, one line each."""
     if not signature.axes:
         return []
-    base, largest, _ = _start(signature, batches)
+    base, largest, _ = start_of(signature, batches)
     return sizes_to_try(signature, base, largest)[1]
 
 
-def _start(signature: Signature, batches: Sequence[Batch]) -> tuple[dict[str, int], dict[str, int], Batch | None]:
+def start_of(signature: Signature, batches: Sequence[Batch]) -> tuple[dict[str, int], dict[str, int], Batch | None]:
     """Return the setting from which axes are moved, the largest length of each axis, and the batch whose rows are drawn."""
     sizes = [check_batch(signature, batch) for batch in batches] or [default_sizes(signature)]
     order = max(range(len(sizes)), key=lambda k: min(sizes[k].values(), default=0))
@@ -162,7 +179,8 @@ def _filled(spec: TensorSpec, array: Array, first: int, others: int) -> Array:
     return filled
 
 
-def _bytes(signature: Signature, sizes: Mapping[str, int]) -> int:
+def request_bytes(signature: Signature, sizes: Mapping[str, int]) -> int:
+    """Return the bytes of all inputs at these lengths."""
     return sum(
         int(np.prod(_shape(spec, sizes), dtype=np.int64)) * max(1, dtype_by_numpy(spec.dtype).size) for spec in signature.inputs
     )
@@ -182,9 +200,12 @@ def resample(signature: Signature, batch: Batch, sizes: Mapping[str, int], *, se
         batch: rows to draw from.
         sizes: length of every dynamic axis by label.
         seed: of the random choices.
+
+    Raises:
+        UsageError: a length is beyond the largest of its axis.
     """
     rng = np.random.default_rng(seed)
-    sizes = _emptied(signature, sizes)
+    sizes = _emptied(signature, _within(signature, sizes))
     old = check_batch(signature, batch)
     if any(old[label] == 0 and sizes[label] > 0 for label in signature.axes):
         return generate(signature, sizes, seed=seed)
@@ -293,10 +314,10 @@ def generate(signature: Signature, sizes: Mapping[str, int] | None = None, *, se
         seed: of the random choices.
 
     Raises:
-        UsageError: the rank of an input is unknown.
+        UsageError: the rank of an input is unknown, or a length is beyond the largest of its axis.
     """
     rng = np.random.default_rng(seed)
-    full = _emptied(signature, {**default_sizes(signature), **(sizes or {})})
+    full = _emptied(signature, _within(signature, {**default_sizes(signature), **(sizes or {})}))
     inputs = {spec.name: _generated(spec, full, rng) for spec in signature.inputs if not spec.optional}
     return Batch(name="generated", inputs=inputs, origin="generated")
 

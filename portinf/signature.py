@@ -19,8 +19,11 @@ __all__ = [
     "dtype_by_numpy",
     "dtype_by_onnx",
     "dtype_by_triton",
+    "maximums_from",
+    "maximums_told",
 ]
 
+MAXIMUM = "portinf_maximum"  # parameter of a served model: portinf_maximum.INPUT.AXIS, the axis counted with that of the batch
 RoleKind = Literal["value", "index", "segment", "mask", "row_splits"]
 
 
@@ -113,23 +116,45 @@ class Axis:
         label: name of a dynamic axis, else None.
         minimum: smallest length that the model accepts (dynamic axes).
         multiple: the length is a multiple of this (dynamic axes).
+        maximum: largest length at which the model is right (dynamic axes); None where no limit is known.
     """
 
     size: int | None = None
     label: str | None = None
     minimum: int = 0
     multiple: int = 1
+    maximum: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an axis that is neither or both."""
+        """Refuse an axis that is neither or both, and one that accepts no length."""
         if (self.size is None) == (self.label is None):
             raise UsageError(f"an axis is fixed or dynamic: got size {self.size} and label {self.label}")
+        if self.maximum is not None and self.fit(0) < self.minimum:
+            multiples = f", and only multiples of {self.multiple}" if self.multiple > 1 else ""
+            raise UsageError(
+                f"axis '{self.label}': the largest length is {self.maximum}, and the model needs at least {self.minimum}{multiples}"
+            )
 
     def __str__(self) -> str:
-        """Show the length or the label, with the minimum where one is known."""
+        """Show the length or the label, with the minimum and the maximum where one is known."""
         if self.label is None:
             return str(self.size)
-        return f"{self.label}>={self.minimum}" if self.minimum else self.label
+        if self.maximum is None:
+            return f"{self.label}>={self.minimum}" if self.minimum else self.label
+        return f"{self.minimum}<={self.label}<={self.maximum}" if self.minimum else f"{self.label}<={self.maximum}"
+
+    def fit(self, length: int) -> int:
+        """Return the nearest length that the axis accepts: from above, or the largest where that is too small."""
+        wanted = -(-max(length, self.minimum) // self.multiple) * self.multiple
+        return wanted if self.maximum is None else min(wanted, self.maximum // self.multiple * self.multiple)
+
+    def refusal(self, length: int) -> str:
+        """Say why the axis does not accept a length; empty where it does."""
+        if length < self.minimum:
+            return f"this model needs at least {self.minimum}"
+        if self.maximum is not None and length > self.maximum:
+            return f"this model is right up to {self.maximum} only"
+        return f"this model takes multiples of {self.multiple} only" if length % self.multiple else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,10 +226,9 @@ class TensorSpec:
         for axis, n in zip(self.shape, given, strict=True):
             if axis.label is None:
                 continue
-            if n < axis.minimum:
-                raise UsageError(
-                    f"tensor '{self.name}': axis '{axis.label}' has length {n}, and this model needs at least {axis.minimum}"
-                )
+            refusal = axis.refusal(n)
+            if refusal:
+                raise UsageError(f"tensor '{self.name}': axis '{axis.label}' has length {n}, and {refusal}")
             if sizes.setdefault(axis.label, n) != n:
                 raise UsageError(f"tensor '{self.name}': axis '{axis.label}' has lengths {sizes[axis.label]} and {n} at once")
         return sizes
@@ -230,14 +254,18 @@ class Signature:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """Dynamic axes of the inputs by label, in order of appearance, the strictest minimum of each."""
+        """Dynamic axes of the inputs by label, in order of appearance, each with its strictest limits."""
         found: dict[str, Axis] = {}
         for spec in self.inputs:
             for axis in spec.shape or ():
                 if axis.label is not None:
                     old = found.get(axis.label, axis)
+                    limits = [limit for limit in (old.maximum, axis.maximum) if limit is not None]
                     found[axis.label] = replace(
-                        axis, minimum=max(old.minimum, axis.minimum), multiple=max(old.multiple, axis.multiple)
+                        axis,
+                        minimum=max(old.minimum, axis.minimum),
+                        multiple=max(old.multiple, axis.multiple),
+                        maximum=min(limits, default=None),
                     )
         return found
 
@@ -261,16 +289,28 @@ class Signature:
                 owner.setdefault(label, name)
         return sizes
 
-    def with_minimum(self, label: str, minimum: int) -> Signature:
-        """Return a copy whose axis ``label`` has this minimum everywhere."""
+    def with_limits(self, label: str, **limits: int) -> Signature:
+        """Return a copy whose axis ``label`` has these limits everywhere.
+
+        Args:
+            label: of a dynamic axis.
+            limits: ``minimum``, ``multiple`` and ``maximum``; those left out stay.
+
+        Raises:
+            UsageError: no length would be left.
+        """
 
         def change(spec: TensorSpec) -> TensorSpec:
             if spec.shape is None:
                 return spec
-            shape = tuple(replace(a, minimum=minimum) if a.label == label else a for a in spec.shape)
+            shape = tuple(replace(a, **limits) if a.label == label else a for a in spec.shape)  # type: ignore[arg-type]
             return replace(spec, shape=shape)
 
         return replace(self, inputs=tuple(map(change, self.inputs)), outputs=self.outputs)
+
+    def with_minimum(self, label: str, minimum: int) -> Signature:
+        """Return a copy whose axis ``label`` has this minimum everywhere."""
+        return self.with_limits(label, minimum=minimum)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -288,16 +328,43 @@ class Signature:
         )
 
 
+def maximums_told(signature: Signature) -> dict[str, str]:
+    """Return the largest lengths of the inputs' axes as parameters of a served model: Triton's shapes have no place for them."""
+    return {
+        f"{MAXIMUM}.{spec.name}.{number}": str(axis.maximum)
+        for spec in signature.inputs
+        for number, axis in enumerate(spec.shape or ())
+        if axis.maximum is not None
+    }
+
+
+def maximums_from(parameters: Mapping[str, str]) -> dict[tuple[str, int], int]:
+    """Read what `maximums_told` wrote among the parameters of a served model: largest lengths by input and axis."""
+    found: dict[tuple[str, int], int] = {}
+    for key, value in parameters.items():
+        name, _, number = key.removeprefix(f"{MAXIMUM}.").rpartition(".")
+        if key.startswith(f"{MAXIMUM}.") and number.isdigit() and value.isdigit():
+            found[name, int(number)] = int(value)
+    return found
+
+
 def _axis_to_json(axis: Axis) -> int | dict[str, Any]:
     if axis.size is not None:
         return axis.size
-    return {"label": axis.label, "minimum": axis.minimum, "multiple": axis.multiple}
+    limits = {"minimum": axis.minimum, "multiple": axis.multiple}
+    return {"label": axis.label, **limits, **({} if axis.maximum is None else {"maximum": axis.maximum})}
 
 
 def _axis_from_json(data: Any) -> Axis:
     if isinstance(data, int):
         return Axis(size=data)
-    return Axis(label=str(data["label"]), minimum=int(data["minimum"]), multiple=int(data["multiple"]))
+    maximum = data.get("maximum")
+    return Axis(
+        label=str(data["label"]),
+        minimum=int(data["minimum"]),
+        multiple=int(data["multiple"]),
+        maximum=None if maximum is None else int(maximum),
+    )
 
 
 def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:

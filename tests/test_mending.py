@@ -32,13 +32,6 @@ def _model(nodes: list[Any], initializers: list[Any], out: int = TensorProto.FLO
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def test_erfc() -> None:
-    model = _model([helper.make_node("Erfc", ["x"], ["y"])], [])
-    assert mend(model) == ["Erfc written as 1 - Erf (1 times)"]
-    x = np.linspace(-5, 5, 30).reshape(10, 3).astype(np.float32)
-    np.testing.assert_allclose(_run(model, x), np.vectorize(math.erfc)(x), atol=2e-7)
-
-
 @pytest.mark.parametrize("operator", ["ReduceSum", "ReduceL2", "ReduceSumSquare", "ReduceMax", "ReduceMean", "ArgMax"])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("keepdims", [0, 1])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portinf import resampling
+from portinf.errors import UsageError
 from portinf.resampling import generate, not_tried, resample, sweep
 from portinf.samples import Batch, check_batch
 from portinf.signature import Axis, Role, Signature, TensorSpec
@@ -138,6 +139,31 @@ def test_minimum_and_multiple_are_kept() -> None:
     sizes = {check_batch(signature, made)["length"] for made in sweep(signature, [])}
     assert sizes
     assert all(n >= 5 and n % 4 == 0 for n in sizes)
+
+
+@given(st.integers(0, 9), st.integers(1, 7), st.integers(16, 300), st.integers(1, 40), st.booleans())
+def test_no_batch_is_beyond_the_largest_length(minimum: int, multiple: int, maximum: int, length: int, sampled: bool) -> None:
+    axis = Axis(label="length", minimum=minimum, multiple=multiple, maximum=maximum)
+    signature = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(axis,)),), outputs=())
+    base = [generate(signature, {"length": axis.fit(length)} if sampled else None)]
+    tried = {check_batch(signature, made)["length"] for made in [*base, *sweep(signature, base if sampled else [])]}
+    assert axis.fit(maximum) in tried
+    assert all(minimum <= n <= maximum and n % multiple == 0 for n in tried)
+
+
+def test_a_largest_length_that_is_too_large_to_try_is_said() -> None:
+    axis = Axis(label="length", maximum=100_000)
+    signature = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(axis,)),), outputs=())
+    assert not_tried(signature, []) == ["not tried: length=100000: up to about 40 GB, more than 0.27 GB"]
+    assert max(check_batch(signature, made)["length"] for made in sweep(signature, [])) == 32
+
+
+def test_lengths_beyond_the_largest_are_refused() -> None:
+    signature = Signature(inputs=SIGNATURE.inputs[:1], outputs=()).with_limits("nodes", maximum=9)
+    for make in (generate, lambda s, sizes: resample(s, generate(s), sizes)):
+        assert len(make(signature, {"nodes": 9}).inputs["x"]) == 9
+        with pytest.raises(UsageError, match="axis 'nodes': length 10, and this model is right up to 9 only"):
+            make(signature, {"nodes": 10})
 
 
 @given(st.integers(1, 12), st.integers(0, 30), st.integers(1, 4), st.integers(0, 1000))

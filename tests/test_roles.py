@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.discovery import Given, find_inputs, find_minimums, find_outputs
+from portinf.discovery import Given, find_inputs, find_maximums, find_minimums, find_outputs
 from portinf.errors import RunnerError, UsageError
-from portinf.samples import Arrays, Batch
-from portinf.signature import Signature, TensorSpec
+from portinf.resampling import sweep
+from portinf.samples import Arrays, Batch, shapes_of
+from portinf.signature import Axis, Signature, TensorSpec
 
 
 def guarded(function: Callable[[Mapping[str, Any]], Arrays]) -> Callable[[Mapping[str, Any]], Arrays]:
@@ -122,6 +123,64 @@ def test_the_smallest_size_is_found() -> None:
     inputs = find_minimums(find_inputs([], samples, Given(), infer), samples, infer)
     assert inputs[0].shape is not None
     assert inputs[0].shape[0].minimum == 7
+
+
+def outcomes(
+    function: Callable[[Mapping[str, Any]], Arrays], signature: Signature, base: Batch
+) -> list[tuple[dict[str, int], str]]:
+    """Ask a source at the sizes of a sweep, and say where it fails."""
+    found: list[tuple[dict[str, int], str]] = []
+    for batch in [base, *sweep(signature, [base])]:
+        try:
+            guarded(function)(batch.inputs)
+            why = ""
+        except RunnerError as error:
+            why = str(error)
+        found.append((signature.sizes(shapes_of(batch.inputs)), why))
+    return found
+
+
+def largest(
+    function: Callable[[Mapping[str, Any]], Arrays], **shapes: tuple[int, ...]
+) -> tuple[dict[str, int | None], list[str]]:
+    specs = [TensorSpec(name=k, dtype="float64", shape=(Axis(label=k),) * (len(v) > 0)) for k, v in shapes.items()]
+    signature = Signature(inputs=tuple(specs), outputs=())
+    base = Batch(name="a", inputs={name: np.arange(float(shape[0])) for name, shape in shapes.items()})
+    limited, said = find_maximums(signature, base, outcomes(function, signature, base), guarded(function))
+    return {label: axis.maximum for label, axis in limited.axes.items()}, said
+
+
+def test_the_largest_size_is_found_where_the_model_fails_beyond() -> None:
+    def table_of_fifty(inputs: Mapping[str, Any]) -> Arrays:
+        return {"out": inputs["x"] + np.arange(50.0)[np.arange(len(inputs["x"]))]}
+
+    found, said = largest(table_of_fifty, x=(9,))
+    assert found == {"x": 50}
+    assert said == [
+        "the model has no answer beyond x=50, the largest length that is recorded "
+        "(index 50 is out of bounds for axis 0 with size 50)"
+    ]
+    assert largest(table_of_fifty, x=(50,))[0] == {"x": 50}
+    assert largest(table_of_fifty, x=(4,)) == ({"x": None}, [])  # 32 is the longest that is tried
+
+
+def test_what_another_axis_or_the_machine_does_not_allow_is_no_largest_size() -> None:
+    def shorter_than_y(inputs: Mapping[str, Any]) -> Arrays:
+        if len(inputs["x"]) > len(inputs["y"]):
+            raise ValueError("x is longer than y")
+        return {"out": inputs["x"]}
+
+    def out_of_memory(inputs: Mapping[str, Any]) -> Arrays:
+        if len(inputs["x"]) > 20:
+            raise ValueError("not enough memory: you tried to allocate 30 GB")
+        return {"out": inputs["x"]}
+
+    def even(inputs: Mapping[str, Any]) -> Arrays:
+        return {"out": inputs["x"].reshape(-1, 2)}
+
+    assert largest(shorter_than_y, x=(9,), y=(14,)) == ({"x": None, "y": None}, [])
+    assert largest(out_of_memory, x=(9,)) == ({"x": None}, [])
+    assert largest(even, x=(8,)) == ({"x": None}, [])
 
 
 def test_output_axes_take_the_label_they_always_equal() -> None:

@@ -19,12 +19,16 @@ from portinf.signature import (
     dtype_by_numpy,
     dtype_by_onnx,
     dtype_by_triton,
+    maximums_from,
+    maximums_told,
 )
 
 labels = st.text(min_size=1, max_size=8)
 axes = st.one_of(
     st.builds(Axis, size=st.integers(0, 100)),
-    st.builds(Axis, label=labels, minimum=st.integers(0, 20), multiple=st.integers(1, 8)),
+    st.builds(
+        Axis, label=labels, minimum=st.integers(0, 20), multiple=st.integers(1, 8), maximum=st.none() | st.integers(30, 10**9)
+    ),
 )
 kinds = st.sampled_from(["value", "index", "segment", "mask", "row_splits"])
 roles = st.builds(Role, kind=kinds, of=st.none() | labels, into=st.none() | labels)
@@ -112,6 +116,42 @@ def test_an_axis_is_fixed_or_dynamic() -> None:
         Axis()
     with pytest.raises(UsageError):
         Axis(size=1, label="n")
+
+
+def test_a_largest_length_is_shown_kept_and_enforced() -> None:
+    graph = _graph().with_limits("nodes", maximum=200)
+    assert graph.input("x").shape_text() == "[1<=nodes<=200, 3]"
+    assert graph.axes["nodes"].maximum == 200
+    assert graph.axes["edges"].maximum is None
+    assert Signature.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    assert graph.sizes({"x": (200, 3)}) == {"nodes": 200}
+    with pytest.raises(UsageError, match="axis 'nodes' has length 201, and this model is right up to 200 only"):
+        graph.sizes({"x": (201, 3)})
+    with pytest.raises(UsageError, match="the largest length is 4, and the model needs at least 5"):
+        _graph().with_limits("nodes", minimum=5, maximum=4)
+    with pytest.raises(UsageError, match="this model takes multiples of 8 only"):
+        _graph().with_limits("edges", multiple=8).sizes({"edge_index": (2, 12)})
+
+
+def test_files_without_a_largest_length_are_read_and_written_as_before() -> None:
+    written = _graph().to_json()
+    assert written["inputs"][0]["shape"] == [{"label": "nodes", "minimum": 1, "multiple": 1}, 3]
+    assert Signature.from_json(written) == _graph()
+
+
+def test_the_strictest_largest_length_counts() -> None:
+    axes = [Axis(label="n", maximum=9, multiple=2), Axis(label="n"), Axis(label="n", maximum=7)]
+    specs = tuple(TensorSpec(name=str(k), dtype="float32", shape=(axis,)) for k, axis in enumerate(axes))
+    strictest = Signature(inputs=specs, outputs=()).axes["n"]
+    assert (strictest.maximum, strictest.multiple) == (7, 2)
+    assert [strictest.fit(n) for n in (0, 3, 6, 7, 50)] == [0, 4, 6, 6, 6]
+
+
+def test_largest_lengths_travel_as_parameters_of_a_served_model() -> None:
+    odd = TensorSpec(name="a.1:b", dtype="float32", shape=(Axis(label="n"), Axis(label="m", maximum=50), Axis(size=2)))
+    signature = Signature(inputs=(odd,), outputs=())
+    assert maximums_told(signature) == {"portinf_maximum.a.1:b.1": "50"}
+    assert maximums_from({**maximums_told(signature), "portinf_maximum.x": "1", "other": "2"}) == {("a.1:b", 1): 50}
 
 
 def test_minimums_reach_every_tensor_with_the_label() -> None:

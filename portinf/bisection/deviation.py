@@ -37,8 +37,9 @@ def deviation(reference: Array, candidate: Array, tolerance: Tolerance) -> Devia
     """Compare one inner tensor of two sides.
 
     Inner tensors have any size, so the absolute part of the tolerance is taken relative to the largest element of the
-    reference: an element is right if ``|c - r| <= rtol |r| + atol max|r|``. Two float types are compared by the coarser
-    one's tolerance. NaN and infinity are right at the same places: masks put them there.
+    reference, or of each of its columns (last axis) if the tolerance says so: an element is right if
+    ``|c - r| <= rtol |r| + atol max|r|``. Two float types are compared by the coarser one's tolerance. NaN and infinity are right
+    at the same places: masks put them there.
 
     Args:
         reference, candidate: the tensors.
@@ -54,27 +55,30 @@ def deviation(reference: Array, candidate: Array, tolerance: Tolerance) -> Devia
         share = float(np.mean(reference != candidate))
         return Deviation(error=share, allowed=0.0, agrees=share == 0.0)
     rtol, atol = tolerance.for_dtype(kinds[0].numpy, [kinds[1].numpy])
-    return _of_floats(reference.astype(np.float64), candidate.astype(np.float64), rtol, atol)
+    return _of_floats(reference.astype(np.float64), candidate.astype(np.float64), rtol, atol, columns=tolerance.columns)
 
 
-def _of_floats(r: Array, c: Array, rtol: float, atol: float) -> Deviation:
+def _of_floats(r: Array, c: Array, rtol: float, atol: float, *, columns: bool) -> Deviation:
     finite = np.isfinite(r)
     with np.errstate(all="ignore"):
         same = (r == c) | (np.isnan(r) & np.isnan(c))
         if not bool(np.all(same | (finite & np.isfinite(c)))):
             return Deviation(error=np.inf, allowed=0.0, agrees=False, atol=atol, rtol=rtol)
-        scale = float(np.max(np.abs(r[finite]), initial=0.0))
+        scale = np.full(r.shape, np.max(np.abs(r[finite]), initial=0.0))
+        if columns and r.ndim > 1:
+            own = np.max(np.where(finite, np.abs(r), 0.0), axis=tuple(range(r.ndim - 1)))
+            scale = np.where(own > 0, own, scale)
         apart = np.where(same, 0.0, np.abs(c - r))
         bound = np.where(finite, rtol * np.abs(r), 0.0) + atol * scale
-        largest = float(apart.max())
-        if largest == 0.0:
-            return Deviation(error=0.0, allowed=rtol + atol, agrees=True, atol=atol * scale, rtol=rtol)
-        if scale == 0.0:
+        if not apart.any():
+            return Deviation(error=0.0, allowed=rtol + atol, agrees=True, atol=atol * float(scale.max()), rtol=rtol)
+        if not scale.any():
             return Deviation(error=np.inf, allowed=0.0, agrees=False, rtol=rtol)
         worst = int(np.argmax(np.where(same, -np.inf, apart / np.maximum(bound, 1e-300))))
-        allowed = float(bound.ravel()[worst]) / scale
+        size = float(scale.flat[worst])
     agrees = bool(np.all(apart <= bound))
-    return Deviation(error=largest / scale, allowed=allowed, agrees=agrees, atol=atol * scale, rtol=rtol)
+    error, allowed = float(np.max(apart / scale)), float(bound.flat[worst]) / size
+    return Deviation(error=error, allowed=allowed, agrees=agrees, atol=atol * size, rtol=rtol)
 
 
 def _plain(dtype: str) -> str:

@@ -12,11 +12,10 @@ import numpy as np
 
 from portinf.artifact import load_proto
 from portinf.lazy import require
+from portinf.random_operators import RANDOM
 from portinf.samples import Array
 
 __all__ = ["Graph", "Node"]
-
-_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ class Graph:
         """Return the names of all values that no input changes."""
         found = {"", *self.initializers, *(tensor.values.name for tensor in self.model.graph.sparse_initializer)}
         for node in self.nodes:
-            if node.proto.op_type not in _RANDOM and all(name in found for name in node.inputs):
+            if node.proto.op_type not in RANDOM and all(name in found for name in node.inputs):
                 found.update(node.outputs)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from portinf.bisection.alone import Alone, write_both
 from portinf.errors import PortinfError, UnreadableError
 from portinf.samples import Array, Arrays, save_npz
 from portinf.sources.onnx_session import OnnxSession
-from portinf.validation.elementwise import Elementwise
+from portinf.validation.elementwise import differing
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Reproducer", "write_reproducer"]
@@ -60,9 +61,8 @@ class _Pair:
             return False
         if not left.size:
             return False
-        single = Elementwise("", str(left.dtype), tolerance=self._tolerance, inputs={str(a.dtype) for a in inputs.values()})
-        single.update(left, right)
-        return not single.result().equal
+        kinds = {str(array.dtype) for array in inputs.values()}
+        return bool(differing({"": left}, {"": right}, tolerance=self._tolerance, inputs=kinds, least=0.0))
 
     def __enter__(self) -> _Pair:
         return self
@@ -105,7 +105,7 @@ def _written(alone: Alone, folder: Path, tolerance: Tolerance) -> Reproducer:
     bounds = "".join(
         f" --{name} {value:.6g}" for name, value in (("rtol", tolerance.rtol), ("atol", tolerance.atol)) if value is not None
     )
-    command = f"portinf validate {paths[0]} {paths[1]} --inputs {folder / 'inputs.npz'}{bounds}"
+    command = shlex.join(["portinf", "validate", str(paths[0]), str(paths[1]), "--inputs", str(folder / "inputs.npz")]) + bounds
     return Reproducer(folder=folder, command=command, shapes={name: a.shape for name, a in alone.inputs.items()})
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portinf.lowering.graphs import FLOAT, inner_graphs, schema_of, types_of
+from portinf.random_operators import RANDOM
 
 __all__ = ["HEAVY", "MOVED", "SHAPES", "Place", "find_places"]
 
@@ -18,9 +19,7 @@ _SQUARES = "its squares or powers may leave fp16 inside the operator"
 _ORDER = "gives indices or an order, which rounding would change"
 # operator -> why it stays in float32 although ONNX allows it fewer bits
 KEPT: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"), _DRAWS
-    ),
+    **dict.fromkeys(RANDOM, _DRAWS),
     **dict.fromkeys(("CumSum", "CumProd", "DFT", "STFT", "Det"), _LONG),
     **dict.fromkeys(
         (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from portinf.runners.endpoint_answer import grpc_array, http_array
 from portinf.runners.endpoint_shape import Reshape, reshapes
 from portinf.runners.endpoint_shared import SharedRegions, known_outputs
 from portinf.samples import Array, Arrays
-from portinf.signature import Axis, Signature, TensorSpec, dtype_by_kserve, dtype_by_numpy
+from portinf.signature import Axis, Signature, TensorSpec, dtype_by_kserve, dtype_by_numpy, maximums_from
 
 __all__ = ["Address", "EndpointRunner"]
 
@@ -30,7 +30,7 @@ _FAULTS = ("not healthy", "unexpected inference output", "unknown model", "not r
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a live model is: ``grpc://host:port/model[/version]`` or ``http://...``.
+    """Where a live model is: ``grpc://host:port/model[/version]`` or ``http://...``; in a model's name, ``%20`` is a space.
 
     ``grpcs`` and ``https`` mean TLS; ``grpc+shm`` and ``http+shm`` hand tensors over in shared memory.
     """
@@ -60,7 +60,7 @@ class Address:
         whole = scheme in ("grpc", "grpcs", "http", "https") and parts.hostname and port and not parts.query + parts.fragment
         if not whole or parts.username or len(names) > 2 or not names[0] or (version and not version.isdecimal()):
             raise UsageError(f"endpoint '{uri}': {form}")
-        return Address(scheme=scheme, netloc=parts.netloc, model=names[0], version=version, shared=shared)
+        return Address(scheme=scheme, netloc=parts.netloc, model=unquote(names[0]), version=version, shared=shared)
 
     @property
     def protocol(self) -> str:
@@ -220,8 +220,12 @@ class EndpointRunner:
         name = str(entry["name"])
         dims = [int(n) for n in entry.get("shape", [])]
         dims = list(self._reshapes[name].to_model(dims)) if name in self._reshapes else dims
-        axes = [Axis(label=f"{name}_{number}") if n < 0 else Axis(size=n) for number, n in enumerate(dims)]
-        shape = (Axis(label="batch", minimum=1), *axes[1:]) if batched else tuple(axes)
+        largest = maximums_from(self.parameters)
+        axes = [
+            Axis(label=f"{name}_{number}", maximum=largest.get((name, number))) if n < 0 else Axis(size=n)
+            for number, n in enumerate(dims)
+        ]
+        shape = (Axis(label="batch", minimum=1, maximum=largest.get((name, 0))), *axes[1:]) if batched else tuple(axes)
         return TensorSpec(name=name, dtype=dtype_by_kserve(entry["datatype"]).numpy, shape=shape, optional=optional)
 
     def _plain(self, name: str, array: Array) -> Array:
@@ -284,4 +288,6 @@ class EndpointRunner:
             return f"no answer within {self._timeout:g} s"
         if isinstance(error, OSError) or (status == "UNAVAILABLE" and "model" not in text.lower()):
             return f"no server answers at {self._address.netloc}: {text}; start one with: portinf serve-local"
-        return f"{text} [{status}]" if status else text
+        escaped = self._address.protocol == "http" and quote(self._address.model, safe="") != self._address.model
+        hint = "; Triton reads no escapes in a URL: ask for a model of that name with grpc://" if escaped else ""
+        return (f"{text} [{status}]" if status else text) + hint

@@ -12,7 +12,7 @@ from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.onnx_session import OnnxSession
 
-__all__ = ["trace_onnx"]
+__all__ = ["OpenedGraph", "trace_onnx"]
 
 BUDGET = 256_000_000  # bytes of inner tensors that one run may hold
 FIRST = 32  # tensors in the first run, before their sizes are known
@@ -43,7 +43,8 @@ def trace_onnx(
     count, seen, held = FIRST, 0, 0
     while wanted:
         part, wanted = wanted[:count], wanted[count:]
-        found = _run(model, path, part, inputs, name)
+        with OpenedGraph(model, path.parent, part, name) as graph:
+            found = graph.see(inputs)
         seen += len(part)
         held += sum(array.nbytes for array in found.values())
         mean = max(1, held // seen)
@@ -51,20 +52,47 @@ def trace_onnx(
         yield from found.items()
 
 
-def _run(model: Any, path: Path, names: Sequence[str], inputs: Mapping[str, Array], name: str) -> Arrays:
-    """Run a copy of the model whose outputs are these tensors."""
-    onnx = require("onnx", "")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    known = {value.name: value for value in model.graph.output}
-    del copy.graph.output[:]
-    for tensor in names:
-        copy.graph.output.append(known.get(tensor) or onnx.ValueInfoProto(name=tensor))
-    with tempfile.TemporaryDirectory(prefix="portinf-trace-") as folder:
-        file = Path(folder) / "model.onnx"
-        file.write_bytes(copy.SerializeToString())
-        session = OnnxSession(file, level="none", threads=0, name=name, data=path.parent)
+class OpenedGraph:
+    """A session that gives inner tensors, with no rewriting by ONNX Runtime; a context manager.
+
+    Args:
+        model: the parsed file.
+        folder: where its external data lies.
+        names: of the tensors.
+        name: how messages call this side.
+
+    Raises:
+        UnreadableError: ONNX Runtime cannot load the graph as it stands.
+    """
+
+    def __init__(self, model: Any, folder: Path, names: Sequence[str], name: str) -> None:
+        onnx = require("onnx", "")
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        known = {value.name: value for value in model.graph.output}
+        del copy.graph.output[:]
+        for tensor in names:
+            copy.graph.output.append(known.get(tensor) or onnx.ValueInfoProto(name=tensor))
+        self._folder = tempfile.TemporaryDirectory(prefix="portinf-trace-")
         try:
-            return session.infer(inputs)
-        finally:
-            session.close()
+            file = Path(self._folder.name) / "model.onnx"
+            file.write_bytes(copy.SerializeToString())
+            self._session = OnnxSession(file, level="none", threads=0, name=name, data=folder)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def see(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Return the tensors for one request.
+
+        Raises:
+            RunnerError: ONNX Runtime fails.
+        """
+        return self._session.infer(inputs)
+
+    def __enter__(self) -> OpenedGraph:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+        self._folder.cleanup()

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from portinf.artifact import read_onnx
+from portinf.artifact import load_proto, read_onnx
+from portinf.runners.onnx_reach import reach
 from portinf.runners.onnx_trace import trace_onnx
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
@@ -30,6 +31,7 @@ class OnnxRuntimeRunner:
         signature: of a file that was mended here, and so is right on any number of threads; None reads the file.
 
     Attributes:
+        path: the file.
         one_thread: see `portinf.artifact.needs_one_thread`.
     """
 
@@ -44,7 +46,7 @@ class OnnxRuntimeRunner:
         signature: Signature | None = None,
     ) -> None:
         self._name = name or str(path)
-        self._path, self._level, self._provider = path, level, provider
+        self.path, self._level, self._provider = path, level, provider
         self.one_thread = False
         if signature is None:
             artifact = read_onnx(path)
@@ -67,7 +69,11 @@ class OnnxRuntimeRunner:
     def with_threads(self, threads: int) -> OnnxRuntimeRunner:
         """Return another session of the same file with this many threads."""
         given = {"level": self._level, "name": self._name, "provider": self._provider}
-        return OnnxRuntimeRunner(self._path, threads=threads, **given)  # type: ignore[arg-type]
+        return OnnxRuntimeRunner(self.path, threads=threads, **given)  # type: ignore[arg-type]
+
+    def reach(self) -> dict[str, set[str]]:
+        """Return the names of the inputs that each output depends on."""
+        return reach(load_proto(self.path).graph)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
@@ -75,7 +81,7 @@ class OnnxRuntimeRunner:
 
     def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
         """Yield inner tensors of the graph as it stands in the file; see `portinf.runners.protocol.Tracer.trace`."""
-        return trace_onnx(self._path, inputs, names, name=self._name)
+        return trace_onnx(self.path, inputs, names, name=self._name)
 
     def __enter__(self) -> OnnxRuntimeRunner:
         return self

@@ -15,12 +15,14 @@ from typing import IO, Any
 
 from portinf.detect import Factory, Found
 from portinf.errors import CannotError, PortinfError, RunnerError, UsageError, first_line
-from portinf.routes import ExportOptions, Route, routes_of
+from portinf.routes import Assumption, ExportOptions, Route, routes_of
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.signature import Signature
 from portinf.sources.layers import Recorder
 from portinf.sources.model import Declared, Source, SourceOptions, half_notes, renamed
 from portinf.sources.opening import open_source
+from portinf.sources.randomness import Randomness
+from portinf.sources.state.keeper import Keeper
 
 __all__ = ["main"]
 
@@ -35,7 +37,12 @@ class Session:
     def __init__(self, options: SourceOptions) -> None:
         self._options = options
         self._source: Source = open_source(options)
+        self._keeper = Keeper(self._source, freeze=options.freeze_state)
         self._routes: list[Route] = []
+        self._randomness = Randomness(self._source)
+        self._look_again: Any = getattr(self._source, "look_again", None)  # a factory's parameters, made by the first answer
+        self._assumed: list[Assumption] = []
+        self._hints: tuple[Assumption, ...] = ()
         self._dtypes: dict[str, int] = dict(getattr(self._source, "dtypes", {}))
         own = [declared.name for declared in self._source.inputs]
         unknown = [name for name in options.input_names if own and name not in own]
@@ -57,7 +64,12 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """What the user should know of the source, as far as it is known by now."""
-        return [*self._source.notes, *half_notes(self._dtypes)]
+        return [*self._source.notes, *half_notes(self._dtypes), *self._keeper.notes]
+
+    @property
+    def random(self) -> str:
+        """Why the answers so far are random; empty where nothing says so."""
+        return self._randomness.reason
 
     def infer(self, inputs: Mapping[str, Array], *, double: bool = False) -> Arrays:
         """Answer one request under the user's names, in float64 where that is asked.
@@ -66,9 +78,9 @@ class Session:
             RunnerError: the model fails on these inputs.
             CannotError: this source cannot compute in float64.
         """
-        infer = self._part("infer_double", "compute in float64") if double else self._source.infer
+        owned = self._owned(inputs)
         try:
-            outputs = infer(self._owned(inputs))
+            outputs = self._infer_double(owned) if double else self._answer(owned)
         except PortinfError:
             raise
         except Exception as error:
@@ -77,6 +89,21 @@ class Session:
             ) from error
         names = renamed(list(outputs), self._options.outputs)
         return dict(zip(names, outputs.values(), strict=True))
+
+    def _answer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Ask the source, and look at what it draws; after its first answer also at what that made."""
+        outputs = self._randomness.answer(lambda asked: self._keeper.ask(self._source.infer, asked), inputs)
+        if self._look_again is not None:
+            note = self._look_again(inputs)
+            self._source.notes[:0] = [note] if note else []
+            self._look_again = None
+        return outputs
+
+    def _infer_double(self, inputs: Arrays) -> Arrays:
+        infer = self._part("infer_double", "compute in float64")
+        with self._keeper.kept():
+            outputs: Arrays = infer(inputs)
+            return outputs
 
     def _owned(self, inputs: Mapping[str, Array]) -> Arrays:
         known = [d.name for d in self._source.inputs]
@@ -104,7 +131,8 @@ class Session:
         """
         trace = self._part("trace", "show its layers")
         try:
-            recorder: Recorder = trace(self._owned(inputs))
+            with self._keeper.kept():
+                recorder: Recorder = trace(self._owned(inputs))
         except PortinfError:
             raise
         except Exception as error:
@@ -124,7 +152,12 @@ class Session:
         example = {self._own.get(name, name): array for name, array in load_npz(options.example).inputs.items()}
         save_npz(options.example, example)
         self._routes = list(routes_of(self._source.framework, self._source, inside))
+        self._assumed, self._hints = inside.assumed, tuple(inside.assumed)
         return [{"name": route.name, "reason": route.reason} for route in self._routes]
+
+    def assumed(self) -> list[dict[str, Any]]:
+        """Return what the last route assumed of the lengths of axes; before any is taken, what every route does."""
+        return [dataclasses.asdict(assumption) for assumption in self._assumed]
 
     def export(self, number: int, folder: Path) -> str:
         """Take one route and return the path of its ONNX file.
@@ -134,8 +167,10 @@ class Session:
         """
         route = self._routes[number]
         assert route.export is not None
+        self._assumed[:] = self._hints
         try:
-            return str(route.export(folder))
+            with self._keeper.kept():
+                return str(route.export(folder))
         except PortinfError:
             raise
         except Exception as error:
@@ -159,6 +194,7 @@ def source_options(data: Mapping[str, Any]) -> SourceOptions:
         outputs=data["outputs"],
         allow_pickle=data["allow_pickle"],
         allow_code=data["allow_code"],
+        freeze_state=data["freeze_state"],
         samples=[Declared(name=s["name"], dtype=s["dtype"], shape=tuple(s["shape"])) for s in data["samples"]],
     )
 
@@ -172,18 +208,23 @@ def _answer(session: Session | None, command: Mapping[str, Any]) -> tuple[Sessio
     if what == "infer":
         outputs = session.infer(load_npz(Path(command["inputs"])).inputs, double=command["double"])
         save_npz(Path(command["outputs"]), outputs)
-        return session, {"outputs": list(outputs), "notes": session.notes}
+        return session, {"outputs": list(outputs), "notes": session.notes, "random": session.random}
     if what == "trace":
         layers, arrays = session.trace(load_npz(Path(command["inputs"])).inputs, command["names"])
         save_npz(Path(command["outputs"]), {f"{number}": array for number, array in enumerate(arrays.values())})
         return session, {"layers": layers, "names": list(arrays)}
     if what == "routes":
         options = ExportOptions(
-            signature=Signature.from_json(command["signature"]), example=Path(command["example"]), opset=command["opset"]
+            signature=Signature.from_json(command["signature"]),
+            example=Path(command["example"]),
+            opset=command["opset"],
+            compared=command["compared"],
         )
         return session, session.offer(options)
     if what == "export":
         return session, {"file": session.export(command["route"], Path(command["folder"])), "notes": session.notes}
+    if what == "assumed":
+        return session, session.assumed()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return session, {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
 
@@ -191,7 +232,8 @@ def _answer(session: Session | None, command: Mapping[str, Any]) -> tuple[Sessio
 def _failure(error: BaseException) -> dict[str, Any]:
     kind = type(error).__name__ if isinstance(error, PortinfError) else ""
     text = str(error) if kind else f"{type(error).__name__}: {first_line(error)}"
-    return {"error": {"kind": kind, "message": text, "traceback": traceback.format_exc()}}
+    example = getattr(error, "example", "")
+    return {"error": {"kind": kind, "message": text, "example": example, "traceback": traceback.format_exc()}}
 
 
 def serve(commands: IO[str], answers: IO[str]) -> None:

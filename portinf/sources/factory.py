@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from portinf.detect import Factory
 from portinf.errors import CannotError, MissingPackageError, PortinfError, UnreadableError, UsageError, first_line
 
-__all__ = ["build"]
+__all__ = ["build", "load"]
 
 # packages that an extra of portinf installs
 EXTRAS = {"keras": "tensorflow", "tensorflow": "tensorflow", "torch": "torch", "torch_geometric": "pyg"}
@@ -52,6 +53,11 @@ def build(factory: Factory) -> Any:
         UsageError: it has no such callable.
         CannotError: the call failed; the message names the line of the user's file.
     """
+    return load(factory)()
+
+
+def load(factory: Factory) -> Callable[[], Any]:
+    """Import the file or module that the user named and return a function that calls its factory; see `build`."""
     where = str(factory.file or factory.module)
     try:
         module = _module(factory)
@@ -69,16 +75,20 @@ def build(factory: Factory) -> Any:
     if not callable(target):
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_") and _is_local(v, module)]
         raise UsageError(f"{where}: no callable '{factory.name}'; it defines: {', '.join(names) or 'none'}")
-    try:
-        return target()
-    except PortinfError:
-        raise
-    except ModuleNotFoundError as error:
-        raise _missing(error, where, factory) from error
-    except Exception as error:
-        raise CannotError(
-            f"{where}:{factory.name}: the call failed: {type(error).__name__}: {first_line(error)}{_place(error, factory.file)}"
-        ) from error
+
+    def call() -> Any:
+        try:
+            return target()
+        except PortinfError:
+            raise
+        except ModuleNotFoundError as error:
+            raise _missing(error, where, factory) from error
+        except Exception as error:
+            raise CannotError(
+                f"{where}:{factory.name}: the call failed: {type(error).__name__}: {first_line(error)}{_place(error, factory.file)}"
+            ) from error
+
+    return call
 
 
 def _missing(error: ModuleNotFoundError, where: str, factory: Factory) -> PortinfError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
+from portinf.samples import Array
 from portinf.sources.tensorflow import TensorSource, declared_spec
 
 __all__ = ["GraphDefSource"]
@@ -60,6 +61,9 @@ class GraphDefSource(TensorSource):
         """Run the graph on TensorFlow tensors by name."""
         answer = self.model(*[tensors[name] for name in self._feeds])
         return dict(zip(self.fetches, answer, strict=True))
+
+    def _graph(self, inputs: Mapping[str, Array]) -> Any:
+        return self.model.graph
 
 
 def _read(tf: Any, path: Path) -> Any:

@@ -6,15 +6,18 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from portinf.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, first_line
 from portinf.lazy import available, require
 from portinf.samples import Array, Arrays
-from portinf.sources.keras_layers import dtypes_of, infer_double, trace
+from portinf.sources.keras_layers import dtypes_of, infer_double, layers_of, trace
+from portinf.sources.keras_randomness import forced_training, has_own_code, seed_states
 from portinf.sources.layers import Recorder
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
+from portinf.sources.state.tensorflow_access import TensorFlowStateful
 from portinf.sources.tensorflow import TensorSource, parameters
 
 __all__ = ["KerasSource", "lambda_refused", "load_keras"]
@@ -100,6 +103,7 @@ class KerasSource(TensorSource):
         keras = require("keras", "tensorflow")
         if keras.backend.backend() != "tensorflow":
             raise MissingPackageError("Keras runs on another backend: set KERAS_BACKEND=tensorflow")
+        self._keras = keras
         self.model = model
         self.notes = list(notes)
         if options.weights is not None:
@@ -114,10 +118,17 @@ class KerasSource(TensorSource):
         if not own:
             self.notes.append("the model declares no inputs: they are those of the samples")
         self._output_names = _output_names(model)
+        self._seeds = seed_states(model)
+        self.stateful = TensorFlowStateful([model], self.call)
 
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the model on TensorFlow tensors by name, in evaluation mode; outputs by name in its order."""
-        leaves = flatten_outputs(self._answer(tensors), is_leaf=self._tf.Tensor)
+        """Run the model on TensorFlow tensors by name, in evaluation mode; outputs by name in its order.
+
+        While it is traced, what it assigns to its weights goes on as a value: a file has no assignments.
+        """
+        traced = self.stateful.changing and not self._tf.executing_eagerly()
+        with self._keras.StatelessScope() if traced else nullcontext():
+            leaves = flatten_outputs(self._answer(tensors), is_leaf=self._tf.Tensor)
         if all(name == f"output_{k}" for k, name in enumerate(leaves)) and len(self._output_names) == len(leaves):
             return dict(zip(self._output_names, leaves.values(), strict=True))
         return leaves
@@ -136,16 +147,27 @@ class KerasSource(TensorSource):
         tensors = {name: self._tf.convert_to_tensor(array) for name, array in inputs.items()}
         return trace(self._tf, self.model, self.call, tensors)
 
-    def _answer(self, tensors: Mapping[str, Any]) -> Any:
+    def random_reason(self, inputs: Mapping[str, Array]) -> str:
+        """Say why the answers are random, or depend on which way the model is called; empty if neither."""
+        tensors = {name: self._tf.convert_to_tensor(array) for name, array in inputs.items()}
+        reason = forced_training(self.model, lambda training: self._answer(tensors, training))
+        if not reason and (seed_states(self.model) != self._seeds or has_own_code(self.model)):
+            reason = super().random_reason(inputs)
+        return reason
+
+    def _layers(self) -> Sequence[str]:
+        return [str(layer.name) for layer in layers_of(self.model)]
+
+    def _answer(self, tensors: Mapping[str, Any], training: bool | None = False) -> Any:
         if self._struct is not None:
             order = _leaf_names(self._tf, self._struct)
             packed = self._tf.nest.pack_sequence_as(self._struct, [tensors[name] for name in order])
-            return self.model(packed, training=False)
+            return self.model(packed, training=training)
         if len(self._parameters) > 1:
-            return self.model(**tensors, training=False)
+            return self.model(**tensors, training=training)
         if len(tensors) == 1:
-            return self.model(next(iter(tensors.values())), training=False)
-        return self.model(dict(tensors), training=False)
+            return self.model(next(iter(tensors.values())), training=training)
+        return self.model(dict(tensors), training=training)
 
 
 def _structure(model: Any) -> Any:

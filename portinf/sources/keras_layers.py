@@ -11,10 +11,10 @@ from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.layers import Recorder
 
-__all__ = ["dtypes_of", "infer_double", "trace"]
+__all__ = ["dtypes_of", "infer_double", "layers_of", "trace"]
 
 
-def _layers(model: Any) -> list[Any]:
+def layers_of(model: Any) -> list[Any]:
     """Return all layers inside a model, those of nested models and wrappers too."""
     return list(model._flatten_layers(include_self=False, recursive=True))
 
@@ -23,7 +23,7 @@ def dtypes_of(model: Any) -> dict[str, int]:
     """Return the number of float weights by type, and of layers that compute in half precision by ``computing in TYPE``."""
     names = [str(getattr(weight.dtype, "name", weight.dtype)) for weight in model.weights]
     names += [
-        f"computing in {layer.compute_dtype}" for layer in _layers(model) if layer.compute_dtype in ("float16", "bfloat16")
+        f"computing in {layer.compute_dtype}" for layer in layers_of(model) if layer.compute_dtype in ("float16", "bfloat16")
     ]
     floats = [name for name in names if "float" in name]
     return {name: floats.count(name) for name in dict.fromkeys(floats)}
@@ -61,7 +61,7 @@ def _double(keras: Any, model: Any) -> Iterator[None]:
     """Let every layer compute in float64; stored weights keep their type and are widened when read."""
     policy = keras.DTypePolicy("float64")
     policy._variable_dtype = "float32"  # differs from the computing type: then weights are widened
-    layers = [model, *_layers(model)]
+    layers = [model, *layers_of(model)]
     before = [layer._dtype_policy for layer in layers]
     floatx = keras.config.floatx()
     keras.config.set_floatx("float64")
@@ -88,7 +88,7 @@ def trace(tf: Any, model: Any, call: Callable[[Mapping[str, Any]], Any], tensors
     recorder = Recorder(
         lambda value: tf.is_tensor(value) and hasattr(value, "numpy"), lambda tensor: tensor.numpy().copy(), tensors
     )
-    layers = list({id(layer): layer for layer in _layers(model)}.values())
+    layers = list({id(layer): layer for layer in layers_of(model)}.values())
     names = _names(layers)
     for layer in layers:
         object.__setattr__(layer, "call", _recorded(tf, recorder, names[id(layer)], layer))

@@ -25,6 +25,8 @@ class Declared:
         shape: lengths, None for a dynamic axis; None as a whole where the model does not say.
         labels: symbol of each axis, None for a fixed one; equal symbols are tied; empty where the model names none.
         minimums: least length of each axis; empty where the model does not say.
+        maximums: largest length of each axis, None where there is none; empty where the model does not say.
+        multiples: what the length of each axis is a multiple of; empty where the model does not say.
         optional: the model has a default for it.
         role: what its numbers mean, axes by the symbols of ``labels``; None where the model does not say.
     """
@@ -34,6 +36,8 @@ class Declared:
     shape: tuple[int | None, ...] | None = None
     labels: tuple[str | None, ...] = ()
     minimums: tuple[int, ...] = ()
+    maximums: tuple[int | None, ...] = ()
+    multiples: tuple[int, ...] = ()
     optional: bool = False
     role: Role | None = None
 
@@ -50,6 +54,7 @@ class SourceOptions:
         outputs: the user's names of the outputs, in order; empty for the model's own.
         allow_pickle: unpickling is permitted.
         allow_code: running code from the model file is permitted.
+        freeze_state: the state as loaded is right for every request, whatever a call changes.
         samples: names, types and shapes of the user's first sample, for models that do not name their inputs.
     """
 
@@ -60,6 +65,7 @@ class SourceOptions:
     outputs: Sequence[str] = ()
     allow_pickle: bool = False
     allow_code: bool = False
+    freeze_state: bool = False
     samples: Sequence[Declared] = ()
 
 

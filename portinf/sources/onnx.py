@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import read_onnx
+from portinf.artifact import load_proto, read_onnx
+from portinf.random_operators import random_nodes
 from portinf.samples import Array, Arrays
 from portinf.signature import TensorSpec
+from portinf.sources.draws import Draw, refusal
 from portinf.sources.model import Declared
 from portinf.sources.onnx_session import OnnxSession
 
@@ -35,6 +37,11 @@ class OnnxSource:
         """Run the graph."""
         return self._session.infer(inputs)
 
+    def random_reason(self, inputs: Mapping[str, Array]) -> str:
+        """Say which operators that an output depends on draw random numbers; empty for none."""
+        nodes = random_nodes(load_proto(self.model)).reaching
+        return refusal([Draw(what=name) for name in nodes])
+
 
 def _declared(spec: TensorSpec) -> Declared:
     if spec.shape is None:
@@ -45,6 +52,8 @@ def _declared(spec: TensorSpec) -> Declared:
         shape=tuple(axis.size for axis in spec.shape),
         labels=tuple(axis.label for axis in spec.shape),
         minimums=tuple(axis.minimum for axis in spec.shape),
+        maximums=tuple(axis.maximum for axis in spec.shape),
+        multiples=tuple(axis.multiple for axis in spec.shape),
         optional=spec.optional,
         role=None if spec.role.kind == "value" else spec.role,
     )

@@ -34,10 +34,19 @@ def open_source(options: SourceOptions) -> Source:
 
 
 def _from_factory(options: SourceOptions) -> Source:
-    from portinf.sources.factory import build
+    from portinf.sources.untrained import Untrained
 
-    assert options.found.factory is not None
-    return _of_object(build(options.found.factory), options, options.found.factory.name + " returned")
+    factory = options.found.factory
+    assert factory is not None
+    untrained = Untrained(factory, weighted=options.weights is not None)
+
+    def loaded(model: Any) -> Source:
+        return _of_object(model, options, factory.name + " returned")
+
+    source: Any = loaded(untrained.model)
+    source.notes[:0] = [untrained.note] if untrained.note else []
+    source.look_again = lambda inputs: untrained.look_again(lambda model: loaded(model).infer(inputs))
+    return source  # type: ignore[no-any-return]
 
 
 def _of_object(model: Any, options: SourceOptions, origin: str, notes: Sequence[str] = ()) -> Source:

@@ -15,6 +15,7 @@ from typing import Any
 
 import portinf.errors
 from portinf.errors import CannotError, PortinfError
+from portinf.routes import Assumption
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.signature import Role, Signature
 from portinf.sources.layers import Layer
@@ -71,6 +72,7 @@ class SourceProcess:
         self.inputs: list[Declared] = [_declared(item) for item in answer["inputs"]]
         self.notes: list[str] = answer["notes"]
         self.dtypes: dict[str, int] = answer["dtypes"]
+        self.random: str = ""  # why the answers so far are random, see `portinf.sources.randomness`
 
     @property
     def folder(self) -> Path:
@@ -91,7 +93,7 @@ class SourceProcess:
         asked, answered = self.folder / "inputs.npz", self.folder / "outputs.npz"
         save_npz(asked, inputs)
         answer = self._ask({"do": "infer", "inputs": str(asked), "outputs": str(answered), "double": double})
-        self.notes = answer["notes"]
+        self.notes, self.random = answer["notes"], answer["random"]
         arrays = load_npz(answered).inputs
         return {name: arrays[name] for name in answer["outputs"]}
 
@@ -116,11 +118,14 @@ class SourceProcess:
         ]
         return layers, {name: arrays[str(number)] for number, name in enumerate(answer["names"])}
 
-    def routes(self, signature: Signature, example: Mapping[str, Array], opset: int) -> list[dict[str, Any]]:
-        """Return name and reason (None: it can be taken) of each route, in order of trust."""
+    def routes(
+        self, signature: Signature, example: Mapping[str, Array], opset: int, compared: Sequence[Mapping[str, int]] = ()
+    ) -> list[dict[str, Any]]:
+        """Return name and reason (None: it can be taken) of each route, in order of trust; see `portinf.routes.ExportOptions`."""
         path = self.folder / "example.npz"
         save_npz(path, example)
-        return list(self._ask({"do": "routes", "signature": signature.to_json(), "example": str(path), "opset": opset}))
+        told = {"signature": signature.to_json(), "example": str(path), "opset": opset, "compared": list(map(dict, compared))}
+        return list(self._ask({"do": "routes", **told}))
 
     def export(self, route: int) -> Path:
         """Take a route and return its ONNX file, in a folder of its own that lives as long as the child.
@@ -128,11 +133,15 @@ class SourceProcess:
         Raises:
             RunnerError: the exporter failed; the message is its first line.
         """
-        folder = self.folder / f"route_{route}"
-        folder.mkdir()
-        answer = self._ask({"do": "export", "route": route, "folder": str(folder)})
+        folder = tempfile.mkdtemp(prefix=f"route_{route}_", dir=self.folder)
+        answer = self._ask({"do": "export", "route": route, "folder": folder})
         self.notes = answer["notes"]
         return Path(answer["file"])
+
+    def assumed(self) -> list[Assumption]:
+        """Return what the last route assumed of the lengths of axes, also where it failed; before any is taken, what all do."""
+        lists = ("elsewhere", "broken")
+        return [Assumption(**{**item, **{name: tuple(item[name]) for name in lists}}) for item in self._ask({"do": "assumed"})]
 
     def usage(self) -> dict[str, float]:
         """Return CPU seconds and peak resident bytes of the child so far."""
@@ -205,6 +214,8 @@ def _declared(item: Mapping[str, Any]) -> Declared:
         shape=None if shape is None else tuple(shape),
         labels=tuple(item["labels"]),
         minimums=tuple(item["minimums"]),
+        maximums=tuple(item["maximums"]),
+        multiples=tuple(item["multiples"]),
         optional=item["optional"],
         role=item["role"] and Role(**item["role"]),
     )
@@ -214,6 +225,7 @@ def _rebuilt(error: Mapping[str, str]) -> PortinfError:
     """Raise here what was raised there; what is no error of ours is a failure of the model or exporter."""
     kind = getattr(portinf.errors, error["kind"], CannotError) if error["kind"] else CannotError
     rebuilt: PortinfError = kind(error["message"])
+    rebuilt.example = error["example"]
     if hasattr(rebuilt, "add_note"):  # from Python 3.11 on: --debug then shows the child's traceback too
         rebuilt.add_note(error["traceback"])
     return rebuilt

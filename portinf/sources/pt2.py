@@ -11,9 +11,12 @@ from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 from portinf.sources.pt2_vetting import vet
+from portinf.sources.state.torch_access import TorchStateful
 from portinf.sources.torch_archive import TorchArchive
 
 __all__ = ["ExportedSource"]
+
+LARGEST = 1 << 31  # a larger bound of a length is no bound
 
 
 class ExportedSource:
@@ -33,18 +36,20 @@ class ExportedSource:
         self._module = self.model.module()
         self._leaves = _leaves(self._torch, self.model)
         self.inputs: Sequence[Declared] = _declared(path, self._leaves, self.model.range_constraints)
+        self.stateful = TorchStateful(self._module, self.call)
+
+    def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the program as a module on tensors by name; its own guards hold the sizes against what it declares."""
+        pytree = require("torch.utils._pytree", "torch")
+        flat = [tensors[name] if isinstance(value, self._torch.Tensor) else value for name, value in self._leaves]
+        args, kwargs = pytree.tree_unflatten(flat, self.model.call_spec.in_spec)
+        with self._torch.no_grad():
+            answer = self._module(*args, **kwargs)
+        return flatten_outputs(answer, is_leaf=self._torch.Tensor)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Run the program as a module; its own guards hold the sizes against what it declares."""
-        torch = self._torch
-        pytree = require("torch.utils._pytree", "torch")
-        flat = [
-            torch.from_numpy(inputs[name].copy()) if isinstance(value, torch.Tensor) else value for name, value in self._leaves
-        ]
-        args, kwargs = pytree.tree_unflatten(flat, self.model.call_spec.in_spec)
-        with torch.no_grad():
-            answer = self._module(*args, **kwargs)
-        leaves = flatten_outputs(answer, is_leaf=torch.Tensor)
+        """Run the program; arrays become tensors of the same type."""
+        leaves = self.call({name: self._torch.from_numpy(array.copy()) for name, array in inputs.items()})
         return {name: leaf.detach().cpu().numpy() for name, leaf in leaves.items()}
 
 
@@ -86,7 +91,8 @@ def _declared(path: Path, leaves: Sequence[tuple[str, Any]], ranges: Mapping[Any
                 dtype=str(value.dtype).removeprefix("torch."),
                 shape=tuple(size if isinstance(size, int) else None for size in value.shape),
                 labels=tuple(labels),
-                minimums=tuple(0 if isinstance(size, int) else _minimum(size, ranges) for size in value.shape),
+                minimums=tuple(0 if isinstance(size, int) else _limits(size, ranges)[0] for size in value.shape),
+                maximums=tuple(None if isinstance(size, int) else _limits(size, ranges)[1] for size in value.shape),
             )
         )
     if not declared:
@@ -94,9 +100,10 @@ def _declared(path: Path, leaves: Sequence[tuple[str, Any]], ranges: Mapping[Any
     return declared
 
 
-def _minimum(size: Any, ranges: Mapping[Any, Any]) -> int:
-    """Return the least length that the program's range constraints allow."""
+def _limits(size: Any, ranges: Mapping[Any, Any]) -> tuple[int, int | None]:
+    """Return the least and the largest length that the program's range constraints allow; None for no largest."""
     found = ranges.get(size.node.expr)
-    if found is None or not found.lower.is_integer:
-        return 0
-    return max(0, int(found.lower))
+    if found is None:
+        return 0, None
+    least = max(0, int(found.lower)) if found.lower.is_integer else 0
+    return least, int(found.upper) if found.upper.is_integer and found.upper < LARGEST else None

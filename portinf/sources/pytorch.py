@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portinf.errors import CannotError, first_line
@@ -15,6 +15,8 @@ from portinf.sources.layers import Recorder
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
 from portinf.sources.pytorch_files import load_weights
 from portinf.sources.pytorch_settling import settle
+from portinf.sources.state.snapshot import State
+from portinf.sources.state.torch_access import TorchStateful
 
 __all__ = ["PyTorchSource"]
 
@@ -39,29 +41,37 @@ class PyTorchSource:
             self.notes.append("the module was in training mode: put into evaluation mode")
         module.eval()
         self.notes += settle(module)
-        for parameter in module.parameters():
+        for parameter in self._made(module.parameters()):
             parameter.requires_grad_(False)
         self.inputs: Sequence[Declared] = _declared(module)
+        self.stateful = TorchStateful(module, self.call)
         self._double: Any = None
+        self._double_state: State | None = None
 
     @property
     def dtypes(self) -> dict[str, int]:
         """Number of float parameters and buffers by type."""
         counts: dict[str, int] = {}
-        for tensor in (*self.model.parameters(), *self.model.buffers()):
+        for tensor in self._made((*self.model.parameters(), *self.model.buffers())):
             if tensor.is_floating_point():
                 name = str(tensor.dtype).removeprefix("torch.")
                 counts[name] = counts.get(name, 0) + 1
         return counts
 
-    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Run the module; arrays become tensors of the same type."""
-        torch = self._torch
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
-        with torch.no_grad():
+    def _made(self, tensors: Iterable[Any]) -> list[Any]:
+        """Leave out the tensors that a lazy module makes in its first call."""
+        return [tensor for tensor in tensors if not self._torch.nn.parameter.is_lazy(tensor)]
+
+    def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the module on tensors by name; outputs by name."""
+        with self._torch.no_grad():
             answer = self.model(**tensors)
         dense_knn.tell(self.notes)
-        leaves = flatten_outputs(answer, is_leaf=torch.Tensor)
+        return flatten_outputs(answer, is_leaf=self._torch.Tensor)
+
+    def infer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Run the module; arrays become tensors of the same type."""
+        leaves = self.call({name: self._torch.from_numpy(array.copy()) for name, array in inputs.items()})
         return {name: leaf.detach().cpu().numpy() for name, leaf in leaves.items()}
 
     def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
@@ -75,7 +85,9 @@ class PyTorchSource:
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
-            self._double = self._double or copy.deepcopy(self.model).double()
+            if self._double_state is None:
+                self._double = copy.deepcopy(self.model).double()
+                self._double_state = State([self._double], self.stateful.access)
             tensors = {name: _widened(torch.from_numpy(array.copy())) for name, array in inputs.items()}
             with torch.no_grad(), _watch(torch, narrow):
                 answer = self._double(**tensors)
@@ -83,6 +95,8 @@ class PyTorchSource:
             raise CannotError(f"the module does not run in float64: {type(error).__name__}: {first_line(error)}") from error
         finally:
             torch.set_default_dtype(before)
+            if self._double_state is not None:
+                self._double_state.restore()
         if narrow:
             raise CannotError(
                 f"the module computes in a narrower type than float64 inside, at {', '.join(list(narrow)[:3])}: no fp64 reference"

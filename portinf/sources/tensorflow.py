@@ -11,7 +11,11 @@ from typing import Any
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
+from portinf.sources.draws import Draw, refusal
+from portinf.sources.generators import GLOBAL, global_states
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
+from portinf.sources.state.tensorflow_access import TensorFlowStateful
+from portinf.sources.tensorflow_randomness import graph_draws
 
 __all__ = ["FunctionSource", "SavedModelSource", "TensorSource", "declared_spec", "parameters"]
 
@@ -36,6 +40,26 @@ class TensorSource(ABC):
         tensors = {name: self._tf.convert_to_tensor(array) for name, array in inputs.items()}
         return {name: value.numpy() for name, value in self.call(tensors).items()}
 
+    def random_reason(self, inputs: Mapping[str, Array]) -> str:
+        """Say why the answers are random, as the graph of a call with inputs of these ranks tells; empty if they are not."""
+        try:
+            return refusal(graph_draws(self._graph(inputs), self._layers()))
+        except Exception:  # noqa: BLE001 (what cannot be compiled is refused on export, with the reason)
+            return ""
+
+    def _graph(self, inputs: Mapping[str, Array]) -> Any:
+        """Return the graph of a call."""
+        specs = [self._tf.TensorSpec([None] * array.ndim, self._tf.as_dtype(array.dtype)) for array in inputs.values()]
+
+        def flat(*tensors: Any) -> list[Any]:
+            return [self._tf.identity(value) for value in self.call(dict(zip(inputs, tensors, strict=True))).values()]
+
+        return self._tf.function(flat, autograph=False).get_concrete_function(*specs).graph
+
+    def _layers(self) -> Sequence[str]:
+        """Return the names of the layers, which the operations of a graph have in their names."""
+        return ()
+
 
 class SavedModelSource(TensorSource):
     """One signature of a SavedModel.
@@ -55,11 +79,15 @@ class SavedModelSource(TensorSource):
         self.model = _choose(path, loaded.signatures, signature)
         keywords: Mapping[str, Any] = self.model.structured_input_signature[1]
         self.inputs = [declared_spec(name, spec) for name, spec in sorted(keywords.items())]
+        self.stateful = TensorFlowStateful([self.model], self.call, lambda _: self.model)
 
     def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Run the signature on TensorFlow tensors by name."""
         function: Callable[..., Mapping[str, Any]] = self.model
         return dict(sorted(function(**tensors).items()))  # the file keeps no order: by name, the same each time
+
+    def _graph(self, inputs: Mapping[str, Array]) -> Any:
+        return self.model.graph
 
 
 class FunctionSource(TensorSource):
@@ -83,7 +111,9 @@ class FunctionSource(TensorSource):
         concrete = _concrete(self.model)
         if concrete is None:
             self.inputs = [Declared(name=name) for name in parameters(self.model.python_function)]
+            self.stateful = TensorFlowStateful([model], self.call, lambda specs: self.model.get_concrete_function(**specs))
             return
+        self.stateful = TensorFlowStateful([model], self.call, lambda _: concrete)
         self._concrete = concrete
         self._signature = concrete.structured_input_signature
         leaves = self._tf.nest.flatten(self._signature)
@@ -100,6 +130,14 @@ class FunctionSource(TensorSource):
             arguments, keywords = self._tf.nest.pack_sequence_as(self._signature, values)
             answer = self._concrete(*arguments, **keywords)
         return flatten_outputs(answer, is_leaf=self._tf.Tensor)
+
+    def random_reason(self, inputs: Mapping[str, Array]) -> str:
+        """Say why the answers are random; numbers that Python draws while the function is traced stay as they are, and count too."""
+        before = global_states()
+        reason = super().random_reason(inputs)
+        if not reason and any(global_states()[name] != before[name] for name in GLOBAL.values()):
+            reason = refusal([Draw(what="Python code that runs while the function is traced (numpy.random, random)")])
+        return reason
 
 
 def _function(tf: Any, model: Any) -> Any:

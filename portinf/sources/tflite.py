@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,12 @@ import numpy as np
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
+from portinf.sources.draws import Draw, refusal
 from portinf.sources.model import Declared
 
 __all__ = ["TfliteSource"]
+
+RANDOM = r"(?i)random|multinomial|rng_bit"
 
 
 class TfliteSource:
@@ -53,6 +57,19 @@ class TfliteSource:
             self.model.set_tensor(self._inputs[name]["index"], np.ascontiguousarray(array))
         self.model.invoke()
         return {name: self.model.get_tensor(detail["index"]) for name, detail in self._outputs.items()}
+
+    def random_reason(self, inputs: Mapping[str, Array]) -> str:
+        """Say which operators that an output depends on draw random numbers; empty for none."""
+        needed = {detail["index"] for detail in self._outputs.values()}
+        draws = []
+        for operator in reversed(self.model._get_ops_details()):  # each stands behind those that it depends on
+            if needed.isdisjoint(operator["outputs"]):
+                continue
+            if re.search(RANDOM, operator["op_name"]):
+                draws.append(Draw(what=operator["op_name"]))
+            if operator["op_name"] not in ("SHAPE", "RANK", "ZEROS_LIKE"):
+                needed.update(operator["inputs"])
+        return refusal(draws)
 
 
 def _refusal(path: Path, error: Exception) -> Exception:

@@ -11,6 +11,7 @@ from portinf.errors import CannotError, PermissionNeededError, UnreadableError, 
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.sources.model import Declared, SourceOptions, flatten_outputs
+from portinf.sources.state.torch_access import TorchStateful
 from portinf.sources.torch_archive import TorchArchive
 
 __all__ = ["TorchScriptSource"]
@@ -39,13 +40,17 @@ class TorchScriptSource:
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         self.inputs: Sequence[Declared] = _declared(path, self.model)
+        self.stateful = TorchStateful(self.model, self.call)
+
+    def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the module on tensors by name; outputs by name."""
+        with self._torch.no_grad():
+            answer = self.model(**tensors)
+        return flatten_outputs(answer, is_leaf=self._torch.Tensor)
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Run the module; arrays become tensors of the same type."""
-        torch = self._torch
-        with torch.no_grad():
-            answer = self.model(**{name: torch.from_numpy(array.copy()) for name, array in inputs.items()})
-        leaves = flatten_outputs(answer, is_leaf=torch.Tensor)
+        leaves = self.call({name: self._torch.from_numpy(array.copy()) for name, array in inputs.items()})
         return {name: leaf.detach().cpu().numpy() for name, leaf in leaves.items()}
 
 

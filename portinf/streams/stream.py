@@ -150,7 +150,7 @@ class FileStream:
         """Return the first rows as one small batch, as many as the model's batch axis allows.
 
         Raises:
-            UsageError: the file has fewer rows, or its first row fewer entries, than the model takes.
+            UsageError: the file has fewer rows, or its first row fewer or more entries, than the model takes.
         """
         return self._head(rows, Remarks(self.name))
 
@@ -159,10 +159,10 @@ class FileStream:
         at_once = max(unit, self._least())
         if self.rows < at_once:
             raise UsageError(f"{self.name}: {self.rows} rows, and the model takes {at_once} at a time")
-        rows = unit if fixed else max(at_once, min(rows, self.rows) // unit * unit)
+        rows = unit if fixed else max(at_once, min(rows, self.rows, self._most()) // unit * unit)
         batch = next(self._batches(rows, rows, remarks), None)
         if batch is None:
-            raise UsageError(f"{self.name}: its first row has fewer entries than the model takes")
+            raise UsageError(f"{self.name}: its first row has fewer entries than the model takes, or more")
         return replace(batch, name=f"{self.name} (first {batch.rows} rows)", stream="", first_row=0)
 
     def heads(self) -> list[Batch]:
@@ -184,7 +184,7 @@ class FileStream:
         """Return the first event, and the first of other sizes, among a few; those with two entries or more come first."""
         found = list(self._batches(1, min(HEAD_ROWS, self.rows), remarks))
         if not found:
-            raise UsageError(f"{self.name}: its first rows have fewer entries than the model takes")
+            raise UsageError(f"{self.name}: its first rows have fewer entries than the model takes, or more")
         roomy = [batch for batch in found if self._entries(batch) > 1] or found
         named = [replace(batch, name=f"{self.name} (row {batch.first_row})", stream="", first_row=0) for batch in roomy]
         other = sorted(named[1:], key=lambda batch: -_differing(named[0], batch))[:1]
@@ -207,6 +207,10 @@ class FileStream:
         axes = [fill.wanted.axis(0) for fill in self._binding.fills if fill.layout.rows]
         return max([axis.minimum for axis in axes if axis is not None], default=0)
 
+    def _most(self) -> int:
+        axes = [fill.wanted.axis(0) for fill in self._binding.fills if fill.layout.rows]
+        return min([axis.maximum for axis in axes if axis is not None and axis.maximum is not None], default=self.rows)
+
     def _part_rows(self) -> int:
         unit, fixed = self._unit()
         if fixed or self._binding.per_event:
@@ -216,7 +220,7 @@ class FileStream:
             head = self.head(HEAD_ROWS)
             size = sum(array.nbytes for array in [*head.inputs.values(), *head.columns.values()]) / max(1, head.rows)
             rows = int(min(PART_ROWS, PART_BYTES // max(1.0, size)))
-        return max(unit, rows // unit * unit)
+        return max(unit, min(rows, self._most()) // unit * unit)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield all rows in parts.
@@ -244,7 +248,7 @@ class FileStream:
 
     def _batches(self, rows: int, total: int, remarks: Remarks) -> Iterator[Batch]:
         binding, start = self._binding, self._options.first_row
-        first, short = start, 0
+        first, outside = start, 0
         for part in self._cut(rows, start, start + total):
             count = len(next(iter(part.values())))
             inputs = fill_part(part, binding, self.name, remarks)
@@ -259,12 +263,12 @@ class FileStream:
                 file_rows=count,
             )
             first += count
-            if self._too_short(batch):
-                short += 1
+            if self._outside(batch):
+                outside += 1
                 continue
             yield batch
-        if short and total > 1:
-            remarks.note(f"{self.name}: {short:,} requests were left out: fewer entries than the model takes")
+        if outside and total > 1:
+            remarks.note(f"{self.name}: {outside:,} requests were left out: fewer entries than the model takes, or more")
 
     def _cut(self, rows: int, start: int, stop: int) -> Iterator[Mapping[str, Column]]:
         """Read several small parts at once: a library's cost for each reading is that of thousands of rows."""
@@ -279,10 +283,10 @@ class FileStream:
             for first, last in windows(rows, 0, length):
                 yield {name: sliced(column, first, last) for name, column in block.items()}
 
-    def _too_short(self, batch: Batch) -> bool:
+    def _outside(self, batch: Batch) -> bool:
         for fill in self._binding.fills:
             axis = None if not fill.ragged or fill.layout.entries is None else fill.wanted.axis(fill.layout.entries)
-            if axis is not None and batch.inputs[fill.wanted.name].shape[fill.layout.entries or 0] < axis.minimum:
+            if axis is not None and axis.refusal(batch.inputs[fill.wanted.name].shape[fill.layout.entries or 0]):
                 return True
         return False
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from portinf.artifact import load_proto, opset_of
+from portinf.converters.ends import mend_ends
 from portinf.errors import CannotError, UnreadableError, first_line
 from portinf.lazy import require
+from portinf.limits import refuse_longer
 from portinf.mending import mend, mend_empty
 from portinf.naming import give_names
 from portinf.operators import check_operators
+from portinf.random_operators import refuse_random
 from portinf.reshaping import mend_reshapes
+from portinf.routes import Assumption
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.runners.truth import Float64
 from portinf.triton.releases import limits, oldest_reader
 from portinf.validation import Hop, Tolerance, compare
+from portinf.workflow.beyond import narrowed, with_lengths_beyond
 from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions
 
-__all__ = ["Candidate", "ConvertOptions", "make_candidate", "small_culprit"]
+__all__ = ["Candidate", "ConvertOptions", "make_candidate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,30 +57,19 @@ class Candidate:
         hop: the comparison with the source.
         notes: what was mended or given up.
         opened: the source as given, or with a domain that was narrowed.
+        assumptions: what the exporter assumed of the lengths of axes.
     """
 
     path: Path
     hop: Hop
     notes: Sequence[str]
     opened: OpenedSource
-
-
-def small_culprit(hop: Hop) -> tuple[str, int] | None:
-    """Return the axis, and the length 0 or 1, at which every wrong case is wrong and no other case is right."""
-    bad = [case for case in hop.cases if case.status == "disagrees"]
-    good = [case for case in hop.cases if case.status == "equal"]
-    if not bad or any(case.origin == "given" for case in bad):
-        return None
-    for label in bad[0].sizes:
-        lengths = {case.sizes[label] for case in bad}
-        if lengths <= {0, 1} and not any(case.sizes[label] in lengths for case in good):
-            return label, max(lengths)
-    return None
+    assumptions: Sequence[Assumption] = ()
 
 
 def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, list[str]] | None:
     """Give up length 0 of axes where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
-    bad = [case for case in hop.cases if case.status == "disagrees"]
+    bad = [case for case in hop.cases if case.status == "disagrees" or case.refused]
     if not bad or any(case.outputs or case.origin == "given" for case in bad):
         return None
     right = {label for case in hop.cases if case.status == "equal" for label, n in case.sizes.items() if n == 0}
@@ -91,7 +86,14 @@ def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, list[str]] 
     return None if bad else (opened, notes)
 
 
-def make_candidate(opened: OpenedSource, number: int, folder: Path, options: ConvertOptions, progress: Progress) -> Candidate:
+def make_candidate(
+    opened: OpenedSource,
+    number: int,
+    folder: Path,
+    options: ConvertOptions,
+    progress: Progress,
+    beyond: OpenedSource | None = None,
+) -> Candidate:
     """Take one route of a source and judge what comes out.
 
     Args:
@@ -100,6 +102,8 @@ def make_candidate(opened: OpenedSource, number: int, folder: Path, options: Con
         folder: where the file is put.
         options: of the conversion.
         progress: told what happens.
+        beyond: the source with further cases, on which a file that is right on the others is compared, as where its exporter's
+            assumptions do not hold; None where the cases are all that counts.
 
     Raises:
         CannotError: the file is invalid, or its opset is not the one asked for.
@@ -108,10 +112,12 @@ def make_candidate(opened: OpenedSource, number: int, folder: Path, options: Con
     """
     onnx = require("onnx", "")
     exported = opened.process.export(number)
+    assumptions = opened.process.assumed()
     progress("mending and naming")
     model = load_proto(exported)
-    mended = mend(model)
+    mended = [*mend(model), *mend_ends(model, opened.process.framework)]
     check_operators(model)
+    mended += refuse_random(model, "the ONNX file")
     give_names(model, opened.signature)
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), True)
     _check_release(model, options.triton_release)
@@ -125,7 +131,15 @@ def make_candidate(opened: OpenedSource, number: int, folder: Path, options: Con
     candidate = _checked(opened, path, mended, options, progress)
     if _wrong_only_when_empty(candidate.hop):
         candidate = _mended_for_empty(candidate, options, progress)
-    return _narrowest(candidate, options, progress)
+    candidate = replace(_narrowest(candidate, options, progress), assumptions=assumptions)
+    if candidate.hop.verdict != "equal" or beyond is None:
+        return candidate
+    candidate = _also(candidate, with_lengths_beyond(candidate.opened.with_cases(beyond.cases), assumptions), options)
+    if candidate.hop.verdict != "equal":
+        return candidate
+    narrower, said = narrowed(candidate.opened, candidate.hop, assumptions)
+    candidate = replace(_also(candidate, narrower, options), notes=[*candidate.notes, *said])
+    return _refusing(candidate, options, progress)
 
 
 def _mended_for_empty(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
@@ -163,6 +177,31 @@ def _narrowest(candidate: Candidate, options: ConvertOptions, progress: Progress
     return _checked(narrower[0], candidate.path, [*candidate.notes, *narrower[1]], options, progress)
 
 
+def _refusing(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
+    """Let a file with largest lengths refuse longer inputs by itself: whoever serves it knows nothing of its metadata."""
+    kept, model = candidate.path.read_bytes(), load_proto(candidate.path)
+    if candidate.hop.verdict != "equal" or not refuse_longer(model, candidate.opened.signature):
+        return candidate
+    candidate.path.write_bytes(model.SerializeToString())
+    refusing = _checked(candidate.opened, candidate.path, candidate.notes, options, progress)
+    if refusing.hop.verdict == "equal":
+        return replace(refusing, assumptions=candidate.assumptions)
+    candidate.path.write_bytes(kept)
+    return replace(candidate, notes=[*candidate.notes, "the file does not refuse longer inputs by itself"])
+
+
+def _also(candidate: Candidate, opened: OpenedSource, options: ConvertOptions) -> Candidate:
+    """Return the candidate compared on the further cases of a source, without those that its narrower limits leave out."""
+    axes = opened.signature.axes
+    kept = [case for case in candidate.hop.cases if not any(axes[label].refusal(n) for label, n in case.sizes.items())]
+    fresh = [batch for batch in opened.cases if not any(batch is known for known in candidate.opened.cases)]
+    hop = replace(candidate.hop, cases=tuple(kept))
+    if fresh:
+        with OnnxRuntimeRunner(candidate.path, name="onnx", signature=opened.signature) as runner:
+            hop = hop.plus(compare(opened.runner, runner, fresh, tolerance=options.tolerance))
+    return replace(candidate, hop=hop, opened=opened)
+
+
 def _wrong_only_when_empty(hop: Hop) -> bool:
     bad = [case for case in hop.cases if case.status == "disagrees"]
     return bool(bad) and all(0 in case.sizes.values() for case in bad)
@@ -172,8 +211,8 @@ def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: Co
     progress("checking the ONNX file")
     _check_standard(path)
     progress("comparing")
-    with OnnxRuntimeRunner(path, name="onnx", signature=opened.signature) as runner:
-        hop = compare(opened.runner, runner, opened.cases, tolerance=options.tolerance)
+    with OnnxRuntimeRunner(path, name="onnx", signature=opened.signature) as runner, Float64() as float64:
+        hop = compare(opened.runner, runner, opened.cases, tolerance=options.tolerance, float64=float64)
     return Candidate(path=path, hop=hop, notes=notes, opened=opened)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from portinf.discovery import with_given_limits
 from portinf.resampling import default_sizes, generate, not_tried, sweep
-from portinf.samples import Batch, check_batch
-from portinf.signature import Signature
+from portinf.samples import Batch, check_batch, shapes_of
+from portinf.signature import Axis, Signature
 from portinf.streams import SampleStream
-from portinf.workflow.edge_cases import edge_cases
+from portinf.workflow.edge_cases import edge_cases, never_varied
 from portinf.workflow.samplefiles import bound, heads
 from portinf.workflow.sides import Side
 from portinf.workflow.sourcing import OpenedSource, SourcingOptions
@@ -67,9 +68,15 @@ class Cases:
         return next(((name, self._told(signature)) for name, signature in found), None)
 
     def _told(self, signature: Signature) -> Signature:
-        """Return a signature with the roles and ranges that the user gave."""
+        """Return a signature with the roles, limits of lengths and ranges that the user gave; a source's axes may have other names."""
         told = self._sourcing_options
         signature = with_roles(signature, told.roles)
+        sources = bool(self.opened) or any(side.is_source for side in self._sides)
+        least, largest = (
+            {label: n for label, n in limits.items() if label in signature.axes or not sources}
+            for limits in (told.minimums, told.maximums)
+        )
+        signature = with_given_limits(signature, least, largest)
         return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
 
     def _made(self) -> list[Batch]:
@@ -79,7 +86,7 @@ class Cases:
             return []
         name, signature = found
         sizes = default_sizes(signature)
-        larger = {label: n + signature.axes[label].multiple for label, n in sizes.items()}
+        larger = {label: _another(signature.axes[label], n) for label, n in sizes.items()}
         made = [generate(signature, sizes), generate(signature, larger)] if sizes else [generate(signature)]
         return [replace(batch, name=f"a sample made for {name}", origin="given") for batch in made]
 
@@ -94,7 +101,7 @@ class Cases:
         """Return number and signature of the side that knows most of axes and roles; a server's only if there is no other."""
         known = [(k, s.described, s.signature) for k, s in enumerate(self._sides) if s.signature is not None]
         number, _, signature = max(known, key=lambda side: (side[1], *_knowledge(side[2])))
-        return number, self._told(signature)
+        return number, self._told(_limited(signature, [other for _, _, other in known]))
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield what is compared: the samples, then other sizes of them."""
@@ -103,15 +110,19 @@ class Cases:
             return
         number, signature = self.best()
         opened = self.opened.get(number) if self.files else None
+        beyond = (
+            {} if opened is None else {k: a.maximum for k, a in signature.axes.items() if a != opened.signature.axes.get(k)}
+        )
+        self._say([f"no case is made beyond {label}={n}, the largest length of a side" for label, n in beyond.items() if n])
         if opened is not None and all(file.whole for file in self.files):
             self._say(opened.left_out)
-            yield from map(self._columned, opened.cases)  # their answers are remembered
+            yield from map(self._columned, self._made_within(opened, signature, given=True))  # their answers are remembered
             return
         self.files = bound(self.files, signature)
         given = heads(self.files) or self.recorded()
         for batch in given:
             check_batch(signature, batch)
-        self._say(not_tried(signature, given) if opened is None else opened.left_out)
+        self._say([*not_tried(signature, given), *never_varied(signature, given)] if opened is None else opened.left_out)
         for file in self.files:
             for batch in file:
                 check_batch(signature, batch)
@@ -119,16 +130,53 @@ class Cases:
         if not self.files:
             yield from given or [generate(signature)]
         if opened is not None:
-            yield from (batch for batch in opened.cases if batch.origin == "generated")
+            yield from self._made_within(opened, signature, given=False)
             return
         yield from sweep(signature, given)
         yield from edge_cases(signature, given, self._sourcing_options.ranges)
+
+    def _made_within(self, opened: OpenedSource, signature: Signature, *, given: bool) -> Iterator[Batch]:
+        """Yield the cases of a source, the made ones within the limits of all sides, with the samples or without.
+
+        Raises:
+            UsageError: a sample is beyond them.
+        """
+        for batch in opened.cases:
+            if batch.origin == "given":
+                check_batch(signature, batch)
+                yield from [batch] * given
+                continue
+            sizes = opened.signature.sizes(shapes_of(batch.inputs))
+            if not any(signature.axes[label].refusal(n) for label, n in sizes.items() if label in signature.axes):
+                yield batch
 
     def _columned(self, batch: Batch) -> Batch:
         """Put inputs that the physics metrics need beside the inputs as well."""
         more = {name: batch.inputs[name] for name in self._wanted if name in batch.inputs}
         missing = {name: array for name, array in more.items() if name not in batch.columns}
         return replace(batch, columns={**batch.columns, **missing}) if missing and batch.origin == "given" else batch
+
+
+def _limited(signature: Signature, others: Sequence[Signature]) -> Signature:
+    """Return a signature with the largest lengths and multiples of the other sides: beyond them these are not right."""
+    for other in others:
+        for spec in other.inputs:
+            mine = next((own for own in signature.inputs if own.name == spec.name), None)
+            for axis, place in zip(spec.shape or (), (mine.shape if mine is not None else None) or (), strict=False):
+                if axis.label is None or place.label is None:
+                    continue
+                known = signature.axes[place.label]
+                limits = {"multiple": max(known.multiple, axis.multiple)}
+                if axis.maximum is not None:
+                    limits["maximum"] = min(axis.maximum, axis.maximum if known.maximum is None else known.maximum)
+                signature = signature.with_limits(place.label, **limits)
+    return signature
+
+
+def _another(axis: Axis, length: int) -> int:
+    """Return the next length that an axis accepts, the one before where there is none."""
+    longer = axis.fit(length + axis.multiple)
+    return longer if longer > length else axis.fit(max(0, length - axis.multiple))
 
 
 def _knowledge(signature: Signature) -> tuple[int, int, int]:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
+from portinf.errors import printable
 from portinf.lazy import require
 from portinf.runners import open_runner
+from portinf.runners.truth import Float64
 from portinf.samples import load_goldens
+from portinf.serving.control import in_a_url
 from portinf.serving.launcher import ServeOptions, Server, serve
-from portinf.triton.manifest import GOLDENS, MANIFEST, read_manifest, verify
+from portinf.triton.manifest import GOLDENS, MANIFEST, MODEL, read_manifest, verify
 from portinf.validation import Hop, Tolerance, compare
-from portinf.validation.compare import RECORDED
 
 __all__ = ["CheckReport", "CheckRow", "check_repository", "render"]
 
@@ -73,7 +76,7 @@ class CheckReport:
         if bad:
             first = bad[0]
             return (
-                f"{len(bad)} of {len(replayed)} replays disagree with the goldens; first: model {first.model}, version "
+                f"{len(bad)} of {len(replayed)} replays disagree with the goldens; first: model {printable(first.model)}, version "
                 f"{first.version}, {first.protocol}: {first.summary}"
             )
         return f"{len(replayed)} replays of {models} model{'s' * (models != 1)} agree with the goldens"
@@ -103,8 +106,10 @@ def check_repository(folder: Path, options: ServeOptions, progress: Callable[[st
             for version in server.control.ready_versions(model):
                 place = folder / model / str(version)
                 notes += verify(place) if (place / MANIFEST).is_file() else []
+                if (place / GOLDENS).is_file() and not in_a_url(model):
+                    notes.append(f"{printable(model)}: not replayed over HTTP, where Triton takes no such name; gRPC takes it")
                 for row in _replay(server, model, version, place):
-                    progress(f"{row.model} version {row.version} {row.protocol}: {row.verdict}")
+                    progress(f"{printable(row.model)} version {row.version} {row.protocol}: {row.verdict}")
                     rows.append(row)
         engine = server.engine
     return CheckReport(rows=tuple(rows), engine=engine, notes=tuple(notes))
@@ -116,7 +121,7 @@ def render(report: CheckReport) -> str:
     for heading in ("model", "version", "protocol", "cases", "verdict", "largest error"):
         table.add_column(heading, overflow="fold")
     for row in report.rows:
-        table.add_row(row.model, str(row.version), row.protocol, *_numbers(row))
+        table.add_row(printable(row.model), str(row.version), row.protocol, *_numbers(row))
     console = require("rich.console", "").Console(width=100, color_system=None, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
@@ -131,10 +136,11 @@ def _replay(server: Server, model: str, version: int, place: Path) -> Iterator[C
         return
     batches = load_goldens(goldens)
     tolerance = _tolerance(place)
+    path = place / MODEL if (place / MODEL).is_file() else None
     protocols: tuple[tuple[Literal["http", "grpc"], str], ...] = (("http", server.http), ("grpc", server.grpc))
-    for protocol, address in protocols:
-        with open_runner(f"{protocol}://{address}/{model}/{version}") as runner:
-            hop = compare(None, runner, batches, tolerance=tolerance, allow_nan=True, reference_name=RECORDED)
+    for protocol, address in protocols[not in_a_url(model) :]:
+        with open_runner(f"{protocol}://{address}/{quote(model, safe='')}/{version}") as runner, Float64() as float64:
+            hop = compare(None, runner, batches, tolerance=tolerance, allow_nan=True, float64=float64, recorded_by=path)
         yield CheckRow(model=model, version=version, protocol=protocol, hop=hop)
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from portinf.artifact import Artifact, load_proto, opset_of, write_onnx
 from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
-from portinf.samples import Batch
+from portinf.routes import Assumption
+from portinf.samples import Arrays, Batch
 from portinf.triton.releases import limits, oldest_reader, pick
 from portinf.validation import Hop
-from portinf.workflow.candidate import Candidate, ConvertOptions, make_candidate, small_culprit
+from portinf.validation.opinion import rounding_notes
+from portinf.workflow.beyond import cause, other_examples, way_out, with_lengths_beyond
+from portinf.workflow.candidate import Candidate, ConvertOptions, make_candidate
+from portinf.workflow.extremes import at_extremes, cause_of
 from portinf.workflow.provenance import provenance_of
+from portinf.workflow.randomness import refuse_changing_answers, refuse_random_source
 from portinf.workflow.sourcing import OpenedSource, Progress, open_source
 
 __all__ = ["ConvertOptions", "ConvertResult", "convert", "convert_opened"]
@@ -102,33 +107,82 @@ def convert_opened(
     source: str, opened: OpenedSource, out: Path, options: ConvertOptions, opset: int, progress: Progress
 ) -> ConvertResult:
     """Convert an opened source; see `convert`."""
-    tried: list[tuple[str, str]] = []
-    wrong: list[tuple[str, Candidate]] = []
+    refuse_random_source(source, opened)
     with ExitStack() as folders:
-        for number, route in enumerate(opened.process.routes(opened.signature, opened.example(), opset)):
-            if route["reason"]:
-                tried.append((route["name"], route["reason"]))
-                continue
-            progress(f"exporting: {route['name']}")
-            folder = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="portinf-candidate-")))
-            try:
-                candidate = make_candidate(opened, number, folder, options, progress)
-            except (RunnerError, CannotError, UnreadableError) as error:
-                tried.append((route["name"], first_line(error)))
-                continue
-            if candidate.hop.verdict == "equal":
-                progress(f"writing {out}")
-                return _accepted(source, candidate, route["name"], tried, out, options)
-            wrong.append((route["name"], candidate))
-            tried.append((route["name"], candidate.hop.summary()))
-        if wrong and options.force:
-            return _accepted(source, wrong[0][1], wrong[0][0], tried, out, options)
-    lines = "; ".join(f"{name}: {why}" for why, name in _alike(tried).items())
-    if wrong:
+        judged = _judged(opened, opened.example(), options, opset, folders, progress)
+        for like_the_samples, example in other_examples(opened, judged.assumptions) if judged.wrong else ():
+            if judged.right is not None:
+                break
+            progress("the model branches on a size: exporting at another")
+            again = _judged(opened, example, options, opset, folders, progress, judged.assumptions)
+            judged = again if like_the_samples or again.right is not None else judged
+        accepted = judged.right or (next(iter(judged.wrong), None) if options.force else None)
+        if accepted is not None:
+            progress(f"writing {out}")
+            return _accepted(source, accepted[1], accepted[0], judged.tried, out, options)
+    lines = "; ".join(f"{name}: {why}" for why, name in _alike(judged.tried).items())
+    if judged.wrong:
+        refuse_changing_answers(source, opened, judged.wrong[0][1].hop, options.tolerance)
         raise DisagreementError(
-            f"{source}: no route gave a file that computes the same, nothing was written: {lines}{_hint(wrong[0][1].hop)}"
+            f"{source}: no route gave a file that computes the same, nothing was written: {lines}{_hint(judged.wrong[0][1])}"
         )
     raise CannotError(f"{source}: no route to ONNX: {lines}")
+
+
+@dataclass(kw_only=True)
+class _Judged:
+    """What became of the routes, in order: the right candidate with the name of its route, the wrong ones, and why others failed.
+
+    Attributes:
+        assumptions: of the routes that are not right.
+    """
+
+    right: tuple[str, Candidate] | None = None
+    wrong: list[tuple[str, Candidate]] = field(default_factory=list)
+    tried: list[tuple[str, str]] = field(default_factory=list)
+    assumptions: list[Assumption] = field(default_factory=list)
+
+
+def _judged(
+    opened: OpenedSource,
+    example: Arrays,
+    options: ConvertOptions,
+    opset: int,
+    folders: ExitStack,
+    progress: Progress,
+    earlier: Sequence[Assumption] = (),
+) -> _Judged:
+    """Take the routes in order until one gives a file that computes the same, also where ``earlier`` assumptions do not hold."""
+    judged = _Judged()
+    routes = opened.process.routes(opened.signature, example, opset, opened.compared)
+    known = [*opened.process.assumed(), *earlier]
+    beyond = with_lengths_beyond(opened, known)  # asked now: an export may change what the source answers
+    for number, route in enumerate(routes):
+        name = route["name"]
+        if route["reason"]:
+            judged.tried.append((name, route["reason"]))
+            continue
+        progress(f"exporting: {name}")
+        folder = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="portinf-candidate-")))
+        try:
+            candidate = make_candidate(opened, number, folder, options, progress, beyond)
+        except (RunnerError, CannotError, UnreadableError) as error:
+            judged.tried.append((name, first_line(error)))
+        else:
+            if candidate.hop.verdict == "equal":
+                candidate = at_extremes(candidate, options, progress)
+            if candidate.hop.verdict == "equal":
+                judged.right = name, candidate
+                return judged
+            judged.wrong.append((name, candidate))
+            why = f"{cause(candidate.hop, candidate.assumptions)}{candidate.hop.summary()}{cause_of(candidate)}"
+            judged.tried.append((name, why))
+        with suppress(CannotError):  # the exporter may have ended the source's process
+            judged.assumptions += opened.process.assumed()
+            beyond = with_lengths_beyond(
+                beyond, opened.process.assumed()
+            )  # the routes that follow may not tell what they assume
+    return judged
 
 
 def _alike(tried: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -139,10 +193,10 @@ def _alike(tried: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {why: " and ".join(same) for why, same in names.items()}
 
 
-def _hint(hop: Hop) -> str:
-    """Name the way out where only a size that the user may never ask for is wrong."""
-    found = small_culprit(hop)
-    return "" if found is None else f"; if the model is never asked at that size, say so: --minimum {found[0]}={found[1] + 1}"
+def _hint(candidate: Candidate) -> str:
+    """Name the way out where only sizes that the user may never ask for are wrong."""
+    found = way_out(candidate.hop, candidate.assumptions)
+    return f"; if the model is never asked at such a size, say so: {found}" if found else ""
 
 
 def _accepted(
@@ -155,7 +209,8 @@ def _accepted(
 ) -> ConvertResult:
     opened = candidate.opened
     model = load_proto(candidate.path)
-    notes = [*opened.notes, *candidate.notes, *opened.left_out, *_remarks(opened, opset_of(model), options)]
+    said = [*rounding_notes(candidate.hop), *opened.left_out]
+    notes = [*opened.notes, *candidate.notes, *said, *_remarks(opened, opset_of(model), options)]
     provenance = provenance_of(source, candidate, route, tried, notes, options)
     artifact = write_onnx(model, candidate.path, out, opened.signature, provenance)
     return ConvertResult(
@@ -177,7 +232,7 @@ def _remarks(opened: OpenedSource, written: int, options: ConvertOptions) -> lis
 
 def goldens(opened: OpenedSource, hop: Hop) -> list[Batch]:
     """Return the batches to record: the user's samples, and three small generated ones that were equal."""
-    equal = {case.name for case in hop.cases if case.status == "equal"}
+    equal = {case.name for case in hop.cases if case.status == "equal" and not case.reason}  # compared as a whole
     chosen = list(opened.given)
     generated = [batch for batch in opened.cases if batch.origin == "generated" and batch.name in equal]
     filled = [batch for batch in generated if all(array.size for array in batch.inputs.values())]

@@ -16,6 +16,7 @@ from portinf.signature import Signature, dtype_by_numpy
 from portinf.targets.tensorrt.profiles import Profile
 from portinf.targets.tensorrt.site import Recorded
 from portinf.validation import Tolerance
+from portinf.validation.recorded import recorded_limits
 
 __all__ = ["made_batches", "record"]
 
@@ -61,14 +62,14 @@ def record(
     Raises:
         CannotError: there is no request that the original answers.
     """
-    kept, said = [], []
+    said = []
     full = [batch for batch in samples if all(array.size for array in batch.inputs.values())]
     if len(full) < len(samples):
         said.append(f"{len(samples) - len(full)} samples with empty tensors are not replayed: trtexec reads no empty file")
     small = [batch for batch in full if sum(array.nbytes for array in batch.inputs.values()) <= MAX_BYTES]
     if len(small) < len(full):
         said.append(f"{len(full) - len(small)} samples of more than {MAX_BYTES >> 20} MiB are not replayed")
-    kinds = {spec.name: spec.dtype for spec in signature.outputs}
+    answered: list[Batch] = []
     with OnnxRuntimeRunner(model, level="none") as runner:
         for batch in [*small[:RECORDED], *made_batches(signature, full, profile)]:
             try:
@@ -77,10 +78,13 @@ def record(
                 continue  # outside the model's domain
             if batch.origin == "generated" and any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in expected.values()):
                 continue
-            bounds = {
-                name: tolerance.for_output(name, kinds[name], [spec.dtype for spec in signature.inputs]) for name in expected
-            }
-            kept.append(Recorded(batch=replace(batch, expected=expected), tolerances=bounds))
+            answered.append(replace(batch, expected=expected))
+        limits = recorded_limits(answered, runner, tolerance)
+    kept = []
+    for batch in answered:
+        bounds = {name: limits.of(name, array, batch.inputs) for name, array in (batch.expected or {}).items()}
+        absolute = {name: np.asarray(bounds[name].absolute(array.shape)) for name, array in (batch.expected or {}).items()}
+        kept.append(Recorded(batch=batch, rtol={name: bound.rtol for name, bound in bounds.items()}, atol=absolute))
     if not kept:
         raise CannotError(
             f"{model}: it answers no sample and no generated request: nothing to judge an engine by; give --inputs"

@@ -9,7 +9,8 @@ from portinf.artifact import load_proto
 from portinf.errors import first_line
 from portinf.lazy import require
 from portinf.samples import Batch
-from portinf.validation import CheckResult, Elementwise, Tolerance
+from portinf.validation import CheckResult, Tolerance
+from portinf.validation.elementwise import differing
 
 __all__ = ["recorded_in_training", "served_version"]
 
@@ -54,11 +55,8 @@ def recorded_in_training(path: Path, batches: Sequence[Batch], tolerance: Tolera
         names = [output.name for output in model.graph.output]
         for batch in batches:
             found = dict(zip(names, evaluator.run(None, dict(batch.inputs)), strict=True))
-            for name, array in (batch.expected or {}).items():
-                comparator = Elementwise(name, str(array.dtype), tolerance=tolerance)
-                comparator.update(array, found[name])
-                if not comparator.result().equal:
-                    return None
+            if differing(batch.expected or {}, found, tolerance=tolerance):
+                return None
     except Exception as error:  # noqa: BLE001 (a hint is no reason to fail: the evaluator lacks operators)
         return CheckResult(name="training mode", status="not applicable", text=f"could not be tried: {first_line(error)}")
     text = (

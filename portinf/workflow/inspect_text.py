@@ -133,6 +133,8 @@ def _axes(inspection: Inspection) -> dict[str, str]:
         parts = [("tied: " if len(places) > 1 else "") + ", ".join(places)]
         if label in axes and axes[label].minimum:
             parts.append(f"at least {axes[label].minimum}")
+        if label in axes and axes[label].maximum is not None:
+            parts.append(f"at most {axes[label].maximum}")
         if label in axes and axes[label].multiple > 1:
             parts.append(f"a multiple of {axes[label].multiple}")
         rows[label] = "; ".join(parts)

@@ -12,7 +12,8 @@ from portinf.runners import Runner
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, shapes_of
 from portinf.signature import Signature, TensorSpec, dtype_by_numpy
-from portinf.validation import CheckResult, Elementwise, Tolerance
+from portinf.validation import CheckResult, Tolerance
+from portinf.validation.elementwise import differing
 from portinf.workflow.rows import prove_rows, why_not_batched
 
 __all__ = ["Invariances"]
@@ -129,6 +130,8 @@ class Invariances:
                 changed[name] = array
                 continue
             place = _axes(spec).index(label)
+            if axis.refusal(array.shape[place] + MORE):
+                return None
             shape = tuple(MORE if k == place else n for k, n in enumerate(array.shape))
             value = _padding_value(array, valid) if spec.role.kind == "mask" else 0
             changed[name] = np.concatenate([array, np.full(shape, value, dtype=array.dtype)], axis=place)
@@ -249,14 +252,7 @@ class Invariances:
         return CheckResult(name=name, status="passed", text=f"{title}: {words}")
 
     def _difference(self, expected: Arrays, found: Arrays) -> str:
-        for name, array in expected.items():
-            comparator = Elementwise(name, str(array.dtype), tolerance=self.tolerance, allow_nan=True)
-            if name not in found:
-                return f"output '{name}' is missing"
-            comparator.update(array, found[name])
-            if not comparator.result().equal:
-                return f"output '{name}': {comparator.result().reason}"
-        return ""
+        return differing(expected, found, tolerance=self.tolerance, inputs=[spec.dtype for spec in self.signature.inputs])
 
     def _first(self) -> Batch | None:
         """Return the first sample that is not empty."""

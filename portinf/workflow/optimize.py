@@ -16,14 +16,16 @@ from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError, first_line
 from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.runners.truth import Float64
 from portinf.samples import Batch, check_batch
 from portinf.streams import StreamOptions
 from portinf.targets import FOLDERS, TARGETS, Proposal
 from portinf.validation import Hop, PhysicsOptions, Tolerance, compare
+from portinf.validation.opinion import rounding_notes
 from portinf.workflow.judged_on import JudgedOn, with_columns
 from portinf.workflow.lowering import Lowered, Precision, lower
 from portinf.workflow.pace import paired, slower, timing_batch
-from portinf.workflow.rounding_only import Rounding
+from portinf.workflow.randomness import refuse_random_file
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize", "original"]
@@ -148,19 +150,20 @@ def optimize(
         )
     offer = _target(target)
     artifact = read_onnx(model)
+    refuse_random_file(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     with OnnxRuntimeRunner(model):
         progress(f"opened {model}")  # a damaged file is refused here, before anything is made of it
     files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
     given = heads(files)
-    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder, Rounding(model) as rounding:
+    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder, Float64() as float64:
         work = _Trial(
             artifact=artifact,
             batches=_batches(artifact, given),
             timed=timing_batch(artifact.signature, given),
             tolerance=tolerance,
-            rounding=rounding,
+            float64=float64,
             threads=threads,
             folder=Path(folder),
             progress=progress,
@@ -173,7 +176,7 @@ def optimize(
                 raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
             said = [*notes(files), *not_tried(artifact.signature, given)]
             return replace(original(artifact, out), steps=work.steps, notes=said)
-        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path), *_rounding_notes(work.hop)]
+        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path), *rounding_notes(work.hop)]
         return _kept(artifact, work, out, said)
 
 
@@ -255,11 +258,6 @@ def _threads_note(path: Path) -> list[str]:
     ]
 
 
-def _rounding_notes(hop: Hop) -> list[str]:
-    explained = [check for check in hop.checks if check.name == "fp64"]
-    return [f"beyond the tolerance, as the original is from float64: output '{each.output}': {each.text}" for each in explained]
-
-
 class _Trial:
     """A file on its way through the proposals.
 
@@ -276,13 +274,13 @@ class _Trial:
         batches: Sequence[Batch],
         timed: Batch,
         tolerance: Tolerance,
-        rounding: Rounding,
+        float64: Float64,
         threads: int,
         folder: Path,
         progress: Progress,
     ) -> None:
         self._artifact, self._batches, self._timed, self._tolerance = artifact, batches, timed, tolerance
-        self._rounding, self._threads, self._folder, self._progress = rounding, threads, folder, progress
+        self._float64, self._threads, self._folder, self._progress = float64, threads, folder, progress
         self._kept: dict[str, tuple[Proposal, Step]] = {}
         self._left_out: list[Step] = []
         self.path = artifact.path
@@ -330,16 +328,14 @@ class _Trial:
             self.path, self.hop = path, hop
 
     def _judged(self, path: Path, proof: str) -> Hop:
-        """Compare a file with the original; cases of which rounding is the reason are excused where sums are reassociated."""
+        """Compare a file with the original; where sums are reassociated, rounding may be the reason of a difference."""
         proofs = [proof, *(other.proof for other, _ in self._kept.values())]
         with (
             OnnxRuntimeRunner(self._artifact.path, level="none", name=str(self._artifact.path)) as left,
             OnnxRuntimeRunner(path, name="optimised") as right,
         ):
-            hop = compare(left, right, self._batches, tolerance=self._tolerance)
-            if hop.verdict == "equal" or "reassociated" not in proofs:
-                return hop
-            return self._rounding.excused(hop, self._batches, left, right)
+            float64 = self._float64 if "reassociated" in proofs else None
+            return compare(left, right, self._batches, tolerance=self._tolerance, float64=float64)
 
     def _chain(self, proposals: Sequence[Proposal]) -> Path:
         """Apply proposals to the original."""

@@ -30,7 +30,8 @@ def timing_batch(signature: Signature, given: Sequence[Batch]) -> Batch:
     pointing = {label for spec in signature.inputs if spec.role.kind == "index" for label in spec.labels}
     for rows in (ROWS, ROWS // 4, ROWS // 16, ROWS // 64):
         wanted = {label: rows * (POINTERS if label in pointing else 1) for label in signature.axes}
-        sizes = {label: max(least[label], n - n % signature.axes[label].multiple) for label, n in wanted.items()}
+        whole = {label: max(least[label], n - n % signature.axes[label].multiple) for label, n in wanted.items()}
+        sizes = {label: min(n, signature.axes[label].fit(n)) for label, n in whole.items()}
         if _elements(signature, sizes) <= MOST:
             return generate(signature, sizes)
     return generate(signature, least)

@@ -10,6 +10,7 @@ from typing import Any
 
 from portinf.artifact import Artifact, read_onnx
 from portinf.detect import detect
+from portinf.discovery import with_given_limits
 from portinf.errors import CannotError, DisagreementError, UsageError
 from portinf.runners.fpga_folder import is_fpga_folder
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
@@ -19,6 +20,7 @@ from portinf.triton.releases import limits, oldest_reader, ranges, readers
 from portinf.triton.repository import Entry, Packaged, check_entry, write_entry
 from portinf.validation import Hop, Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
+from portinf.workflow.randomness import random_checks
 from portinf.workflow.rows import BATCH_SIZE, choose_batch_size, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 from portinf.workflow.self_check import self_check
@@ -115,7 +117,7 @@ def package(
     Args:
         source: an ONNX file, a folder of ``portinf optimize --target hls4ml``, or what `portinf.workflow.convert.convert` takes.
         options: of the package.
-        conversion: of the conversion; an ONNX file takes samples, roles, minimums and the Triton release from it.
+        conversion: of the conversion; an ONNX file takes samples, roles, limits of lengths and the Triton release from it.
         progress: called with one line per step.
 
     Raises:
@@ -154,15 +156,11 @@ def _name(source: str) -> str:
 
 
 def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
-    """Add roles and minimums to an ONNX file's signature; refuse options that only a source has."""
+    """Add roles and limits to an ONNX file's signature; refuse options that only a source has."""
     refuse_conversion(str(artifact.path), conversion)
     told = conversion.sourcing
     _check_release(artifact, conversion.triton_release)
-    signature = artifact.signature
-    for label, minimum in told.minimums.items():
-        if label not in signature.axes:
-            raise UsageError(f"--minimum {label}={minimum}: no such axis; there are: {', '.join(signature.axes) or 'none'}")
-        signature = signature.with_minimum(label, minimum)
+    signature = with_given_limits(artifact.signature, told.minimums, told.maximums)
     signature = with_roles(signature, told.roles)
     return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
 
@@ -238,6 +236,7 @@ def package_onnx(
     if hop is None:
         checked = self_check(artifact.path, artifact.signature, batches, tolerance=options.tolerance, progress=progress)
         hop, goldens, notes = checked.hop, checked.goldens, checked.notes
+        hop = replace(hop, checks=(*hop.checks, *random_checks(artifact.path)))
     problem = _problem(artifact, hop)
     if problem and not options.force:
         raise DisagreementError(

@@ -1,36 +1,19 @@
-"""What a reference is in float64, and whether its own parameters are as precise as was asked."""
+"""Whether the parameters of a reference are as precise as was asked."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Literal
 
 from portinf.artifact import load_proto
-from portinf.errors import CannotError
-from portinf.runners.onnx_double import OnnxDouble
 from portinf.sources.model import half_notes
 from portinf.validation.checks import CheckResult
-from portinf.validation.precision import Truth
 from portinf.workflow.sides import Side
 from portinf.workflow.sourcing import OpenedSource
 
-__all__ = ["ReferencePrecision", "held_precision", "truth_of"]
+__all__ = ["ReferencePrecision", "held_precision"]
 
 ReferencePrecision = Literal["fp32", "fp64"]
 _ONNX_HALVES = {10: "float16", 16: "bfloat16"}
-
-
-def truth_of(side: Side, source: OpenedSource | None, stack: ExitStack) -> Truth:
-    """Return what answers for this side in float64.
-
-    Raises:
-        CannotError: a live model, or an ONNX graph that cannot be computed in float64.
-    """
-    if source is not None:
-        return source.runner
-    if side.onnx is None:
-        raise CannotError(f"{side.name}: a live model cannot be run in float64: give its source or its ONNX file as reference")
-    return stack.enter_context(OnnxDouble(side.onnx))
 
 
 def held_precision(side: Side, source: OpenedSource | None) -> CheckResult:

@@ -12,7 +12,9 @@ from portinf.resampling import generate, resample
 from portinf.runners import Runner
 from portinf.samples import Array, Arrays, Batch
 from portinf.signature import Signature, TensorSpec, dtype_by_numpy
-from portinf.validation import Elementwise, Tolerance
+from portinf.validation import Tolerance
+from portinf.validation.batched import why_not_batched
+from portinf.validation.elementwise import differing
 
 __all__ = ["BATCH_SIZE", "RowProof", "choose_batch_size", "prove_rows", "servable", "why_not_batched"]
 
@@ -35,38 +37,6 @@ class RowProof:
     independent: bool
     reason: str
     influenced: bool = False
-
-
-def why_not_batched(signature: Signature) -> str:
-    """Say why axis 0 cannot be a batch axis, from the signature alone; empty where it can."""
-    tensors = [*signature.inputs, *signature.outputs]
-    for spec in tensors:
-        if not spec.shape:
-            return f"tensor '{spec.name}' {spec.shape_text()} has no axis 0 that could be the batch"
-        if spec.shape[0].label is None:
-            return f"axis 0 of tensor '{spec.name}' {spec.shape_text()} is fixed"
-    first = tensors[0]
-    for spec in tensors[1:]:
-        if spec.labels[0] != first.labels[0]:
-            return (
-                f"axis 0 is '{first.labels[0]}' in tensor '{first.name}' and '{spec.labels[0]}' in '{spec.name}'; if they are the "
-                f"same, give them one label when converting: --dynamic {first.name}:0=batch,{spec.name}:0=batch"
-            )
-    return _why_no_rows(signature, first.labels[0]) if signature.inputs else "the model has no inputs"
-
-
-def _why_no_rows(signature: Signature, label: str) -> str:
-    axis = signature.axes[label]
-    if axis.minimum > 1 or axis.multiple > 1:
-        return f"axis '{label}' needs at least {max(axis.minimum, axis.multiple)} rows: one request may have one"
-    for spec in (*signature.inputs, *signature.outputs):
-        if label in spec.labels[1:]:
-            return f"axis '{label}' occurs in tensor '{spec.name}' {spec.shape_text()} more than once"
-        if label in (spec.role.of, spec.role.into):
-            return f"input '{spec.name}' ({spec.role}) speaks of the rows of axis '{label}'"
-        if spec.optional:
-            return f"input '{spec.name}' is optional, which Triton takes only without batching"
-    return ""
 
 
 def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], tolerance: Tolerance) -> RowProof:
@@ -130,14 +100,17 @@ def choose_batch_size(
         progress: called with one line per step.
 
     Raises:
-        CannotError: a size was asked for, and the rows are not independent.
+        CannotError: a size was asked for, and the rows are not independent, or the model is not right for that many.
     """
     if wanted == 0:
         return 0, "asked for"
     progress("proving that rows do not depend on each other")
     proof = prove_rows(runner, signature, batches, tolerance)
     if proof.independent:
-        return wanted or BATCH_SIZE, proof.reason
+        largest = signature.axes[signature.inputs[0].labels[0]].maximum
+        if largest is not None and (wanted or 0) > largest:
+            raise CannotError(f"{shown}: --max-batch-size {wanted}: this model is right up to {largest} rows only")
+        return wanted or min(BATCH_SIZE, largest or BATCH_SIZE), proof.reason
     if wanted is not None:
         raise CannotError(f"{shown}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0")
     return 0, proof.reason
@@ -194,6 +167,7 @@ def _influence(runner: Runner, rows: Sequence[Arrays], alone: Sequence[Arrays], 
         found = runner.infer({name: np.concatenate([rows[k][name] for k in order]) for name in rows[0]})
     except (RunnerError, ValueError) as error:
         return first_line(error)
+    together = {}
     for name, array in found.items():
         parts = [alone[k][name] for k in order]
         if array.ndim == 0 or len(array) != len(order) or any(part.shape[:1] != (1,) for part in parts):
@@ -201,11 +175,8 @@ def _influence(runner: Runner, rows: Sequence[Arrays], alone: Sequence[Arrays], 
             return f"output '{name}' has shape {shapes}: not one entry per row"
         if len({part.shape for part in parts}) > 1:
             return f"output '{name}' has another shape for another row"
-        comparator = Elementwise(name, str(array.dtype), tolerance=tolerance, allow_nan=True)
-        comparator.update(np.concatenate(parts), array)
-        if not comparator.result().equal:
-            return f"output '{name}': {comparator.result().reason}"
-    return ""
+        together[name] = np.concatenate(parts)
+    return differing(together, found, tolerance=tolerance, inputs={str(array.dtype) for array in rows[0].values()})
 
 
 def servable(batches: Iterable[Batch], max_batch_size: int) -> list[Batch]:

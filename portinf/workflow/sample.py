@@ -32,7 +32,7 @@ def sample(
         progress: told what happens.
 
     Raises:
-        UsageError: an axis is not known, or a length is below the model's minimum.
+        UsageError: an axis is not known, or a length is one that the model does not take.
         UnreadableError: ``out`` cannot be written.
     """
     found = detect(source)
@@ -63,8 +63,9 @@ def _made(signature: Signature, given: list[Batch], sizes: Mapping[str, int]) ->
     for label, size in sizes.items():
         if label not in signature.axes:
             raise UsageError(f"--size {label}={size}: no axis '{label}'; there are: {', '.join(signature.axes) or 'none'}")
-        if size < signature.axes[label].minimum:
-            raise UsageError(f"--size {label}={size}: this model needs at least {signature.axes[label].minimum}")
+        refusal = signature.axes[label].refusal(size)
+        if refusal:
+            raise UsageError(f"--size {label}={size}: {refusal}")
     if not given:
         return generate(signature, sizes)
     base = signature.sizes({name: array.shape for name, array in given[0].inputs.items()})

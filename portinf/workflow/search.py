@@ -16,6 +16,7 @@ from portinf.errors import CannotError, DisagreementError, PortinfError, UsageEr
 from portinf.lazy import require
 from portinf.resampling import sweep
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
+from portinf.runners.truth import Float64
 from portinf.samples import Array, Arrays, Batch
 from portinf.streams import StreamOptions
 from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
@@ -23,7 +24,7 @@ from portinf.workflow.judged_on import JudgedOn, with_columns
 from portinf.workflow.lowering import Precision, lower
 from portinf.workflow.optimize import optimize, original
 from portinf.workflow.pace import in_turns, timing_batch
-from portinf.workflow.rounding_only import Rounding
+from portinf.workflow.randomness import refuse_random_file
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["SearchResult", "Setting", "Tried", "search"]
@@ -166,14 +167,15 @@ def search(
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     artifact, physics = read_onnx(model), physics or PhysicsOptions()
+    refuse_random_file(model)
     streams = with_columns(streams or StreamOptions(), artifact.signature, physics)
     samples = bound(open_files(inputs, streams), artifact.signature)
     given = {"inputs": inputs, "streams": streams, "tolerance": tolerance, "physics": physics, "progress": progress}
-    with tempfile.TemporaryDirectory(prefix="portinf-search-") as name, Rounding(model) as rounding:
+    with tempfile.TemporaryDirectory(prefix="portinf-search-") as name, Float64() as float64:
         files = _made(model, Path(name), threads=threads, precisions=precisions, **given)  # type: ignore[arg-type]
         batches = [*heads(samples), *sweep(artifact.signature, heads(samples))]
         counts = [threads] if threads else sorted({1, len(os.sched_getaffinity(0))})
-        bench = _Bench(files, batches, timing_batch(artifact.signature, heads(samples)), tolerance, physics, rounding, progress)
+        bench = _Bench(files, batches, timing_batch(artifact.signature, heads(samples)), tolerance, physics, float64, progress)
         bench.run(counts)
         rows = _ranked(bench.rows, files)
         everything = JudgedOn(artifact.signature, samples, physics)
@@ -242,7 +244,7 @@ class _Answered:
 
     def __init__(self, runner: OnnxRuntimeRunner) -> None:
         self._runner, self._known = runner, dict[int, tuple[Mapping[str, Array], Arrays | PortinfError]]()
-        self.name, self.signature = runner.name, runner.signature
+        self.name, self.signature, self.path = runner.name, runner.signature, runner.path
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer, from memory where these very inputs were asked before."""
@@ -277,11 +279,11 @@ class _Bench:
         timed: Batch,
         tolerance: Tolerance,
         physics: PhysicsOptions,
-        rounding: Rounding,
+        float64: Float64,
         progress: Progress,
     ) -> None:
         self._files, self._batches, self._timed = files, batches, timed
-        self._tolerance, self._physics, self._rounding, self._progress = tolerance, physics, rounding, progress
+        self._tolerance, self._physics, self._float64, self._progress = tolerance, physics, float64, progress
         self.rows: list[Tried] = []
 
     def run(self, counts: Sequence[int]) -> None:
@@ -333,10 +335,12 @@ class _Bench:
 
     def _judged(self, reference: _Answered, runner: OnnxRuntimeRunner, setting: Setting) -> Hop:
         checks = make_checks(self._physics, self._tolerance)
-        hop = compare(reference, runner, self._batches, tolerance=self._tolerance, checks=checks)
-        if hop.verdict == "equal" or setting.file not in self._files.reassociated:
-            return hop
-        return self._rounding.excused(hop, self._batches, reference, runner)
+        float64 = self._second(setting)
+        return compare(reference, runner, self._batches, tolerance=self._tolerance, checks=checks, float64=float64)
+
+    def _second(self, setting: Setting) -> Float64 | None:
+        """Where sums are reassociated, rounding may be the reason of a difference."""
+        return self._float64 if setting.file in self._files.reassociated else None
 
     def opened(self, setting: Setting) -> OnnxRuntimeRunner:
         """Open a file as a setting says."""
@@ -347,18 +351,15 @@ class _Bench:
     def judged_on_all(self, setting: Setting, batches: JudgedOn) -> Hop:
         """Compare a setting with the original on all samples."""
         model = self._files.made[ORIGINAL]
-        everything = list(batches) if setting.file in self._files.reassociated else batches
         with OnnxRuntimeRunner(model, level="none", name=str(model)) as exact, self.opened(setting) as runner:
-            hop = compare(
+            return compare(
                 exact,
                 runner,
-                everything,
+                batches,
                 tolerance=self._tolerance,
                 checks=make_checks(self._physics, self._tolerance),
+                float64=self._second(setting),
             )
-            if hop.verdict == "equal" or not isinstance(everything, list):
-                return hop
-            return self._rounding.excused(hop, everything, exact, runner)
 
 
 def _share(hop: Hop) -> float:

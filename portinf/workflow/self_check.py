@@ -13,6 +13,7 @@ from portinf.errors import RunnerError
 from portinf.resampling import generate, not_tried, sweep
 from portinf.runners import Runner
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.runners.truth import Float64
 from portinf.samples import Arrays, Batch
 from portinf.signature import Signature
 from portinf.validation import Hop, Tolerance, compare
@@ -53,7 +54,8 @@ def self_check(
     with ExitStack() as stack:
         reference = stack.enter_context(OnnxRuntimeRunner(path, level="none", name="ONNX Runtime, graph as it is"))
         candidate = stack.enter_context(OnnxRuntimeRunner(path, level="all", name="ONNX Runtime, graph rewritten"))
-        hop = compare(reference, candidate, samples, tolerance=tolerance, progress=progress)
+        float64 = stack.enter_context(Float64())
+        hop = compare(reference, candidate, samples, tolerance=tolerance, progress=progress, float64=float64)
         if hop.verdict == "equal":
             hop = _asked_again(reference, samples, hop, tolerance)
         goldens = tuple(_goldens(reference, batches or samples))

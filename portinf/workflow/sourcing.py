@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from portinf.detect import detect
-from portinf.discovery import Given, find_inputs, find_minimums, find_outputs
-from portinf.errors import CannotError, RunnerError, UsageError
-from portinf.resampling import default_sizes, generate, not_tried, resample, sweep
+from portinf.discovery import Given, find_inputs, find_maximums, find_minimums, find_outputs
+from portinf.errors import CannotError, RunnerError, UsageError, first_line
+from portinf.resampling import MAX_BYTES, bytes_needed, default_sizes, generate, not_tried, resample, start_of, sweep
 from portinf.runners.source import SourceRunner
 from portinf.samples import Arrays, Batch, shapes_of
 from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.process import SourceProcess
 from portinf.streams import SampleStream, StreamOptions
-from portinf.workflow.edge_cases import edge_cases
+from portinf.workflow.edge_cases import edge_cases, never_varied
 from portinf.workflow.samplefiles import guessed_heads, notes, open_files, source_heads
 from portinf.workflow.told import Ranges, with_ranges
 
@@ -38,11 +39,13 @@ class SourcingOptions:
         dynamic: label ("" for none) by (input, axis).
         roles: role by input.
         minimums: smallest length by axis label.
+        maximums: largest length by axis label.
         ranges: lowest and highest generated value by input.
         input_names: the user's name by the model's own.
         outputs: the user's output names in order.
         signature: name of a SavedModel's signature.
         allow_pickle, allow_code: permissions.
+        freeze_state: the state as loaded is right for every request, whatever a call changes.
         timeout: seconds that one step of the source's process may take.
         memory: gigabytes that the source's process may hold; None for no bound.
     """
@@ -54,12 +57,14 @@ class SourcingOptions:
     dynamic: Mapping[tuple[str, int], str] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     minimums: Mapping[str, int] = field(default_factory=dict)
+    maximums: Mapping[str, int] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
     input_names: Mapping[str, str] = field(default_factory=dict)
     outputs: Sequence[str] = ()
     signature: str | None = None
     allow_pickle: bool = False
     allow_code: bool = False
+    freeze_state: bool = False
     timeout: float | None = 1800.0
     memory: float | None = None
 
@@ -97,16 +102,50 @@ class OpenedSource:
 
     @property
     def left_out(self) -> list[str]:
-        """Which sizes are not among the cases because they are too large."""
-        return not_tried(self.signature, self.given)
+        """Which sizes are not among the cases because they are too large, and which inputs never vary."""
+        return [*not_tried(self.signature, self.given), *never_varied(self.signature, self.given)]
 
     def with_minimum(self, label: str, minimum: int) -> OpenedSource:
         """Return the same source with a narrower domain: cases below it are dropped."""
-        signature = self.signature.with_minimum(label, minimum)
+        return self.with_limits(label, minimum=minimum)
+
+    def with_limits(self, label: str, **limits: int) -> OpenedSource:
+        """Return the same source with a narrower domain: cases outside are dropped, one at a new largest length is added."""
+        signature = self.signature.with_limits(label, **limits)
+        axis = signature.axes[label]
+        kept = [b for b in self.cases if not axis.refusal(self.signature.sizes(shapes_of(b.inputs)).get(label, axis.minimum))]
+        narrower = self._with(signature, kept)
+        if "maximum" not in limits:
+            return narrower
+        sizes, _, rows = start_of(signature, self.given)
+        sizes[label] = axis.fit(limits["maximum"])
+        if bytes_needed(signature, sizes, label) > MAX_BYTES:
+            return narrower
+        last = generate(signature, sizes) if rows is None else resample(signature, rows, sizes)
+        return narrower.with_cases([replace(last, name="generated, the largest length")])
+
+    @property
+    def compared(self) -> list[dict[str, int]]:
+        """Lengths of the dynamic axes of the cases."""
+        return [self.signature.sizes(shapes_of(batch.inputs)) for batch in self.cases]
+
+    def with_cases(self, more: Sequence[Batch]) -> OpenedSource:
+        """Return the same source with those of further cases that it takes, and whose sizes are not among the cases yet."""
+        known, fresh = self.compared, []
+        for batch in more:
+            with suppress(UsageError):  # outside of its limits
+                sizes = self.signature.sizes(shapes_of(batch.inputs))
+                if sizes not in known:
+                    fresh.append(batch)
+        for batch in fresh:
+            with suppress(RunnerError):  # remembered as well: it is outside of the model's domain
+                self.runner.remember(batch.inputs)
+        return self._with(self.signature, [*self.cases, *fresh]) if fresh else self
+
+    def _with(self, signature: Signature, cases: Sequence[Batch]) -> OpenedSource:
         runner = SourceRunner(self.process, name=self.runner.name, signature=signature)
         runner.adopt(self.runner)
-        kept = [b for b in self.cases if self.signature.sizes(shapes_of(b.inputs)).get(label, minimum) >= minimum]
-        return OpenedSource(self.process, runner, self.given, kept, self.remarks)
+        return OpenedSource(self.process, runner, self.given, cases, self.remarks)
 
     def example(self) -> Arrays:
         """Return inputs to export at: every dynamic axis at least 2 long, no two of equal length where that can be."""
@@ -154,6 +193,7 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
             outputs=options.outputs,
             allow_pickle=options.allow_pickle,
             allow_code=options.allow_code,
+            freeze_state=options.freeze_state,
             samples=[
                 Declared(name=name, dtype=dtype_by_numpy(str(array.dtype)).numpy, shape=array.shape)
                 for name, array in (guessed[0].inputs if guessed else {}).items()
@@ -185,16 +225,19 @@ def _described(
     runner = SourceRunner(process, name=source, signature=signature)
     for batch, answer in zip(given, known, strict=True):
         runner.keep(batch.inputs, answer)
-    answers = []
+    answers, outcomes = [], []
     failure: RunnerError | None = None
     for number, batch in enumerate(cases):
         progress(f"reference answers {number + 1}/{len(cases)}")
+        sizes = signature.sizes(shapes_of(batch.inputs))
         try:
-            answers.append((signature.sizes(shapes_of(batch.inputs)), runner.remember(batch.inputs)))
+            answers.append((sizes, runner.remember(batch.inputs)))
+            outcomes.append((sizes, ""))
         except RunnerError as error:
             if batch.origin == "given":
                 raise CannotError(f"{batch.name}: {error}") from error
             failure = error
+            outcomes.append((sizes, first_line(error)))
     if not answers:
         raise CannotError(
             f"{source}: the model fails on every input made from its signature: give samples with --inputs ({failure})"
@@ -203,13 +246,21 @@ def _described(
     _check_names(complete)
     described = SourceRunner(process, name=source, signature=complete)
     described.adopt(runner)
-    return OpenedSource(process, described, given, cases, notes(bound))
+    _, _, rows = start_of(complete, given)
+    limited, said = find_maximums(complete, rows or cases[0], outcomes, process.infer)
+    opened = OpenedSource(process, described, given, cases, [*notes(bound), *said])
+    for label, axis in limited.axes.items():
+        if axis.maximum is not None and axis.maximum != complete.axes[label].maximum:
+            opened = opened.with_limits(label, maximum=axis.maximum)
+    return opened
 
 
 def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
     """Join what the model declares of its axes with what the user says; the user's word comes first."""
     dynamic: dict[tuple[str, int], str] = {}
     minimums: dict[str, int] = {}
+    multiples: dict[str, int] = {}
+    maximums = dict(options.maximums)
     names: dict[str | None, str] = {}  # the user's label by the model's own
     for item in inputs:
         for number, label in enumerate(item.labels):
@@ -220,6 +271,10 @@ def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
             name = names.setdefault(label, options.dynamic.get((item.name, number)) or label)
             dynamic[item.name, number] = name
             minimums[name] = max(minimums.get(name, 0), item.minimums[number] if item.minimums else 0)
+            multiples[name] = max(multiples.get(name, 1), item.multiples[number] if item.multiples else 1)
+            largest = item.maximums[number] if item.maximums else None
+            if largest is not None:
+                maximums[name] = min(maximums.get(name, largest), largest)
     roles = {
         item.name: replace(item.role, of=names.get(item.role.of), into=names.get(item.role.into))
         for item in inputs
@@ -227,7 +282,11 @@ def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
     }
     least = {label: n for label, n in minimums.items() if n > 0}
     return Given(
-        dynamic={**options.dynamic, **dynamic}, roles={**roles, **options.roles}, minimums={**least, **options.minimums}
+        dynamic={**options.dynamic, **dynamic},
+        roles={**roles, **options.roles},
+        minimums={**least, **options.minimums},
+        maximums=maximums,
+        multiples=multiples,
     )
 
 

@@ -34,6 +34,7 @@ from portinf.workflow.engine_repository import write_accelerated, write_engine_c
 from portinf.workflow.engine_requests import record
 from portinf.workflow.judged_on import JudgedOn, with_columns
 from portinf.workflow.lowering import Lowered, Precision, lower
+from portinf.workflow.randomness import refuse_random_file
 from portinf.workflow.rows import choose_batch_size, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
@@ -199,6 +200,7 @@ def _prepared(
     if options.precision == "bf16" and version.major < 10:
         raise CannotError(f"--precision bf16: TensorRT {version} has no bfloat16; take fp16, or TensorRT 10 or newer")
     artifact = read_onnx(model)
+    refuse_random_file(model)
     name = check_model_name(options.name) if options.name is not None else safe_name(model.stem)
     with OnnxRuntimeRunner(model):
         progress(f"opened {model}")  # a damaged file is refused here

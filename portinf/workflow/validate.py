@@ -16,6 +16,7 @@ from portinf.runners import Runner
 from portinf.runners.emulator import EmulatorRunner
 from portinf.runners.fpga_folder import FLOAT
 from portinf.runners.trees import TreeRunner
+from portinf.runners.truth import Float64
 from portinf.samples import Batch, shapes_of
 from portinf.signature import Signature
 from portinf.streams import SampleStream, StreamOptions
@@ -40,7 +41,8 @@ from portinf.workflow.fpga_profile import layer_check, layer_errors
 from portinf.workflow.fpga_trees import moved, moved_check
 from portinf.workflow.hints import recorded_in_training, served_version
 from portinf.workflow.invariances import Invariances
-from portinf.workflow.precision import ReferencePrecision, held_precision, truth_of
+from portinf.workflow.precision import ReferencePrecision, held_precision
+from portinf.workflow.randomness import random_checks
 from portinf.workflow.rows import why_not_batched
 from portinf.workflow.samplefiles import open_files
 from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
@@ -113,6 +115,7 @@ def validate(
         if options.sourcing.inputs:
             keep_freed_memory()
         work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, _streams(sides, options)))
+        stack.enter_context(work.float64)
         work.open_sources(stack, progress)
         work.look_at_precision(stack, progress)
         hops = work.hops(stack, progress)
@@ -135,6 +138,7 @@ class _Work:
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
         self._truth: Truth | None = None
+        self.float64 = Float64()
 
     def _tolerance(self) -> Tolerance:
         """Return the user's tolerance; else the one that an emulation was made for, or a packaged reference was judged with."""
@@ -176,7 +180,7 @@ class _Work:
         if options.precision != "fp64" and options.tolerance_from is None:
             return
         side = self._sides[0]
-        self._truth = truth_of(side, self._cases.opened.get(0), stack)
+        self._truth = self.float64.of(side.runner)
         if options.tolerance_from is None:
             return
         progress("measuring the reference against fp64")
@@ -196,7 +200,8 @@ class _Work:
         for number, side in enumerate(self._sides[1:], start=1):
             bound = self._between(0, number)
             checks = self._checks(0, bound)
-            pairs += [Pair(reference=first, candidate=number, takes=self._taken(side), checks=checks, tolerance=bound)]
+            told = {"takes": self._taken(side), "checks": checks, "tolerance": bound, "recorded_by": self._sides[0].onnx}
+            pairs += [Pair(reference=first, candidate=number, **told)]  # type: ignore[arg-type]
             if number > 1:
                 both = (self._taken(self._sides[number - 1]), self._taken(side))
                 bound = self._between(number - 1, number)
@@ -214,6 +219,7 @@ class _Work:
             progress=progress,
             reference_name=f"{self._sides[0].name} (recorded outputs)",
             signature=self._cases.best()[1],
+            float64=self.float64,
         )
         worst = [check for pair in pairs for check in pair.checks if isinstance(check, Worst)]
         self.worst = [row for check in worst for row in check.rows(given=self._with_columns)]
@@ -223,6 +229,7 @@ class _Work:
 
     def _looked_at(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
         """Add to a comparison with the first side what needs more than its outputs."""
+        hop = replace(hop, checks=(*hop.checks, *self._random(pair.reference or 0), *self._random(pair.candidate)))
         if pair.reference not in (None, 0):
             return hop
         more = [*self._hints(hop, pair.candidate)]
@@ -285,6 +292,14 @@ class _Work:
         probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
         reference = None if pair.reference is None else runners[pair.reference]
         return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
+
+    def _random(self, number: int) -> list[CheckResult]:
+        """Return the failed check of a side whose answers are random."""
+        side, source = self._sides[number], self._cases.opened.get(number)
+        if side.onnx is not None:
+            return random_checks(side.onnx)
+        reason = "" if source is None else source.process.random
+        return [CheckResult(name="randomness", status="failed", text=f"{side.name}: {reason}")] if reason else []
 
     def _hints(self, hop: Hop, number: int) -> Iterator[CheckResult]:
         """Yield what explains a failure, where it can be told from outside."""

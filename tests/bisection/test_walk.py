@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.validation import Tolerance
 from tests.bisection.graphs import attention, graph_network, perceptron, save
 from tests.bisection.planting import plant
+from tests.validation.gallery import X, scaled
 
 TOLERANCE = Tolerance()
 
@@ -76,9 +78,12 @@ def test_a_fused_node_that_is_wrong_is_held_against_the_nodes_that_it_replaces(t
     assert found.culprit is not None and found.culprit.node.name == "fused"
     assert "the reference computes it by Mul 'n_x2', MatMul 'n_m', Add 'n_s'" in found.text
     assert found.alone is not None
-    written = write_reproducer(found.alone, tmp_path / "small", TOLERANCE)
+    folder = tmp_path / "small $(touch EXECUTED); 'x"
+    written = write_reproducer(found.alone, folder, TOLERANCE)
     assert written is not None and written.shapes == {"x": (4, 8)}
-    operators = [node.op_type for node in onnx.load(str(tmp_path / "small" / "reference.onnx")).graph.node]
+    files = [str(folder / name) for name in ("reference.onnx", "candidate.onnx", "inputs.npz")]
+    assert shlex.split(written.command)[:6] == ["portinf", "validate", *files[:2], "--inputs", files[2]]
+    operators = [node.op_type for node in onnx.load(str(folder / "reference.onnx")).graph.node]
     assert operators == ["Mul", "MatMul", "Add"]
 
 
@@ -141,6 +146,17 @@ def test_bounds_are_relative_to_the_tensors_own_size() -> None:
     assert not deviation(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.float32), TOLERANCE).agrees
     half = np.array([1.0, 2.0], np.float16)
     assert deviation(half.astype(np.float32) * np.float32(1.002), half, TOLERANCE).agrees
+
+
+def test_a_small_column_beside_a_large_one_is_found(tmp_path: Path) -> None:
+    right, wrong = (scaled(1, 1, 10, small).write(tmp_path / f"{small}.onnx") for small in (1e-6, 2e-6))
+    found = walk(right, wrong, {"x": X[:50]}, TOLERANCE)
+    assert found.culprit is not None and found.culprit.node.operator == "Mul"
+    assert walk(right, right, {"x": X[:50]}, TOLERANCE).culprit is None
+    columns = np.array([[1.0, 1e-6], [2.0, 3e-6]], np.float32)
+    off = columns + np.float32([0, 1e-6])
+    assert deviation(columns, off, TOLERANCE).agrees
+    assert not deviation(columns, off, Tolerance(columns=True)).agrees
 
 
 def test_a_sub_graph_takes_what_it_uses_from_outside(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from portinf.errors import ServingError
+from portinf.errors import PermissionNeededError, ServingError
 from portinf.runners.fpga import open_fpga
 from portinf.runners.fpga_folder import read_record, write_record
 from portinf.samples import save_npz
+from portinf.serving.code import CodeRule
 from portinf.serving.launcher import ServeOptions, Server, serve
 from portinf.serving.supervise import read_stubs
 from portinf.workflow.convert import ConvertOptions
@@ -177,7 +178,13 @@ def test_damaged_packages_are_named_by_the_server(folder: Path, tmp_path: Path) 
     del manifest["files"]["fpga/project/firmware/weights/w.txt"]
     (sums / "1/portinf.json").write_text(json.dumps(manifest))
     (sums / "1/fpga/project/firmware/weights/w.txt").unlink()
-    with pytest.raises(ServingError) as told, serve(tmp_path, ServeOptions(ports=FREE, load_timeout=60), lambda line: None):
+    with pytest.raises(PermissionNeededError) as refused, serving(tmp_path):
+        pass
+    assert [name for name in (*damages, "sums") if f"{name} runs Python code (" in str(refused.value)] == list(
+        damages
+    )  # its hashes fit
+    allowed = ServeOptions(ports=FREE, load_timeout=60, code=CodeRule(allow=True))
+    with pytest.raises(ServingError) as told, serve(tmp_path, allowed, lambda line: None):
         pass
     text = str(told.value)
     assert "\n" not in text

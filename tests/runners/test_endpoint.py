@@ -249,3 +249,12 @@ def test_a_scalar_is_sent_as_one_number_where_there_is_no_batching() -> None:
     given = script([(tensor("y", "FP32", [1]), b"\0" * 4)])
     ask(given, {"x": np.array(1.5, np.float32)})
     assert given.received["inputs"][0]["shape"] == [1]
+
+
+def test_largest_lengths_are_read_from_the_configuration() -> None:
+    told = {"portinf_maximum.x.0": {"string_value": "200"}}
+    given = script([(tensor("y", "FP32", [3]), np.zeros(3, np.float32).tobytes())])
+    for size, text in ((0, "[x_0<=200, 2]"), (8, "[1<=batch<=200, 2]")):
+        given.config = {"max_batch_size": size, "parameters": told}
+        with fake_http.serve(given) as address, EndpointRunner(f"http://{address}/m") as runner:
+            assert runner.signature.inputs[0].shape_text() == text

@@ -18,6 +18,10 @@ def test_malformed_addresses(uri: str) -> None:
         Address.parse(uri)
 
 
+def test_names_are_escaped_as_in_a_url() -> None:
+    assert Address.parse("grpc://host:8001/my%20n%C3%A9t%0A%25/3").model == "my n\u00e9t\n%"
+
+
 def test_addresses_with_version_and_tls() -> None:
     address = Address.parse("grpcs://[::1]:8001/facile/3")
     assert (address.protocol, address.secure, address.netloc) == ("grpc", True, "[::1]:8001")

@@ -126,6 +126,20 @@ def test_without_segments_each_row_is_one_request() -> None:
         ).heads()
 
 
+def test_requests_with_more_entries_than_the_model_is_right_for_are_left_out() -> None:
+    nodes = x(Axis(label="n", maximum=3), Axis(size=1))
+    options = {"columns": {"x": ["h"]}, "layouts": {"x": ("entries", "features")}}
+    file = stream({"h": [[1.0] * n for n in (2, 4, 3, 9)]}, nodes, **options)
+    assert [(b.first_row, b.inputs["x"].shape) for b in file] == [(0, (2, 1)), (2, (3, 1))]
+    assert any("2 requests were left out: fewer entries than the model takes, or more" in note for note in file.notes)
+
+
+def test_no_part_has_more_rows_than_the_model_is_right_for() -> None:
+    file = stream({"c": np.arange(50.0)}, x(Axis(label="batch", maximum=8)), columns={"x": ["c"]})
+    assert [len(batch.inputs["x"]) for batch in file] == [8] * 6 + [2]
+    assert max(len(batch.inputs["x"]) for batch in file.heads()) == 8
+
+
 def test_dynamic_lengths_respect_minimum_and_multiple() -> None:
     entries = Axis(label="n", minimum=9, multiple=4)
     assert single(events([2, 5]), x(BATCH, entries), columns={"x": ["c0"]})["x"].shape == (2, 12)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,9 +13,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from portinf.errors import CannotError
-from portinf.samples import Array, Arrays, Batch
+from portinf.samples import Array, Arrays, Batch, Origin
+from portinf.signature import Axis, Signature, TensorSpec
 from portinf.sources.process import SourceProcess
-from portinf.workflow.candidate import _check_standard
+from portinf.validation import CaseResult, Hop
+from portinf.validation.results import CaseStatus
+from portinf.workflow.candidate import _check_standard, _narrowed
+from portinf.workflow.convert import goldens
 from portinf.workflow.sourcing import SourcingOptions, open_source
 
 
@@ -61,3 +67,40 @@ def test_the_source_answers_a_sample_once(tmp_path: Path, monkeypatch: pytest.Mo
         assert sum(inputs is sample.inputs for inputs in asked) == 1
         np.testing.assert_array_equal(opened.runner.infer(sample.inputs)["y"], np.full((3, 2), 2, np.float32))
         assert sum(inputs is sample.inputs for inputs in asked) == 1
+
+
+def _case(name: str, status: CaseStatus, length: int = 4, **more: Any) -> CaseResult:
+    return CaseResult(name=name, origin="generated", sizes={"n": 3, "L": length}, status=status, **more)
+
+
+def _hop(*cases: CaseResult) -> Hop:
+    return Hop(reference="source", candidate="onnx", cases=cases)
+
+
+class _Opened:
+    """A source of which only the axes matter."""
+
+    def __init__(self, minimum: int = 0) -> None:
+        shape = (Axis(label="n"), Axis(label="L", minimum=minimum))
+        self.signature = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=shape),), outputs=())
+
+    def with_minimum(self, _: str, minimum: int) -> _Opened:
+        return _Opened(minimum)
+
+
+def test_a_length_at_which_the_file_refuses_where_the_source_has_no_number_is_left_out() -> None:
+    empty = _case("empty", "outside domain", 0, reason="no numbers", refused=True)
+    found = _narrowed(_Opened(), _hop(_case("full", "equal"), empty))  # type: ignore[arg-type]
+    assert found is not None and found[0].signature.axes["L"].minimum == 1 and "the smallest length 1" in found[1][0]
+    unanswered = _case("empty", "outside domain", 0, reason="the source fails")
+    assert _narrowed(_Opened(), _hop(_case("full", "equal"), unanswered)) is None  # type: ignore[arg-type]
+
+
+def test_what_was_compared_in_part_is_no_golden() -> None:
+    def batch(name: str, rows: int, origin: Origin) -> Batch:
+        return Batch(name=name, inputs={"x": np.ones((rows, 2), np.float32)}, origin=origin)
+
+    cases = [batch("mine", 5, "given"), batch("whole", 2, "generated"), batch("part", 1, "generated")]
+    opened = SimpleNamespace(given=cases[:1], cases=cases, runner=SimpleNamespace(infer=lambda _: {}))
+    hop = _hop(_case("mine", "equal"), _case("whole", "equal"), _case("part", "equal", reason="not compared: 3 elements"))
+    assert [golden.name for golden in goldens(opened, hop)] == ["mine", "whole"]  # type: ignore[arg-type]

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from portinf.errors import CannotError
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch
 from portinf.signature import Axis, Role, Signature, TensorSpec
 from portinf.validation import Tolerance
-from portinf.workflow.rows import RowProof, prove_rows, servable, why_not_batched
+from portinf.workflow.rows import RowProof, choose_batch_size, prove_rows, servable, why_not_batched
 from tests.triton.models import honest, kept_rows, minus_mean, row_sum, running_sum
 
 BATCH, N, FOUR = Axis(label="batch"), Axis(label="n"), Axis(size=4)
@@ -68,6 +69,20 @@ def test_equal_rows_prove_nothing_and_others_are_made(tmp_path: Path) -> None:
     assert not proof(minus_mean(tmp_path / "model.onnx"), sample(9, distinct=False)).independent
 
 
+@pytest.mark.parametrize(("maximum", "wanted", "size"), [(None, None, 64), (40, None, 40), (40, 30, 30), (100, None, 64)])
+def test_no_more_rows_are_joined_than_the_model_is_right_for(
+    tmp_path: Path, maximum: int | None, wanted: int | None, size: int
+) -> None:
+    with OnnxRuntimeRunner(honest(tmp_path / "model.onnx")) as runner:
+        label = runner.signature.inputs[0].labels[0]
+        signature = runner.signature if maximum is None else runner.signature.with_limits(label, maximum=maximum)
+        asked = (runner, signature, [])
+        assert choose_batch_size(*asked, wanted, Tolerance(), "m", lambda _: None)[0] == size
+        if maximum is not None:
+            with pytest.raises(CannotError, match=f"right up to {maximum} rows only"):
+                choose_batch_size(*asked, maximum + 1, Tolerance(), "m", lambda _: None)
+
+
 def test_a_row_that_fails_alone_is_refused(tmp_path: Path) -> None:
     with OnnxRuntimeRunner(honest(tmp_path / "model.onnx")) as runner:
         wrong = Signature(
@@ -94,6 +109,7 @@ def spec(name: str, *shape: Axis, role: Role | None = None, optional: bool = Fal
         ([spec("x", BATCH, role=Role(kind="index", of="batch"))], [spec("y", BATCH)], r"'x' \(index:batch\) speaks"),
         ([spec("x", BATCH, optional=True)], [spec("y", BATCH)], "'x' is optional"),
         ([spec("x", Axis(label="batch", minimum=9))], [spec("y", BATCH)], "needs at least 9 rows"),
+        ([spec("x", Axis(label="batch", maximum=9))], [spec("y", BATCH)], "has at most 9 rows, too few"),
         ([], [spec("y", BATCH)], "the model has no inputs"),
     ],
 )

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from portinf.artifact import write_onnx
+from portinf.artifact import load_proto, read_onnx, write_onnx
 from portinf.cli.main import run
 from portinf.errors import PortinfError, UnreadableError, UsageError
 from portinf.samples import Batch, save_goldens, save_npz
@@ -73,6 +73,24 @@ def test_two_onnx_files_on_generated_sizes(tmp_path: Path) -> None:
     report = validate(str(a), [str(b)], ValidateOptions())
     assert report.equal and {case.sizes["rows"] for case in report.hops[0].cases} >= {0, 1, 3}
     assert {case.origin for case in report.hops[0].cases} == {"generated"}
+
+
+def test_no_case_is_beyond_the_largest_length_of_either_side(tmp_path: Path) -> None:
+    a, b = linear(tmp_path / "a.onnx"), linear(tmp_path / "b.onnx")
+    artifact = read_onnx(b)
+    write_onnx(load_proto(b), b, b, artifact.signature.with_limits("rows", maximum=20), {})
+    for reference, candidate in ((a, b), (b, a)):
+        report = validate(str(reference), [str(candidate)], ValidateOptions())
+        sizes = {case.sizes["rows"] for case in report.hops[0].cases}
+        assert report.equal and max(sizes) == 20
+    told = SourcingOptions(maximums={"rows": 9})
+    report = validate(str(a), [str(a)], ValidateOptions(sourcing=told))
+    assert max(case.sizes["rows"] for case in report.hops[0].cases) == 9
+    too_long = SourcingOptions(inputs=[samples(tmp_path / "f.npz", 21)])
+    with pytest.raises(UsageError, match="axis 'rows' has length 21, and this model is right up to 20 only"):
+        validate(str(a), [str(b)], ValidateOptions(sourcing=too_long))
+    with pytest.raises(UsageError, match="--maximum events=9: no such axis; there are: rows"):
+        validate(str(a), [str(b)], ValidateOptions(sourcing=SourcingOptions(maximums={"events": 9})))
 
 
 def test_files_are_given_and_other_sizes_are_made_from_them(tmp_path: Path) -> None:

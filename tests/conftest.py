@@ -20,13 +20,11 @@ ROOT = Path(__file__).parent.parent
 TORCH_MODELS = Path(__file__).parent / "models" / "torch_models.py"
 PYG_MODELS = Path(__file__).parent / "models" / "pyg_models.py"
 KERAS_MODELS = Path(__file__).parent / "models" / "keras_models.py"
-# Tests that start frameworks, servers or compilers, for many seconds each: left out by `make quick`.
+# Folders and files with tests that start frameworks, servers or compilers: left out by `make quick`.
 SLOW = (
-    "benchmarks", "e2e", "examples", "fixedpoint", "matrix",
-    "converters/test_jets.py", "converters/test_knn.py", "converters/test_tensorflow_operators.py", "converters/test_trees.py",
-    "sources/test_keras_h5.py", "sources/test_layers.py", "sources/test_process.py", "targets/test_float_trees.py",
-    "targets/test_kit.py", "targets/test_logic.py", "validation/test_browser.py", "validation/test_regression.py",
-    "workflow/test_convert.py",
+    "benchmarks", "bisection", "converters", "e2e", "examples", "fixedpoint", "matrix", "probing", "sources", "targets", "workflow",
+    "validation/test_browser.py", "validation/test_gallery.py", "validation/test_opinion.py", "validation/test_regression.py",
+    "test_torch_converters.py",
 )  # fmt: skip
 
 

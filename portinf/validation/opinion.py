@@ -64,8 +64,9 @@ class Opinion:
     Such an element of a float output is right if both sides are the same function there, each in its best precision (float64
     where it can be computed), by the very rule that it failed, and if the candidate's own rounding is harmless: it is in the
     tolerance of numbers of size one, or no further from float64 than ``FACTOR`` times the reference itself, which counts as at
-    least one rounding of the column's largest number. Where the candidate cannot be computed in float64 (a live model), the
-    latter alone decides, with the reference's usual distance in the column (or that of the element, if larger). Where the
+    least one rounding of the column's largest number. Where the candidate cannot be computed in float64 (a live model), it
+    must be no further from float64 than that factor times the reference's usual distance in the column (or that of the element,
+    if larger), and in that tolerance as well, unless the answers were recorded from the file that is served. Where the
     reference cannot, both must be roundings of the candidate's function, and within the tolerance of numbers of size one. Where
     neither side can, one file on both of them (or its recorded answers, and a live model) is taken for the same function.
 
@@ -161,9 +162,11 @@ class Opinion:
             right = (np.abs(c - exact) <= most) & (np.abs(r - exact) <= most)  # recorded answers may be another model's
             if self._limits.tolerance.rtol is not None:
                 right[...] = False  # what the user said is meant
+            plain = _within(r, c, bound.rtol, np.maximum(bound.absolute(r.shape), bound.atol))
             if not alone:
-                plain = np.maximum(bound.absolute(r.shape), bound.atol)
-                right = (right | _within(r, c, bound.rtol, plain)) & self._one_function(exact, c, ours, theirs, bound, eps)
+                right = (right | plain) & self._one_function(exact, c, ours, theirs, bound, eps)
+            elif not self._one_file:
+                right = right & plain
             right &= np.isfinite(c) & np.isfinite(r) & left
         if right.any():
             excused.computed = int(right.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,10 @@ GRAPHS = ([1], [3], [4], [1, 1, 1], [2, 50, 1, 7], [5] * 30, [200])  # nodes of 
 
 
 @pytest.fixture
-def provided(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def provided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_geometric.typing, "WITH_KNN", False)
+    monkeypatch.setattr(torch.ops.pyg, "knn", None, raising=False)  # puts back what stood there, or nothing
     provide_knn()
-    yield
-    del torch.ops.pyg.knn
 
 
 def _given(rng: np.random.Generator, sizes: Sequence[int], *, whole: bool = False) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,10 @@ Rows = np.ndarray[Any, Any]
 
 
 @pytest.fixture
-def provided(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def provided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_geometric.typing, "WITH_KNN", False)
+    monkeypatch.setattr(torch.ops.pyg, "knn", None, raising=False)  # puts back what stood there, or nothing
     provide_knn()
-    yield
-    del torch.ops.pyg.knn
 
 
 def _splits(counts: list[int]) -> Any:

@@ -245,3 +245,13 @@ def test_small_sums_of_large_terms_are_right_whichever_side_is_known(known: str,
     assert judged(paths[1], second=False).verdict == "disagrees"
     assert judged(paths[1]).verdict == "equal"
     assert judged(wrong).verdict == "disagrees"
+
+
+@pytest.mark.parametrize(("offset", "verdict"), [(0.0, "equal"), (2e-3, "disagrees")])
+def test_a_reference_that_rounds_much_does_not_excuse_another_function(offset: float, verdict: str, tmp_path: Path) -> None:
+    """Numbers of size one after 1e4 was added and taken away: their usual rounding is 5e-4, and a live model may be any function."""
+    path = network("Add y0 k -> l", "Sub l k -> y", k=1e4).write(tmp_path / "a.onnx")
+    other = network("Add y0 k -> l", "Sub l k -> m", "Add m o -> y", k=1e4, o=offset).write(tmp_path / "b.onnx")
+    with OnnxRuntimeRunner(path, level="none") as left, OnnxRuntimeRunner(other, level="none") as right, Float64() as float64:
+        hop = compare(left, Live(right), [Batch(name="a", inputs={"x": X})], tolerance=Tolerance(), float64=float64)
+    assert hop.verdict == verdict

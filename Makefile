@@ -34,6 +34,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.import_circles
 
 quick: setup
 	$(PYTEST) $(PARALLEL) -m "not long and not slow"

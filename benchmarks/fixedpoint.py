@@ -29,7 +29,8 @@ from portinf.fixedpoint.network import Network
 from portinf.runners.emulator import load_network
 from portinf.runners.fpga_folder import read_record
 from portinf.samples import save_npz
-from portinf.workflow.fpga import FpgaOptions, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions
 from tests.models import fpga_graphs
 
 ROUNDS = 5

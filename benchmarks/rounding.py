@@ -26,7 +26,8 @@ from portinf.validation import Tolerance  # noqa: E402
 from portinf.validation.report import installed_versions  # noqa: E402
 from portinf.validation.scale import Scale, Sizes, scale_of  # noqa: E402
 from portinf.workflow.convert import ConvertOptions, convert  # noqa: E402
-from portinf.workflow.sourcing import SourcingOptions, open_source  # noqa: E402
+from portinf.workflow.convert_options import SourcingOptions  # noqa: E402
+from portinf.workflow.sourcing import open_source  # noqa: E402
 from tests.matrix import graph_cells, pytorch_cells, tensorflow_cells  # noqa: E402
 from tests.matrix.cell import MODELS  # noqa: E402
 

@@ -15,7 +15,7 @@ from portinf.cli.progress import progress_line, tell
 from portinf.errors import UsageError
 
 if TYPE_CHECKING:
-    from portinf.workflow.fpga import FpgaResult
+    from portinf.workflow.fpga_options import FpgaResult
 
 __all__ = ["TARGET", "fpga_options", "refuse_fpga_options", "run_fpga"]
 
@@ -73,7 +73,8 @@ def refuse_fpga_options(given: dict[str, Any], target: str) -> None:
 def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: Mapping[str, Any]) -> None:
     """Make the folder and print what came out."""
     from portinf.validation import Tolerance
-    from portinf.workflow.fpga import TOLERANCE, FpgaOptions, optimize_fpga
+    from portinf.workflow.fpga import optimize_fpga
+    from portinf.workflow.fpga_options import TOLERANCE, FpgaOptions
 
     if given["threads"]:
         raise UsageError(f"--threads does not fit --target {TARGET}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portinf.signature import Role
     from portinf.streams import StreamOptions
     from portinf.workflow.convert import ConvertOptions
-    from portinf.workflow.sourcing import SourcingOptions
+    from portinf.workflow.convert_options import SourcingOptions
 
 __all__ = [
     "column_options",
@@ -294,7 +294,7 @@ def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
     Raises:
         UsageError: a text is not of the form expected.
     """
-    from portinf.workflow.sourcing import SourcingOptions
+    from portinf.workflow.convert_options import SourcingOptions
 
     outputs = given.get("outputs")
     names = [name.strip() for name in outputs.split(",")] if outputs else []

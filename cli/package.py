@@ -56,7 +56,8 @@ def command(
           --repository models --name net --max-batch-size 0
       portinf package fpga/ --inputs jets.npz --repository models --name jet_fpga
     """
-    from portinf.workflow.package import PackageOptions, package
+    from portinf.workflow.package_any import package
+    from portinf.workflow.package_options import PackageOptions
 
     conversion = read_convert_options({**given, "force": force})
     options = PackageOptions(

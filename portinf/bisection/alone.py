@@ -13,7 +13,7 @@ from portinf.bisection.matching import Match, Matching
 from portinf.bisection.store import Store
 from portinf.errors import PortinfError
 from portinf.samples import Array, Arrays
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_opening import OnnxSession
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Alone", "run_alone", "write_both"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from portinf.bisection.alone import Alone, write_both
 from portinf.errors import PortinfError, UnreadableError
 from portinf.samples import Array, Arrays, save_npz
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_opening import OnnxSession
 from portinf.validation.elementwise import differing
 from portinf.validation.tolerance import Tolerance
 

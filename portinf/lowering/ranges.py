@@ -14,7 +14,7 @@ from portinf.errors import CannotError, RunnerError, first_line
 from portinf.lazy import require
 from portinf.lowering.graphs import FLOAT, copied, save_whole, types_of
 from portinf.samples import Batch
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_session import PlainSession
 
 __all__ = ["Ranges", "measure_ranges"]
 
@@ -56,7 +56,7 @@ def measure_ranges(model: Any, batches: Iterable[Batch]) -> Ranges:
     count, why = 0, "there were no samples"
     with tempfile.TemporaryDirectory(prefix="portinf-ranges-") as folder:
         path = save_whole(_with_extremes(model, names), Path(folder) / "model.onnx")
-        session = OnnxSession(path, level="none", threads=0, name="calibration", apart=False)
+        session = PlainSession(path, level="none", threads=0, name="calibration")
         try:
             for batch in batches:
                 if any(array.size == 0 for array in batch.inputs.values()):

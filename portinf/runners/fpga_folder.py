@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from portinf.artifact import external_files, load_proto
 from portinf.errors import UnreadableError, UsageError, first_line
 from portinf.signature import Signature
 
 __all__ = [
     "FLOAT",
+    "KIND",
     "LOGIC",
     "NETWORK",
     "NETWORK_HASH",
+    "PROJECT_FOLDER",
     "RECORD",
+    "REPORT",
     "RTL",
     "WAYS",
     "FpgaRecord",
+    "copy_model",
     "is_fpga_folder",
     "named_way",
     "network_hash",
@@ -29,6 +35,9 @@ __all__ = [
 ]
 
 RECORD = "portinf-fpga.json"
+PROJECT_FOLDER = "project"
+REPORT = "report"
+KIND = "bit-exact emulation of an FPGA (hls4ml); not run on a card"
 NETWORK = "network"  # folder of the emulator's files
 RTL = "rtl"  # folder of da4ml's logic and its HDL
 LOGIC = "model/comb.json"  # inside RTL
@@ -150,3 +159,11 @@ def read_record(folder: Path) -> FpgaRecord:
         raise
     except Exception as error:
         raise UnreadableError(f"{path}: missing or damaged: {first_line(error)}; run portinf optimize again") from error
+
+
+def copy_model(model: Path, folder: Path) -> None:
+    """Copy the float model and its data files into a folder."""
+    shutil.copyfile(model, folder / FLOAT)
+    for name in external_files(load_proto(model), model):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model.parent / name, folder / name)

@@ -15,7 +15,7 @@ from portinf.errors import CannotError, PortinfError, RunnerError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
 from portinf.signature import dtype_by_numpy
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_opening import OnnxSession
 
 __all__ = ["OnnxDouble"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from portinf.artifact import load_proto
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_opening import OnnxSession
 
 __all__ = ["OpenedGraph", "trace_onnx"]
 

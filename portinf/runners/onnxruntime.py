@@ -12,7 +12,7 @@ from portinf.runners.onnx_reach import reach
 from portinf.runners.onnx_trace import trace_onnx
 from portinf.samples import Array, Arrays
 from portinf.signature import Signature
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_opening import OnnxSession
 
 __all__ = ["GraphLevel", "OnnxRuntimeRunner"]
 

@@ -27,11 +27,11 @@ def prepare(folder: Path | None, report: Callable[[str], None]) -> ServingEnviro
 
 def _canary(made: ServingEnvironment) -> None:
     from portinf.serving.control import Control
-    from portinf.serving.engine_pytriton import command_for
     from portinf.serving.engines import EngineRequest
     from portinf.serving.loading import await_ready, refuse_unready
     from portinf.serving.ports import Ports, choose_ports
     from portinf.serving.process import ServerProcess
+    from portinf.serving.pytriton_command import command_for
     from portinf.serving.shared_memory import new_prefix
 
     with scratch_folder("portinf-canary-") as scratch:

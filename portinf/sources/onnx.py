@@ -12,7 +12,7 @@ from portinf.samples import Array, Arrays
 from portinf.signature import TensorSpec
 from portinf.sources.draws import Draw, refusal
 from portinf.sources.model import Declared
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_opening import OnnxSession
 
 __all__ = ["OnnxSource"]
 

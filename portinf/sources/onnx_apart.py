@@ -14,6 +14,7 @@ from typing import Any
 import portinf.errors
 from portinf.errors import PortinfError, RunnerError
 from portinf.samples import Array, Arrays, load_npz, save_npz
+from portinf.sources.onnx_session import PlainSession
 
 __all__ = ["ApartSession", "main"]
 
@@ -124,9 +125,7 @@ class ApartSession:
 
 def main() -> None:
     """Answer requests, one JSON line each, until stdin ends; each says which session it is for, and how that is opened."""
-    from portinf.sources.onnx_session import OnnxSession
-
-    sessions: dict[int, OnnxSession] = {}
+    sessions: dict[int, PlainSession] = {}
     for line in sys.stdin:
         command = json.loads(line)
         number = command["number"]
@@ -138,10 +137,10 @@ def main() -> None:
             if number not in sessions:
                 data = command["data"] and Path(command["data"])
                 path = Path(command["path"])
-                sessions[number] = OnnxSession(path, level=command["level"], threads=1, name="", apart=False, data=data)
+                sessions[number] = PlainSession(path, level=command["level"], threads=1, name="", data=data)
             outputs = sessions[number].infer(load_npz(Path(command["inputs"])).inputs)
             save_npz(Path(command["outputs"]), outputs)
             answer: dict[str, Any] = {"names": list(outputs)}
         except PortinfError as error:
-            answer = {"error": str(error).removeprefix("apart: ")}
+            answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)

@@ -1,4 +1,4 @@
-"""Opens an ONNX file in ONNX Runtime, and runs it; on the CPU, empty requests go to a process apart."""
+"""Opens an ONNX file in ONNX Runtime, and runs it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ import numpy as np
 from portinf.errors import RunnerError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.samples import Array, Arrays
-from portinf.sources.onnx_apart import ApartSession
 
-__all__ = ["OnnxSession"]
+__all__ = ["PlainSession"]
 
 
-class OnnxSession:
+class PlainSession:
     """One session.
 
     Args:
         path: the ONNX file, its external data beside it.
         level: ``none``, ``basic``, ``extended`` or ``all``: how far ONNX Runtime may rewrite the graph.
         threads: intra-op threads; 0 lets ONNX Runtime choose.
-        name: how messages call this side.
-        apart: requests with empty tensors are answered in a process of their own.
+        name: how messages call this side; "" for one that puts its own name before them.
         provider: execution provider, by its name in ONNX Runtime or shortened.
         data: folder of the external data where it does not lie beside the file.
 
@@ -40,13 +38,11 @@ class OnnxSession:
         level: str,
         threads: int,
         name: str,
-        apart: bool = True,
         provider: str = "cpu",
         data: Path | None = None,
     ) -> None:
         ort = require("onnxruntime", "")
         providers = _providers(ort, provider)
-        apart = apart and len(providers) == 1
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
@@ -61,29 +57,24 @@ class OnnxSession:
             self._session: Any = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:
             raise UnreadableError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {first_line(error)}") from error
-        self._name = name
+        self._name, self.providers = name, tuple(providers)
         self._outputs = [output.name for output in self._session.get_outputs() if output.type.startswith("tensor")]
-        self._apart = ApartSession(path, level=level, name=name, data=data) if apart else None
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request.
 
         Raises:
-            RunnerError: ONNX Runtime fails, or ends its process apart.
+            RunnerError: ONNX Runtime fails.
         """
-        if self._apart is not None and any(array.size == 0 for array in inputs.values()):
-            return self._apart.infer(inputs)
         try:
             values = self._session.run(self._outputs, dict(inputs))
         except Exception as error:
-            raise RunnerError(f"{self._name}: {first_line(error)}") from error
+            raise RunnerError(f"{self._name}: {first_line(error)}".removeprefix(": ")) from error
         return {name: np.asarray(value) for name, value in zip(self._outputs, values, strict=True)}
 
     def close(self) -> None:
-        """Give the session up and end the process apart."""
+        """Give the session up."""
         self._session = None
-        if self._apart is not None:
-            self._apart.close()
 
 
 def _providers(ort: Any, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from portinf.artifact import load_proto, read_onnx
 from portinf.errors import CannotError
 from portinf.lazy import require
 from portinf.samples import Array
-from portinf.targets.onnxruntime import basic
+from portinf.sources.onnx_basic import basic
 
 __all__ = ["FloatInput", "FloatLayer", "Plan", "Value", "Walk", "read_graph"]
 

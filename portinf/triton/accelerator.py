@@ -8,23 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from portinf.errors import CannotError
+from portinf.triton.config import Accelerator
 from portinf.triton.releases import Release
 
-__all__ = ["Accelerator", "accepted", "check_parameters", "tensorrt_accelerator"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accelerator:
-    """One ``gpu_execution_accelerator``: its name, and parameters as the backend reads them."""
-
-    name: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["accepted", "check_parameters", "tensorrt_accelerator"]
 
 
 @cache

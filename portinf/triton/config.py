@@ -10,11 +10,11 @@ from typing import Any
 from portinf.errors import CannotError, UnreadableError, UsageError, first_line
 from portinf.lazy import require
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy, maximums_told
-from portinf.triton.accelerator import Accelerator
 
 __all__ = [
     "ENGINE_PLATFORM",
     "PLATFORM",
+    "Accelerator",
     "ModelConfig",
     "TensorConfig",
     "check_model_name",
@@ -271,3 +271,11 @@ def _tensor_difference(side: str, before: dict[str, TensorConfig], after: dict[s
 
 def _show(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """One ``gpu_execution_accelerator``: its name, and parameters as the backend reads them."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)

@@ -10,28 +10,18 @@ from pathlib import Path
 
 from portinf import fixedpoint
 from portinf.errors import PortinfError, UnreadableError
-from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
+from portinf.runners.fpga_folder import KIND, FpgaRecord, is_fpga_folder
 from portinf.signature import Signature
 from portinf.triton.config import ModelConfig, config_of
 from portinf.triton.manifest import verify
 
-__all__ = [
-    "ANSWERS",
-    "EXECUTED_BY",
-    "HANDOVER",
-    "KIND",
-    "MODEL_FILE",
-    "declared_tolerance",
-    "emulated_part",
-    "emulation_config",
-]
+__all__ = ["ANSWERS", "EXECUTED_BY", "HANDOVER", "MODEL_FILE", "declared_tolerance", "emulated_part", "emulation_config"]
 __all__ += ["emulation_facts", "executed_by", "stage"]
 
 HANDOVER = "fpga"  # folder in the version: what `portinf optimize` wrote, and what a card needs
 MODEL_FILE = "model.py"
 ANSWERS = "portinf_answers.py"
 PLATFORM = "fpga_emulation"
-KIND = "bit-exact emulation of an FPGA (hls4ml); not run on a card"
 EXECUTED_BY = "portinf_executed_by"
 _COPY = "portinf_fixedpoint"  # what the package is called there: it is no part of an installed portinf
 _SERVICE = Path(__file__).with_name("fpga_service")

@@ -16,8 +16,7 @@ from typing import Any
 from portinf.artifact import Artifact, sha256
 from portinf.errors import CannotError, UnreadableError, UsageError
 from portinf.samples import Batch, save_goldens
-from portinf.triton.accelerator import Accelerator
-from portinf.triton.config import ModelConfig, config_of, difference, from_text, to_text
+from portinf.triton.config import Accelerator, ModelConfig, config_of, difference, from_text, to_text
 from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, Manifest, now, tool_versions, version_folders
 
 __all__ = ["Entry", "Packaged", "check_entry", "write_entry"]

@@ -15,15 +15,17 @@ from portinf.bisection.onnx_pair import Walk, walk
 from portinf.bisection.reproducer import Reproducer, write_reproducer
 from portinf.bisection.store import Store
 from portinf.errors import CannotError, PortinfError, RunnerError, first_line
+from portinf.progress import Progress
 from portinf.runners.onnx_trace import trace_onnx
 from portinf.runners.source import SourceRunner
 from portinf.samples import Batch
 from portinf.signature import Signature
 from portinf.validation import Hop, Tolerance
 from portinf.validation.checks import CheckResult, Figure
-from portinf.workflow.candidate import ConvertOptions, make_candidate
+from portinf.workflow.candidate import make_candidate
+from portinf.workflow.convert_options import ConvertOptions
 from portinf.workflow.sides import Side
-from portinf.workflow.sourcing import OpenedSource, Progress
+from portinf.workflow.sourcing import OpenedSource
 
 __all__ = ["Bisector", "Place", "choose"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +16,19 @@ from portinf.limits import refuse_longer
 from portinf.mending import mend, mend_empty
 from portinf.naming import give_names
 from portinf.operators import check_operators
+from portinf.progress import Progress
 from portinf.random_operators import refuse_random
 from portinf.reshaping import mend_reshapes
 from portinf.routes import Assumption
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.runners.truth import Float64
 from portinf.triton.releases import limits, oldest_reader
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Hop, compare
 from portinf.workflow.beyond import narrowed, with_lengths_beyond
-from portinf.workflow.sourcing import OpenedSource, Progress, SourcingOptions
+from portinf.workflow.convert_options import ConvertOptions
+from portinf.workflow.sourcing import OpenedSource
 
-__all__ = ["Candidate", "ConvertOptions", "make_candidate"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvertOptions:
-    """Everything ``portinf convert`` may be told.
-
-    Attributes:
-        sourcing: how to open and describe the source.
-        tolerance: when two numbers are equal.
-        opset: version of the default ONNX domain; None for the widest reach.
-        triton_release: ``YY.MM`` of the oldest Triton that must read the result.
-        force: where every route gives a wrong file, accept the first of them (``package --force``).
-    """
-
-    sourcing: SourcingOptions = field(default_factory=SourcingOptions)
-    tolerance: Tolerance = field(default_factory=lambda: Tolerance.of(None, None))
-    opset: int | None = None
-    triton_release: str | None = None
-    force: bool = False
+__all__ = ["Candidate", "make_candidate"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,11 @@ from portinf.resampling import default_sizes, generate, not_tried, sweep
 from portinf.samples import Batch, check_batch, shapes_of
 from portinf.signature import Axis, Signature
 from portinf.streams import SampleStream
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.edge_cases import edge_cases, never_varied
 from portinf.workflow.samplefiles import bound, heads
 from portinf.workflow.sides import Side
-from portinf.workflow.sourcing import OpenedSource, SourcingOptions
+from portinf.workflow.sourcing import OpenedSource
 from portinf.workflow.told import with_ranges, with_roles
 
 __all__ = ["Cases"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from portinf.errors import printable
 from portinf.lazy import require
+from portinf.progress import Progress
 from portinf.runners import open_runner
 from portinf.runners.truth import Float64
 from portinf.samples import load_goldens
@@ -87,7 +88,7 @@ class CheckReport:
         return {"agrees": self.agrees, "verdict": self.verdict, "engine": self.engine, "notes": list(self.notes), "rows": rows}
 
 
-def check_repository(folder: Path, options: ServeOptions, progress: Callable[[str], None]) -> CheckReport:
+def check_repository(folder: Path, options: ServeOptions, progress: Progress) -> CheckReport:
     """Start a server on a repository, replay the goldens of every served version over HTTP and gRPC, and stop it.
 
     Args:

@@ -11,17 +11,19 @@ from typing import Any
 
 from portinf.artifact import Artifact, load_proto, opset_of, write_onnx
 from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
+from portinf.progress import Progress
 from portinf.routes import Assumption
 from portinf.samples import Arrays, Batch
 from portinf.triton.releases import limits, oldest_reader, pick
 from portinf.validation import Hop
 from portinf.validation.opinion import rounding_notes
 from portinf.workflow.beyond import cause, other_examples, way_out, with_lengths_beyond
-from portinf.workflow.candidate import Candidate, ConvertOptions, make_candidate
+from portinf.workflow.candidate import Candidate, make_candidate
+from portinf.workflow.convert_options import ConvertOptions
 from portinf.workflow.extremes import at_extremes, cause_of
 from portinf.workflow.provenance import provenance_of
 from portinf.workflow.randomness import refuse_changing_answers, refuse_random_source
-from portinf.workflow.sourcing import OpenedSource, Progress, open_source
+from portinf.workflow.sourcing import OpenedSource, open_source
 
 __all__ = ["ConvertOptions", "ConvertResult", "convert", "convert_opened"]
 

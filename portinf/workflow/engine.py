@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from portinf.artifact import sha256
 from portinf.errors import CannotError, DisagreementError, MissingPackageError, PortinfError
+from portinf.progress import Progress
 from portinf.targets.tensorrt.site import ENGINE, KIT, PLAN
 
 __all__ = ["MANIFEST", "build_here", "engine_of", "engine_text", "is_site"]
@@ -53,7 +53,7 @@ def engine_text(folder: Path) -> str | None:
     return states[0] if states else NOT_BUILT
 
 
-def build_here(folder: Path, progress: Callable[[str], None]) -> None:
+def build_here(folder: Path, progress: Progress) -> None:
     """Run the folder's own kit with the trtexec and the GPU of this machine.
 
     Raises:

@@ -12,11 +12,13 @@ from portinf.errors import CannotError, first_line
 from portinf.probing.requests import SMALL_REQUEST, Space
 from portinf.probing.search import Finding, Sides, search
 from portinf.probing.watching import named_cause
+from portinf.progress import Progress
 from portinf.samples import Array, Arrays, Batch, shapes_of
 from portinf.validation import CaseResult
 from portinf.validation.checks import CheckResult
-from portinf.workflow.candidate import Candidate, ConvertOptions
-from portinf.workflow.sourcing import OpenedSource, Progress
+from portinf.workflow.candidate import Candidate
+from portinf.workflow.convert_options import ConvertOptions
+from portinf.workflow.sourcing import OpenedSource
 
 __all__ = ["NAME", "at_extremes", "cause_of"]
 

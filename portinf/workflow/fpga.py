@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,113 +13,35 @@ from portinf.artifact import read_onnx
 from portinf.detect import detect
 from portinf.errors import UnreadableError, UsageError
 from portinf.fixedpoint.formats import FixedPointError, Format
+from portinf.progress import Progress
 from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
 from portinf.samples import Batch
 from portinf.signature import Signature
-from portinf.streams import StreamOptions
 from portinf.targets.float_layers import HANDLERS
 from portinf.targets.float_plan import Plan, read_graph
 from portinf.targets.float_trees import holds_trees, read_trees
-from portinf.targets.fpga_parts import DEFAULT_PART, check_part
+from portinf.targets.fpga_parts import check_part
 from portinf.targets.hgq import is_hgq
-from portinf.targets.hls4ml import ProjectOptions, check_packages
+from portinf.targets.hls4ml import check_packages
 from portinf.targets.hls4ml_build import compiler
 from portinf.targets.qonnx_network import is_qonnx, plain_model
 from portinf.targets.rtl_build import TOOLS, tool
 from portinf.targets.yosys import family_of
-from portinf.validation import Hop, Report, Tolerance
+from portinf.validation import Hop, Report
 from portinf.workflow.convert import ConvertOptions, convert
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.fpga_choice import choose
 from portinf.workflow.fpga_drawn import filled_up
 from portinf.workflow.fpga_hgq import check_hgq, write_hgq_folder
-from portinf.workflow.fpga_qonnx import EXACT, judge_qonnx
-from portinf.workflow.fpga_rtl import STRATEGY
+from portinf.workflow.fpga_options import EXACT, STRATEGY, FpgaOptions, FpgaResult
+from portinf.workflow.fpga_qonnx import judge_qonnx
 from portinf.workflow.fpga_trees import choose_trees
 from portinf.workflow.fpga_trees_writing import check_tree_options, write_tree_folder
 from portinf.workflow.fpga_writing import write_folder
 from portinf.workflow.randomness import refuse_random_file
 from portinf.workflow.samplefiles import bound, guessed_heads, notes, open_files
-from portinf.workflow.sourcing import SourcingOptions
 
-__all__ = ["TOLERANCE", "FpgaOptions", "FpgaResult", "optimize_fpga"]
-
-TOLERANCE = 0.01  # rtol and atol where none is given
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FpgaOptions:
-    """Everything ``portinf optimize --target hls4ml`` may be told.
-
-    Attributes:
-        precision: ``auto``, or one format for all weights and results.
-        part, clock, reuse, strategy, stream: see `portinf.targets.hls4ml.ProjectOptions`.
-        inputs: files with samples.
-        streams: how the files' columns become inputs.
-        tolerance: when two numbers are equal.
-        csim: compile the C simulation and hold it against the emulator.
-        hdl: ``verilog`` or ``vhdl``, of distributed arithmetic.
-        rtl: simulate that RTL and hold it against the emulator; None where the tools are installed.
-        synth: count LUTs and flip-flops with yosys.
-        cache: folder of compiled libraries; None for the user's own.
-    """
-
-    precision: str = "auto"
-    part: str = DEFAULT_PART
-    clock: float = 5.0
-    reuse: int = 1
-    strategy: str = "latency"
-    stream: bool = False
-    inputs: Sequence[Path] = ()
-    streams: StreamOptions = field(default_factory=StreamOptions)
-    tolerance: Tolerance = field(default_factory=lambda: Tolerance(rtol=TOLERANCE, atol=TOLERANCE))
-    csim: bool = True
-    hdl: str = "verilog"
-    rtl: bool | None = None
-    synth: bool = False
-    cache: Path | None = None
-
-    @property
-    def project(self) -> ProjectOptions:
-        """What hls4ml is told."""
-        return ProjectOptions(part=self.part, clock=self.clock, reuse=self.reuse, strategy=self.strategy, stream=self.stream)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FpgaResult:
-    """What came out.
-
-    Attributes:
-        folder: that was written.
-        report: comparison with the float model, and of a source's conversion before it.
-        layers: name, kind, tensor and formats of each layer.
-        facts: of the build, by name.
-        tags: how each figure was come by.
-        notes: what the user should know.
-    """
-
-    folder: Path
-    report: Report
-    layers: Sequence[Mapping[str, Any]]
-    facts: Mapping[str, str]
-    tags: Mapping[str, str]
-    notes: Sequence[str]
-
-    @property
-    def hop(self) -> Hop:
-        """The comparison of the fixed-point network with the float model."""
-        return self.report.hops[-1]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return {
-            "output": str(self.folder),
-            "layers": [dict(layer) for layer in self.layers],
-            "facts": dict(self.facts),
-            "tags": dict(self.tags),
-            "notes": list(self.notes),
-            "validation": self.report.to_json(),
-        }
+__all__ = ["optimize_fpga"]
 
 
 def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progress = lambda _: None) -> FpgaResult:

@@ -13,6 +13,7 @@ from portinf.fixedpoint.casting import Watch, to_real
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.fixedpoint.network import Network
+from portinf.progress import Progress
 from portinf.runners import Runner
 from portinf.runners.emulator import EmulatorRunner
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
@@ -29,7 +30,6 @@ __all__ = ["EMULATED", "SEEN", "Judged", "Read", "choose", "first_rows", "judge"
 SEEN = 20_000  # rows that the search and the watch for overflows look at
 TRIES = 4  # one bit more each, where rows that the search did not see are out of tolerance
 EMULATED = "FPGA (exact emulation)"
-Progress = Callable[[str], None]
 Read = Callable[[], Iterator[Batch]]
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from portinf.artifact import sha256
 from portinf.errors import DisagreementError, UsageError
 from portinf.lazy import available, missing
+from portinf.progress import Progress
 from portinf.runners.emulator import load_network
 from portinf.runners.fpga_folder import NETWORK, RTL, FpgaRecord, write_record
 from portinf.runners.logic import DaisRunner
@@ -26,22 +26,17 @@ from portinf.validation import (
     PhysicsOptions,
     Report,
     SideRecord,
-    Tolerance,
     compare,
     make_checks,
     write_report,
 )
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.fpga_drawn import filled_up
-from portinf.workflow.fpga_rtl import STRATEGY, Hardware, hold_rtl, rows_of
-from portinf.workflow.sourcing import SourcingOptions, open_source
+from portinf.workflow.fpga_options import EXACT, STRATEGY, FpgaOptions
+from portinf.workflow.fpga_rtl import Hardware, hold_rtl, rows_of
+from portinf.workflow.sourcing import open_source
 
-if TYPE_CHECKING:
-    from portinf.workflow.fpga import FpgaOptions
-
-__all__ = ["EXACT", "check_hgq", "write_hgq_folder"]
-
-EXACT = Tolerance(rtol=0.0, atol=0.0)
-Progress = Callable[[str], None]
+__all__ = ["check_hgq", "write_hgq_folder"]
 
 
 def check_hgq(options: FpgaOptions) -> None:

@@ -12,13 +12,11 @@ from portinf.runners.emulator import EmulatorRunner
 from portinf.samples import Batch
 from portinf.signature import Signature
 from portinf.targets.qonnx_network import qonnx_network
-from portinf.validation import Tolerance
 from portinf.workflow.fpga_choice import EMULATED, SEEN, Judged, Read, judge
+from portinf.workflow.fpga_options import EXACT
 from portinf.workflow.fpga_profile import layer_errors
 
-__all__ = ["EXACT", "judge_qonnx"]
-
-EXACT = Tolerance(rtol=0.0, atol=0.0)
+__all__ = ["judge_qonnx"]
 
 
 def judge_qonnx(model: Path, plain: Path, signature: Signature, read: Read) -> Judged:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_dir
@@ -14,6 +14,7 @@ from portinf.errors import CannotError, DisagreementError, MissingPackageError
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.network import Network
 from portinf.lazy import available
+from portinf.progress import Progress
 from portinf.runners.fpga_folder import NETWORK, RTL
 from portinf.runners.logic import DaisRunner, LogicRunner, RtlRunner
 from portinf.samples import Arrays
@@ -24,17 +25,13 @@ from portinf.targets.rule4ml_figures import predicted
 from portinf.targets.yosys import mapped
 from portinf.validation import CheckResult
 from portinf.workflow.fpga_choice import Judged
+from portinf.workflow.fpga_options import FpgaOptions
 
-if TYPE_CHECKING:
-    from portinf.workflow.fpga import FpgaOptions
-
-__all__ = ["ROWS", "STRATEGY", "Hardware", "hold_rtl", "rows_of", "write_rtl"]
+__all__ = ["ROWS", "Hardware", "hold_rtl", "rows_of", "write_rtl"]
 
 ROWS = 10_000  # of the samples, on which logic and RTL are held against the emulator
 ANYWHERE = 1_000  # rows more, drawn over the whole range of the inputs' formats
 WIDEST = 32  # bits of a number that da4ml's simulation takes in or gives out
-STRATEGY = "distributed_arithmetic"
-Progress = Callable[[str], None]
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from portinf.errors import CannotError, DisagreementError
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.formats import FixedPointError
 from portinf.fixedpoint.network import Network
+from portinf.progress import Progress
 from portinf.samples import Array, Arrays
 from portinf.targets.fixed_formats import Choice, Range, automatic, quantised
 from portinf.targets.float_plan import Plan
@@ -24,7 +25,6 @@ LEAST = 0
 WORK = 2e8  # products that one trial may compute: bounds its rows
 ROWS = (64, 2048)
 STEP = 4  # bits that one place is tried with less at first
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from portinf.fixedpoint.casting import Watch
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.fixedpoint.tree_emulator import COLUMNS, SCORES, TreeEmulator, answers, joined, reach, walk
 from portinf.fixedpoint.trees import Trees
+from portinf.progress import Progress
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.runners.trees import TreeRunner
 from portinf.samples import Array
@@ -33,7 +34,6 @@ TRIES = 4
 MORE = 2  # bits behind the point of inputs and thresholds, where rows that the search did not see are out of tolerance
 WORK = 1e8  # comparisons that one trial may make: bounds its rows
 LEAST_ROWS = 1000
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

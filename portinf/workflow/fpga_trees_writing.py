@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_dir
@@ -17,22 +17,18 @@ from portinf.errors import CannotError, RunnerError, UsageError
 from portinf.fixedpoint.tree_emulator import TreeEmulator, joined, reach
 from portinf.fixedpoint.trees import save_trees
 from portinf.lazy import available, missing
-from portinf.runners.fpga_folder import NETWORK, FpgaRecord, write_record
+from portinf.progress import Progress
+from portinf.runners.fpga_folder import NETWORK, PROJECT_FOLDER, REPORT, FpgaRecord, copy_model, write_record
 from portinf.runners.trees import TreeSimulation
 from portinf.signature import Signature
 from portinf.targets.conifer import ConiferOptions, why_no_vhdl, write_conifer
 from portinf.targets.conifer_build import LIBRARY, build_cpp, headers
 from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
 from portinf.workflow.fpga_choice import EMULATED
+from portinf.workflow.fpga_options import CSIM_ROWS, FpgaOptions
 from portinf.workflow.fpga_trees import JudgedTrees, moved_check
-from portinf.workflow.fpga_writing import CSIM_ROWS, PROJECT_FOLDER, REPORT, copy_model
-
-if TYPE_CHECKING:
-    from portinf.workflow.fpga import FpgaOptions
 
 __all__ = ["check_tree_options", "write_tree_folder"]
-
-Progress = Callable[[str], None]
 
 
 def check_tree_options(options: FpgaOptions) -> None:

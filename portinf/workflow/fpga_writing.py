@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_dir
 
-from portinf.artifact import external_files, load_proto, sha256
+from portinf.artifact import sha256
 from portinf.errors import CannotError, DisagreementError, RunnerError
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.network import Network, save
+from portinf.progress import Progress
 from portinf.runners.csim import CSimRunner
-from portinf.runners.fpga_folder import FLOAT, NETWORK, NETWORK_HASH, FpgaRecord, network_hash, write_record
+from portinf.runners.fpga_folder import (
+    NETWORK,
+    NETWORK_HASH,
+    PROJECT_FOLDER,
+    REPORT,
+    FpgaRecord,
+    copy_model,
+    network_hash,
+    write_record,
+)
 from portinf.samples import Arrays
 from portinf.signature import Signature
 from portinf.targets.fixed_formats import Range
@@ -27,19 +36,13 @@ from portinf.targets.hls4ml import write_project
 from portinf.targets.hls4ml_build import LIBRARY, build
 from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
 from portinf.workflow.fpga_choice import EMULATED, Judged, headroom, judge
+from portinf.workflow.fpga_options import CSIM_ROWS, STRATEGY, FpgaOptions
 from portinf.workflow.fpga_profile import layer_check
-from portinf.workflow.fpga_rtl import STRATEGY, Hardware, rows_of, write_rtl
+from portinf.workflow.fpga_rtl import Hardware, rows_of, write_rtl
 
-if TYPE_CHECKING:
-    from portinf.workflow.fpga import FpgaOptions
+__all__ = ["write_folder"]
 
-__all__ = ["CSIM_ROWS", "PROJECT_FOLDER", "REPORT", "copy_model", "write_folder"]
-
-PROJECT_FOLDER = "project"
-REPORT = "report"
-CSIM_ROWS = 1000  # rows on which every build is held against the emulator
 ANYWHERE = 100  # of them drawn over all numbers that the inputs' formats hold, and a tenth as many at their ends
-Progress = Callable[[str], None]
 
 
 def write_folder(
@@ -91,14 +94,6 @@ def _forget(project: Path, folder: Path) -> None:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
             if str(folder) in text:
                 path.write_text(text.replace(f"{folder}/", ""), encoding="utf-8", errors="surrogateescape")
-
-
-def copy_model(model: Path, folder: Path) -> None:
-    """Copy the float model and its data files into a folder."""
-    shutil.copyfile(model, folder / FLOAT)
-    for name in external_files(load_proto(model), model):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(model.parent / name, folder / name)
 
 
 def _simulated(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from portinf.resampling import generate, sweep
 from portinf.samples import Batch, check_batch
 from portinf.signature import Signature
 from portinf.streams import SampleStream, StreamOptions
-from portinf.validation import PhysicsOptions
 from portinf.workflow.samplefiles import heads
 
 __all__ = ["JudgedOn", "with_columns"]
@@ -21,11 +20,11 @@ class JudgedOn:
     Args:
         signature: of the model.
         files: bound to it.
-        physics: metrics whose columns are put beside the inputs, where they are inputs themselves.
+        columns: of the metrics: put beside the inputs as well, where they are inputs themselves.
     """
 
-    def __init__(self, signature: Signature, files: Sequence[SampleStream], physics: PhysicsOptions) -> None:
-        self._signature, self._files, self._wanted = signature, files, list(physics.columns)
+    def __init__(self, signature: Signature, files: Sequence[SampleStream], columns: Iterable[str]) -> None:
+        self._signature, self._files, self._wanted = signature, files, list(columns)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches, from the start each time."""
@@ -39,8 +38,8 @@ class JudgedOn:
         yield from sweep(self._signature, heads(self._files))
 
 
-def with_columns(streams: StreamOptions, signature: Signature, physics: PhysicsOptions) -> StreamOptions:
+def with_columns(streams: StreamOptions, signature: Signature, columns: Iterable[str]) -> StreamOptions:
     """Return how files are read: what the metrics need goes beside the inputs, unless it is an input."""
     inputs = {spec.name for spec in signature.inputs}
-    beside = {name: name for name in physics.columns if name not in inputs}
+    beside = {name: name for name in columns if name not in inputs}
     return replace(streams, beside={**beside, **streams.beside})

@@ -17,10 +17,11 @@ from portinf.errors import CannotError, DisagreementError, RunnerError, Unreadab
 from portinf.lazy import require
 from portinf.lowering import Found, Trial, find_islands, load_whole, measure_ranges
 from portinf.lowering.recipe import HalfRecipe, IntegerRecipe, Level, Recipe
+from portinf.progress import Progress
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch
-from portinf.sources.onnx_session import OnnxSession
-from portinf.targets.onnxruntime import proposals
+from portinf.sources.onnx_basic import basic
+from portinf.sources.onnx_session import PlainSession
 from portinf.validation import Hop, Pair, PhysicsOptions, Tolerance, compare, compare_chain, make_checks
 from portinf.workflow.rows import why_not_batched
 
@@ -28,7 +29,6 @@ __all__ = ["Flavour", "Lowered", "Precision", "lower"]
 
 Precision = Literal["fp16", "bf16", "int8"]
 Flavour = Literal["cpu", "tensorrt"]
-Progress = Callable[[str], None]
 ELEMENTS = 8_000_000  # of the inputs that each trial of the search is judged on
 CASES = 24
 CRASH_TRIALS = 40
@@ -231,9 +231,8 @@ def _recipe(model: Path, precision: Precision, flavour: Flavour, batches: Iterab
         whole = load_whole(model)
         return HalfRecipe(whole, measure_ranges(whole, batches), precision)
     (folder / "folded").mkdir()
-    *_, fold = proposals(0)  # normalisations fold into the convolutions before them
     try:
-        whole = load_whole(fold.make(model, folder / "folded") or model)
+        whole = load_whole(basic(model, folder / "folded"))  # normalisations fold into the convolutions before them
     except CannotError:
         whole = load_whole(model)
     ranges = measure_ranges(whole, (batch for batch in batches if batch.origin == "given"))
@@ -243,7 +242,7 @@ def _recipe(model: Path, precision: Precision, flavour: Flavour, batches: Iterab
 def _check_opens(recipe: Recipe, folder: Path) -> None:
     path, _ = recipe.write(frozenset(recipe.guess), folder / "opens.onnx")
     try:
-        OnnxSession(path, level="all", threads=1, name="bf16", apart=False).close()
+        PlainSession(path, level="all", threads=1, name="bf16").close()
     except UnreadableError as error:
         why = str(error).partition("cannot load it: ")[2] or first_line(error)
         raise CannotError(f"bf16: ONNX Runtime does not run it on this CPU: {why}") from error
@@ -336,7 +335,7 @@ def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Pro
     if _dies(file):
         raise CannotError(f"{CRASH}: nothing was written")
     try:
-        OnnxSession(file, level=other, threads=1, name="lowered", apart=False).close()
+        PlainSession(file, level=other, threads=1, name="lowered").close()
     except UnreadableError as error:
         if recipe.runs_here:
             raise CannotError(f"the lowered file: {first_line(error)}") from error

@@ -14,6 +14,7 @@ from typing import Any
 
 from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, DisagreementError, UnreadableError, UsageError, first_line
+from portinf.progress import Progress
 from portinf.resampling import generate, not_tried, sweep
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.runners.truth import Float64
@@ -30,7 +31,6 @@ from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["OptimizeResult", "optimize", "original"]
 
-Progress = Callable[[str], None]
 SLOWER = 1.05  # times the time before: a rewriting that takes longer is left out
 
 
@@ -199,7 +199,7 @@ def _lowered(
     if precision == "int8" and not inputs:
         raise UsageError("--precision int8: it is calibrated on samples: give some with --inputs")
     artifact = read_onnx(model)
-    streams = with_columns(streams, artifact.signature, physics)
+    streams = with_columns(streams, artifact.signature, physics.columns)
     with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
         plain = Path(folder) / out.name
         given = {"inputs": inputs, "streams": streams, "threads": threads, "progress": progress}
@@ -217,7 +217,7 @@ def _lowered(
                 out,
                 precision=precision,
                 flavour="cpu",
-                batches=JudgedOn(artifact.signature, files, physics),
+                batches=JudgedOn(artifact.signature, files, physics.columns),
                 tolerance=tolerance,
                 physics=physics,
                 threads=threads,

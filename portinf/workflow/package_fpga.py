@@ -6,17 +6,18 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from portinf.artifact import read_onnx, sha256
 from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
+from portinf.progress import Progress
 from portinf.resampling import generate, sweep
 from portinf.runners import Runner
 from portinf.runners.fpga import open_fpga
-from portinf.runners.fpga_folder import FLOAT, NETWORK, NETWORK_HASH, FpgaRecord, network_hash, read_record
+from portinf.runners.fpga_folder import FLOAT, NETWORK, NETWORK_HASH, REPORT, FpgaRecord, network_hash, read_record
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch, save_goldens
 from portinf.triton.config import check_model_name, safe_name
@@ -25,8 +26,8 @@ from portinf.triton.manifest import GOLDENS
 from portinf.triton.repository import Entry, check_entry, write_entry
 from portinf.validation import Hop, Tolerance, compare
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.fpga_writing import REPORT
-from portinf.workflow.package import PackageOptions, PackageResult, refuse_conversion
+from portinf.workflow.fpga_options import EXACT
+from portinf.workflow.package_options import PackageOptions, PackageResult, refuse_conversion
 from portinf.workflow.rows import choose_batch_size, servable
 from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
@@ -35,8 +36,6 @@ __all__ = ["package_fpga"]
 READERS = "with the Python backend, Python 3.10 or later and numpy"
 EMULATION = "FPGA (exact emulation)"
 SECONDS = 900.0
-EXACT = Tolerance(rtol=0.0, atol=0.0)
-Progress = Callable[[str], None]
 
 
 def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptions, progress: Progress) -> PackageResult:

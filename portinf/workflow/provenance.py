@@ -11,7 +11,8 @@ from typing import Any
 
 from portinf.artifact import sha256
 from portinf.streams import split_place
-from portinf.workflow.candidate import Candidate, ConvertOptions
+from portinf.workflow.candidate import Candidate
+from portinf.workflow.convert_options import ConvertOptions
 
 __all__ = ["provenance_of"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from portinf.errors import CannotError, RunnerError, first_line
+from portinf.progress import Progress
 from portinf.resampling import generate, resample
 from portinf.runners import Runner
 from portinf.samples import Array, Arrays, Batch
@@ -86,7 +87,7 @@ def choose_batch_size(
     wanted: int | None,
     tolerance: Tolerance,
     shown: str,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[int, str]:
     """Return max_batch_size and the reason for it.
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from portinf.artifact import read_onnx
 from portinf.detect import Found, detect
 from portinf.errors import UnreadableError, UsageError
+from portinf.progress import Progress
 from portinf.resampling import generate, resample
 from portinf.samples import Batch, save_npz
 from portinf.signature import Signature
 from portinf.triton.manifest import MODEL, version_folders
-from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
+from portinf.workflow.convert_options import SourcingOptions
+from portinf.workflow.sourcing import open_source
 from portinf.workflow.told import with_ranges
 
 __all__ = ["sample"]

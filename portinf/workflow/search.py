@@ -6,7 +6,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, DisagreementError, PortinfError, UsageError, first_line
 from portinf.lazy import require
+from portinf.progress import Progress
 from portinf.resampling import sweep
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.runners.truth import Float64
@@ -29,7 +30,6 @@ from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["SearchResult", "Setting", "Tried", "search"]
 
-Progress = Callable[[str], None]
 PRECISIONS: tuple[Precision, ...] = ("fp16", "bf16", "int8")
 LEVELS: tuple[GraphLevel, ...] = ("extended", "basic", "none")  # beside "all", for the fastest files
 LEVELLED = 2  # files whose other graph levels are tried
@@ -168,7 +168,7 @@ def search(
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     artifact, physics = read_onnx(model), physics or PhysicsOptions()
     refuse_random_file(model)
-    streams = with_columns(streams or StreamOptions(), artifact.signature, physics)
+    streams = with_columns(streams or StreamOptions(), artifact.signature, physics.columns)
     samples = bound(open_files(inputs, streams), artifact.signature)
     given = {"inputs": inputs, "streams": streams, "tolerance": tolerance, "physics": physics, "progress": progress}
     with tempfile.TemporaryDirectory(prefix="portinf-search-") as name, Float64() as float64:
@@ -178,7 +178,7 @@ def search(
         bench = _Bench(files, batches, timing_batch(artifact.signature, heads(samples)), tolerance, physics, float64, progress)
         bench.run(counts)
         rows = _ranked(bench.rows, files)
-        everything = JudgedOn(artifact.signature, samples, physics)
+        everything = JudgedOn(artifact.signature, samples, physics.columns)
         pick, hop, rows = _picked(rows, bench, everything)
         reason = _reason(pick, rows)
         said = [*notes(samples), *_needs(pick, files)]
@@ -218,7 +218,7 @@ def _made(
     signature = read_onnx(model).signature
     for precision in precisions:
         path = folder / f"{precision}.onnx"
-        batches = JudgedOn(signature, bound(open_files(inputs, streams), signature), physics)
+        batches = JudgedOn(signature, bound(open_files(inputs, streams), signature), physics.columns)
         try:
             lower(
                 base,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from portinf.errors import RunnerError
+from portinf.progress import Progress
 from portinf.resampling import generate, not_tried, sweep
 from portinf.runners import Runner
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
@@ -36,7 +37,7 @@ def self_check(
     batches: Sequence[Batch],
     *,
     tolerance: Tolerance,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> SelfCheck:
     """Run a file at graph level "none" and "all", on the samples and at other sizes, and one sample twice.
 

@@ -13,11 +13,11 @@ from portinf.detect import detect
 from portinf.errors import RunnerError, UnreadableError
 from portinf.runners import Runner, is_endpoint, open_runner
 from portinf.runners.fpga import open_fpga
-from portinf.runners.fpga_folder import named_way, read_record
+from portinf.runners.fpga_folder import KIND, named_way, read_record
 from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import Array, Arrays, Batch, load_goldens
 from portinf.signature import Signature
-from portinf.triton.fpga import KIND, damaged, declared_tolerance, emulated_part
+from portinf.triton.fpga import damaged, declared_tolerance, emulated_part
 from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, read_manifest, verify, version_folders
 from portinf.validation import Tolerance
 

@@ -4,69 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 
 from portinf.detect import detect
 from portinf.discovery import Given, find_inputs, find_maximums, find_minimums, find_outputs
 from portinf.errors import CannotError, RunnerError, UsageError, first_line
+from portinf.progress import Progress
 from portinf.resampling import MAX_BYTES, bytes_needed, default_sizes, generate, not_tried, resample, start_of, sweep
 from portinf.runners.source import SourceRunner
-from portinf.samples import Arrays, Batch, shapes_of
+from portinf.samples import Array, Arrays, Batch, shapes_of
 from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.process import SourceProcess
-from portinf.streams import SampleStream, StreamOptions
+from portinf.streams import SampleStream, Wanted
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.edge_cases import edge_cases, never_varied
-from portinf.workflow.samplefiles import guessed_heads, notes, open_files, source_heads
-from portinf.workflow.told import Ranges, with_ranges
+from portinf.workflow.samplefiles import guessed_heads, heads, notes, open_files
+from portinf.workflow.told import with_ranges
 
-__all__ = ["OpenedSource", "SourcingOptions", "open_source"]
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourcingOptions:
-    """Everything the user may say of a source; see ``portinf convert --help``.
-
-    Attributes:
-        weights: file of weights for a factory's model.
-        inputs: files with samples.
-        streams: how the files' columns become inputs.
-        batches: samples that are at hand already.
-        dynamic: label ("" for none) by (input, axis).
-        roles: role by input.
-        minimums: smallest length by axis label.
-        maximums: largest length by axis label.
-        ranges: lowest and highest generated value by input.
-        input_names: the user's name by the model's own.
-        outputs: the user's output names in order.
-        signature: name of a SavedModel's signature.
-        allow_pickle, allow_code: permissions.
-        freeze_state: the state as loaded is right for every request, whatever a call changes.
-        timeout: seconds that one step of the source's process may take.
-        memory: gigabytes that the source's process may hold; None for no bound.
-    """
-
-    weights: Path | None = None
-    inputs: Sequence[Path] = ()
-    streams: StreamOptions = field(default_factory=StreamOptions)
-    batches: Sequence[Batch] = ()
-    dynamic: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    roles: Mapping[str, Role] = field(default_factory=dict)
-    minimums: Mapping[str, int] = field(default_factory=dict)
-    maximums: Mapping[str, int] = field(default_factory=dict)
-    ranges: Ranges = field(default_factory=dict)
-    input_names: Mapping[str, str] = field(default_factory=dict)
-    outputs: Sequence[str] = ()
-    signature: str | None = None
-    allow_pickle: bool = False
-    allow_code: bool = False
-    freeze_state: bool = False
-    timeout: float | None = 1800.0
-    memory: float | None = None
+__all__ = ["OpenedSource", "open_source", "source_heads"]
 
 
 class OpenedSource:
@@ -323,3 +280,52 @@ def _check_names(signature: Signature) -> None:
         )
     if any(spec.name == "" for spec in signature.outputs):
         raise UsageError("an output has an empty name: name the outputs with --outputs")
+
+
+def source_heads(
+    files: Sequence[SampleStream], inputs: Sequence[Declared], told: Given, infer: Callable[[Mapping[str, Array]], Arrays]
+) -> tuple[list[SampleStream], list[Batch]]:
+    """Read small batches for a source that was loaded.
+
+    A model that does not say its types is given those of the file; where it fails on float64, it is given float32.
+
+    Args:
+        files: the user's.
+        inputs: what the model declares.
+        told: what it and the user say of axes and roles.
+        infer: runs the source.
+
+    Returns:
+        The files bound to the inputs, and the batches.
+    """
+    wanted = [_wanted(item, told) for item in inputs]
+    mine = [file.bound(wanted) for file in files]
+    given = heads(mine)
+    open_types = {item.name for item in inputs if item.dtype is None}
+    doubles = {name for batch in given for name, array in batch.inputs.items() if array.dtype == "float64"} & open_types
+    if not doubles or all(file.whole for file in files) or _works(infer, given[0]):
+        return mine, given
+    narrower = [file.bound([replace(w, dtype="float32") if w.name in doubles else w for w in wanted]) for file in files]
+    again = heads(narrower)
+    return (narrower, again) if _works(infer, again[0]) else (mine, given)
+
+
+def _works(infer: Callable[[Mapping[str, Array]], Arrays], batch: Batch) -> bool:
+    try:
+        infer(batch.inputs)
+    except RunnerError:
+        return False
+    return True
+
+
+def _wanted(item: Declared, told: Given) -> Wanted:
+    labels = {axis: label for (name, axis), label in told.dynamic.items() if name == item.name and label}
+    role = told.roles.get(item.name, Role())
+    if item.shape is None:
+        return Wanted(name=item.name, dtype=item.dtype, role=role, optional=True, labels=labels)
+    least = item.minimums or (0,) * len(item.shape)
+    shape = tuple(
+        Axis(label=labels.get(k) or f"{item.name}_{k}", minimum=least[k]) if n is None else Axis(size=n)
+        for k, n in enumerate(item.shape)
+    )
+    return Wanted(name=item.name, dtype=item.dtype, shape=shape, role=role, optional=item.optional)

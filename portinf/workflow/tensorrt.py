@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from portinf import __version__
 from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
 from portinf.errors import CannotError, UnreadableError, UsageError
 from portinf.lazy import require
+from portinf.progress import Progress
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, check_batch
 from portinf.streams import SampleStream, StreamOptions
@@ -40,7 +41,6 @@ from portinf.workflow.samplefiles import bound, heads, notes, open_files
 
 __all__ = ["TensorrtOptions", "TensorrtResult", "optimize_tensorrt"]
 
-Progress = Callable[[str], None]
 CACHE = "/tmp/portinf-tensorrt-"  # and the name: the server's folder for engines; ONNX Runtime makes one level, no more
 
 
@@ -206,7 +206,7 @@ def _prepared(
         progress(f"opened {model}")  # a damaged file is refused here
     check_operators(_typed(model), version, str(model))
     said = check_types(artifact.signature, version)
-    files = bound(open_files(inputs, with_columns(streams, artifact.signature, options.physics)), artifact.signature)
+    files = bound(open_files(inputs, with_columns(streams, artifact.signature, options.physics.columns)), artifact.signature)
     given = heads(files)
     for batch in given:
         check_batch(artifact.signature, batch)
@@ -348,7 +348,7 @@ def _write_model(job: _Job, work: Path) -> tuple[Artifact, Lowered | None]:
         out,
         precision=options.precision,
         flavour="tensorrt",
-        batches=JudgedOn(signature, job.files, options.physics),
+        batches=JudgedOn(signature, job.files, options.physics.columns),
         tolerance=job.tolerance,
         physics=options.physics,
         progress=job.progress,

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from portinf.errors import UsageError
+from portinf.progress import Progress
 from portinf.runners import Runner
 from portinf.runners.emulator import EmulatorRunner
 from portinf.runners.fpga_folder import FLOAT
@@ -37,6 +38,7 @@ from portinf.validation.precision import Precision, Truth, bounds_of
 from portinf.validation.worst import Worst, WorstRow
 from portinf.workflow.allocator import keep_freed_memory
 from portinf.workflow.cases import Cases
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.fpga_profile import layer_check, layer_errors
 from portinf.workflow.fpga_trees import moved, moved_check
 from portinf.workflow.hints import recorded_in_training, served_version
@@ -46,7 +48,7 @@ from portinf.workflow.randomness import random_checks
 from portinf.workflow.rows import why_not_batched
 from portinf.workflow.samplefiles import open_files
 from portinf.workflow.sides import OnnxOptions, Recorded, Side, open_side
-from portinf.workflow.sourcing import Progress, SourcingOptions, open_source
+from portinf.workflow.sourcing import open_source
 from portinf.workflow.worst_rows import check_worst_path, save_worst
 
 __all__ = ["ValidateOptions", "validate"]

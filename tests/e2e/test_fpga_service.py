@@ -25,9 +25,11 @@ from portinf.serving.code import CodeRule
 from portinf.serving.launcher import ServeOptions, Server, serve
 from portinf.serving.supervise import read_stubs
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.fpga import FpgaOptions, optimize_fpga
-from portinf.workflow.package import PackageOptions, package
-from portinf.workflow.sourcing import SourcingOptions
+from portinf.workflow.convert_options import SourcingOptions
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions
 from tests.conftest import Cli
 from tests.models import fpga_graphs
 from tests.models.fpga_libraries import put_library

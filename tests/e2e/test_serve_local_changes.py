@@ -17,10 +17,10 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from portinf.errors import ServingError
-from portinf.serving.engine_pytriton import command_for
 from portinf.serving.engines import EngineRequest
 from portinf.serving.launcher import Server
 from portinf.serving.prepare import prepare
+from portinf.serving.pytriton_command import command_for
 from portinf.serving.supervise import read_stubs
 from tests.serving.live import FREE, Traces, ask, serving, traces, until
 from tests.serving.tiny_models import ADD_CONFIG, add

@@ -11,7 +11,8 @@ import pytest
 from portinf.errors import ServingError
 from portinf.runners import open_runner
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package import PackageOptions, package
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions
 from tests.runners import fake_grpc
 from tests.serving.live import serving, traces
 from tests.triton.models import honest, minus_mean

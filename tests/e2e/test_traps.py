@@ -18,7 +18,8 @@ from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, save_goldens, save_npz
 from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package import PackageOptions, package
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions
 from tests.runners import fake_grpc
 from tests.serving.live import serving, traces
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from portinf.errors import CannotError
 from portinf.lowering import Kind, find_places, load_whole, lower_graph, save_whole
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_session import PlainSession
 
 NAMES: dict[Kind, str] = {"fp16": "float16", "bf16": "bfloat16"}
 TYPES: dict[Kind, Any] = {"fp16": np.float16, "bf16": ml_dtypes.bfloat16}
@@ -29,7 +29,7 @@ STEPS: dict[str, Any] = {
 
 
 def run(model: Any, folder: Path, x: Any, level: str = "none") -> Any:
-    session = OnnxSession(save_whole(model, folder / "run.onnx"), level=level, threads=1, name="test", apart=False)
+    session = PlainSession(save_whole(model, folder / "run.onnx"), level=level, threads=1, name="test")
     return session.infer({"x": x})
 
 
@@ -148,7 +148,7 @@ def test_an_overridable_weight_stays_an_input(tmp_path: Path) -> None:
     model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 4]))
     loaded = whole(model, tmp_path)
     file = lower_graph(loaded, find_places(loaded, "float16")[0], "fp16")
-    session = OnnxSession(save_whole(file, tmp_path / "f.onnx"), level="none", threads=1, name="test", apart=False)
+    session = PlainSession(save_whole(file, tmp_path / "f.onnx"), level="none", threads=1, name="test")
     x = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(session.infer({"x": x, "w": 2 * np.eye(4, dtype=np.float32)})["y"], 2 * x)
     np.testing.assert_array_equal(session.infer({"x": x})["y"], x)
@@ -207,7 +207,7 @@ def test_large_weights_lie_beside_the_file(tmp_path: Path, monkeypatch: pytest.M
     data = tmp_path / "out.data"
     assert 2 * 64 * 64 <= data.stat().st_size < 4 * 64 * 64 and path.stat().st_size < 2000
     x = np.ones((2, 4), np.float32)
-    session = OnnxSession(path, level="none", threads=1, name="test", apart=False)
+    session = PlainSession(path, level="none", threads=1, name="test")
     np.testing.assert_allclose(
         session.infer({"x": x})["y"], x @ weights["v"] @ weights["w"] @ weights["u"], rtol=5e-2, atol=0.5
     )

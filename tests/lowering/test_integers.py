@@ -15,7 +15,7 @@ from portinf.lowering import load_whole, measure_ranges, save_whole
 from portinf.lowering.integers import Flavour, count_quantised, quantisable, quantise
 from portinf.lowering.recipe import IntegerRecipe
 from portinf.samples import Batch
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_session import PlainSession
 
 
 def network(path: Path, opset: int = 18) -> Path:
@@ -47,7 +47,7 @@ def batches() -> list[Batch]:
 
 
 def run(model: Any, folder: Path, x: Any, level: str) -> Any:
-    session = OnnxSession(save_whole(model, folder / "run.onnx"), level=level, threads=1, name="test", apart=False)
+    session = PlainSession(save_whole(model, folder / "run.onnx"), level=level, threads=1, name="test")
     return session.infer({"x": x})["y"]
 
 

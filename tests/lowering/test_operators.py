@@ -10,14 +10,14 @@ import onnx
 import pytest
 
 from portinf.lowering import find_places, load_whole, lower_graph, save_whole
-from portinf.sources.onnx_session import OnnxSession
+from portinf.sources.onnx_session import PlainSession
 from tests.lowering.operators import CASES, Case, model, sample
 
 HALF = {"rtol": 2e-2, "atol": 4e-3}  # a few roundings of fp16 (5e-4), more where a difference cancels
 
 
 def answer(path: Path) -> Any:
-    session = OnnxSession(path, level="none", threads=1, name="test", apart=False)
+    session = PlainSession(path, level="none", threads=1, name="test")
     return session.infer(sample())["y"]
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from portinf.errors import CannotError, UsageError
-from portinf.serving.engine_pytriton import command_for, preflight
 from portinf.serving.engines import ENGINES, EngineRequest, choose_engine, plan
 from portinf.serving.environment import ServingEnvironment
 from portinf.serving.ports import Ports
+from portinf.serving.pytriton_command import command_for, preflight
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_an_empty_batch_does_not_end_this_process(tmp_path: Path) -> None:
 
 def test_a_child_that_dies_is_one_line_and_starts_again(tmp_path: Path) -> None:
     with OnnxRuntimeRunner(_einsum(tmp_path / "m.onnx"), name="onnx") as runner:
-        apart = runner._session._apart
+        apart = runner._session._isolated
         assert apart is not None
         empty = {"a": np.ones((1, 0, 4), np.float32), "c": np.ones((1, 2, 4), np.float32)}
         assert apart.infer(empty)["y"].shape == (1, 0, 2)

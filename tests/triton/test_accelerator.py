@@ -8,8 +8,8 @@ import pytest
 
 from portinf.errors import CannotError
 from portinf.signature import Axis, Signature, TensorSpec
-from portinf.triton.accelerator import Accelerator, accepted, check_parameters, tensorrt_accelerator
-from portinf.triton.config import config_of, from_text, to_text
+from portinf.triton.accelerator import accepted, check_parameters, tensorrt_accelerator
+from portinf.triton.config import Accelerator, config_of, from_text, to_text
 from portinf.triton.releases import release, releases
 
 SHAPES = {"min": "x:1x4", "opt": "x:8x4", "max": "x:64x4"}

@@ -16,7 +16,7 @@ from portinf.samples import Batch
 from portinf.validation.results import CaseResult, Hop
 from portinf.workflow.beyond import cause, way_out
 from portinf.workflow.convert import ConvertOptions, ConvertResult, convert
-from portinf.workflow.sourcing import SourcingOptions
+from portinf.workflow.convert_options import SourcingOptions
 from tests.conftest import KERAS_MODELS
 
 MODELS = KERAS_MODELS.parent

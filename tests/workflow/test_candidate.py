@@ -20,7 +20,8 @@ from portinf.validation import CaseResult, Hop
 from portinf.validation.results import CaseStatus
 from portinf.workflow.candidate import _check_standard, _narrowed
 from portinf.workflow.convert import goldens
-from portinf.workflow.sourcing import SourcingOptions, open_source
+from portinf.workflow.convert_options import SourcingOptions
+from portinf.workflow.sourcing import open_source
 
 
 def _model(operator: str) -> onnx.ModelProto:

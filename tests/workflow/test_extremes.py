@@ -15,7 +15,7 @@ from portinf.errors import CannotError, DisagreementError
 from portinf.samples import Array, Arrays, Batch
 from portinf.sources.process import SourceProcess
 from portinf.workflow.convert import ConvertOptions, ConvertResult, convert
-from portinf.workflow.sourcing import SourcingOptions
+from portinf.workflow.convert_options import SourcingOptions
 
 FLOAT, INT = "float[n,4] {}", "int64[n,4] {}"
 LOG_SIGMOID = "m = Neg (x) s = Softplus (m) y = Neg (s)"

@@ -25,7 +25,8 @@ from portinf.targets.float_plan import Plan, read_graph
 from portinf.targets.fpga_parts import DEFAULT_PART, check_part
 from portinf.validation import Tolerance
 from portinf.workflow import fpga_writing
-from portinf.workflow.fpga import FpgaOptions, FpgaResult, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions, FpgaResult
 from tests.conftest import Cli
 from tests.models import fpga_graphs
 

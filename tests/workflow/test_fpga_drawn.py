@@ -16,8 +16,9 @@ from portinf.samples import Array, Batch, save_npz
 from portinf.targets.fixed_formats import automatic
 from portinf.targets.float_layers import HANDLERS
 from portinf.targets.float_plan import read_graph
-from portinf.workflow.fpga import FpgaOptions, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
 from portinf.workflow.fpga_drawn import filled_up
+from portinf.workflow.fpga_options import FpgaOptions
 from portinf.workflow.fpga_profile import check_layers
 from tests.models.fpga_graphs import Graph
 

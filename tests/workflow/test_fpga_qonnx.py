@@ -13,7 +13,8 @@ from portinf.runners import open_runner
 from portinf.samples import save_npz
 from portinf.targets.qonnx_network import qonnx_network
 from portinf.targets.rtl_build import missing_tools
-from portinf.workflow.fpga import FpgaOptions, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions
 from tests.models.qonnx_files import QuantGraph, tagger
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed")

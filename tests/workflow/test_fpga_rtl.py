@@ -19,7 +19,8 @@ from portinf.runners.logic import DaisRunner
 from portinf.samples import Array, save_npz
 from portinf.targets.rtl_build import missing_tools
 from portinf.workflow import fpga
-from portinf.workflow.fpga import FpgaOptions, FpgaResult, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions, FpgaResult
 from tests.conftest import ROOT, Cli
 from tests.models import fpga_graphs, hgq_models
 

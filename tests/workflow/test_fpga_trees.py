@@ -23,7 +23,8 @@ from portinf.targets import conifer_build
 from portinf.targets.conifer import read_back
 from portinf.targets.conifer_build import folder_of
 from portinf.workflow import fpga_trees_writing
-from portinf.workflow.fpga import FpgaOptions, FpgaResult, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions, FpgaResult
 from tests.conftest import Cli
 from tests.models import tree_models
 from tests.models.tree_files import written

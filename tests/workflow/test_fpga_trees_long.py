@@ -17,7 +17,8 @@ from portinf.runners.fpga import open_fpga
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import save_npz
 from portinf.targets.conifer import raw_inputs, scores_of
-from portinf.workflow.fpga import FpgaOptions, optimize_fpga
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions
 from tests.models.tree_files import written
 from tests.workflow.test_fpga_trees import needs_header, rows, same_as_hls
 

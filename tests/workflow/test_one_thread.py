@@ -14,7 +14,8 @@ from portinf.errors import CannotError
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.triton.config import from_text
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package import PackageOptions, package
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions
 from tests.triton.models import honest, save, tensor
 
 

@@ -19,8 +19,9 @@ from portinf.signature import Role
 from portinf.triton.config import from_text
 from portinf.triton.manifest import read_manifest, verify
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package import PackageOptions, PackageResult, package
-from portinf.workflow.sourcing import SourcingOptions
+from portinf.workflow.convert_options import SourcingOptions
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions, PackageResult
 from tests.triton.models import dice, honest, minus_mean, row_sum, two_largest, with_data_file
 
 
@@ -168,7 +169,7 @@ def test_odd_versions_are_usage_errors(tmp_path: Path, version: str, capsys: pyt
 def test_an_existing_version_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = honest(tmp_path / "net.onnx")
     packaged(path, tmp_path, version=3)
-    monkeypatch.setattr("portinf.workflow.package.read_onnx", lambda _: pytest.fail("the file was read"))
+    monkeypatch.setattr("portinf.workflow.package_any.read_onnx", lambda _: pytest.fail("the file was read"))
     with pytest.raises(CannotError, match="version 3 exists"):
         packaged(path, tmp_path, version=3)
 

@@ -23,11 +23,13 @@ from portinf.triton.config import from_text
 from portinf.triton.manifest import read_manifest, verify
 from portinf.validation import Tolerance
 from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.fpga import FpgaOptions, optimize_fpga
+from portinf.workflow.convert_options import SourcingOptions
+from portinf.workflow.fpga import optimize_fpga
+from portinf.workflow.fpga_options import FpgaOptions
 from portinf.workflow.inspect import inspect_path
 from portinf.workflow.inspect_text import render
-from portinf.workflow.package import PackageOptions, PackageResult, package
-from portinf.workflow.sourcing import SourcingOptions
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions, PackageResult
 from portinf.workflow.validate import ValidateOptions, validate
 from tests.conftest import Cli
 from tests.models import fpga_graphs

@@ -19,10 +19,11 @@ from portinf.samples import save_npz
 from portinf.triton.manifest import read_manifest
 from portinf.validation import Tolerance
 from portinf.workflow.convert import ConvertOptions, convert
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.optimize import optimize
-from portinf.workflow.package import PackageOptions, package
+from portinf.workflow.package_any import package
+from portinf.workflow.package_options import PackageOptions
 from portinf.workflow.search import search
-from portinf.workflow.sourcing import SourcingOptions
 from portinf.workflow.tensorrt import TensorrtOptions, optimize_tensorrt
 from portinf.workflow.validate import ValidateOptions, validate
 from tests.triton.models import save, tensor

@@ -17,8 +17,8 @@ from portinf.cli.main import run
 from portinf.errors import UsageError
 from portinf.signature import Axis, Role, Signature, TensorSpec
 from portinf.streams import StreamOptions
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.sides import OnnxOptions
-from portinf.workflow.sourcing import SourcingOptions
 from portinf.workflow.validate import ValidateOptions, validate
 from tests.conftest import TORCH_MODELS, Cli
 from tests.streams.files import FORMATS, write

@@ -17,7 +17,7 @@ from portinf.errors import PortinfError, UnreadableError, UsageError
 from portinf.samples import Batch, save_goldens, save_npz
 from portinf.signature import Axis, Signature, TensorSpec
 from portinf.validation import Tolerance
-from portinf.workflow.sourcing import SourcingOptions
+from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.validate import ValidateOptions, validate
 from tests.runners import fake_http
 from tests.runners.fake_http import Script, tensor

@@ -1,0 +1,13 @@
+"""How steps that take a while say what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Progress", "quiet"]
+
+Progress = Callable[[str], None]
+
+
+def quiet(line: str) -> None:
+    """Take a line that nobody reads."""

@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 from portinf.runners.onnxruntime import OnnxRuntimeRunner  # noqa: E402
 from portinf.samples import save_npz  # noqa: E402
 from portinf.validation import Tolerance  # noqa: E402
-from portinf.validation.report import installed_versions  # noqa: E402
 from portinf.validation.scale import Scale, Sizes, scale_of  # noqa: E402
+from portinf.versions import installed  # noqa: E402
 from portinf.workflow.convert import ConvertOptions, convert  # noqa: E402
 from portinf.workflow.convert_options import SourcingOptions  # noqa: E402
 from portinf.workflow.sourcing import open_source  # noqa: E402
@@ -121,7 +121,7 @@ def deep(dtype: str, depth: int) -> None:
 
 def main(names: Sequence[str] = NAMES) -> None:
     """Print the table."""
-    print(f"{time.strftime('%Y-%m-%d')}, {', '.join(f'{name} {v}' for name, v in installed_versions().items())}")
+    print(f"{time.strftime('%Y-%m-%d')}, {', '.join(f'{name} {v}' for name, v in installed().items())}")
     print(f"{'model':56} {'type':9} {'largest':>9} {'source':>9} {'ONNX':>9} {'share':>9}")
     for name in names:
         with tempfile.TemporaryDirectory() as folder:

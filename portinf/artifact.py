@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from portinf.errors import CannotError, UnreadableError, first_line
+from portinf.files import sha256, whole_file
 from portinf.lazy import require
 from portinf.signature import Axis, Signature, TensorSpec, dtype_by_onnx
 
@@ -24,7 +22,6 @@ __all__ = [
     "needs_one_thread",
     "opset_of",
     "read_onnx",
-    "sha256",
     "signature_of",
     "write_onnx",
 ]
@@ -63,15 +60,6 @@ class Artifact:
     def path(self) -> Path:
         """The main file."""
         return self.root / next(iter(self.files))
-
-
-def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_proto(path: Path) -> Any:
@@ -274,19 +262,10 @@ def write_onnx(model: Any, source: Path, out: Path, signature: Signature, proven
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _place_external(model, source, out)
-        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(model.SerializeToString())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(out)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
-        raise
+    with whole_file(out) as stream:
+        stream.write(model.SerializeToString())
     return _described(model, out)
 
 
@@ -301,12 +280,8 @@ def _place_external(model: Any, source: Path, out: Path) -> None:
     name = f"{out.stem}.{sha256(data)[:16]}.data"
     target = out.parent / name
     if not target.exists():
-        temporary = out.parent / f".{name}.{os.getpid()}"
-        try:
-            shutil.copyfile(data, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with data.open("rb") as old, whole_file(target) as new:
+            shutil.copyfileobj(old, new, 1 << 24)
     for tensor in _tensors(model.graph):
         for entry in tensor.external_data:
             if entry.key == "location":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from portinf.errors import UnreadableError, UsageError
+from portinf.files import whole_file
 from portinf.signature import Signature, dtype_by_numpy
 
 __all__ = [
@@ -110,18 +109,16 @@ def load_npz(path: Path) -> Batch:
 
 
 def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write arrays by name; a reader sees the old file or the whole new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
-    try:
-        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
-            for name, array in arrays.items():  # np.savez would refuse an input that is called "file"
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, _storable(array), allow_pickle=False)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write arrays by name; a reader sees the old file or the whole new one.
+
+    Raises:
+        UnreadableError: the file cannot be written.
+        UsageError: an array holds Python objects.
+    """
+    with whole_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays.items():  # np.savez would refuse an input that is called "file"
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, _storable(array), allow_pickle=False)
 
 
 def save_goldens(path: Path, batches: Sequence[Batch]) -> None:

@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from portinf.artifact import load_proto, read_onnx, sha256, signature_of, write_onnx
+from portinf.artifact import load_proto, read_onnx, signature_of, write_onnx
 from portinf.errors import CannotError, UnreadableError
+from portinf.files import sha256
 
 
 def _model() -> Any:

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from portinf import __version__
-from portinf.artifact import sha256
 from portinf.errors import CannotError, UnreadableError, first_line
+from portinf.files import sha256
 from portinf.signature import Signature
 
-__all__ = [
-    "CONFIG",
-    "GOLDENS",
-    "MANIFEST",
-    "MODEL",
-    "Manifest",
-    "now",
-    "read_manifest",
-    "tool_versions",
-    "verify",
-    "version_folders",
-]
+__all__ = ["CONFIG", "GOLDENS", "MANIFEST", "MODEL", "Manifest", "read_manifest", "verify", "version_folders"]
 
 SCHEMA = 1
 CONFIG = "config.pbtxt"
@@ -89,17 +74,6 @@ class Manifest:
         fields = {name: data[name] for name in Manifest.__dataclass_fields__ if name != "emulation"}
         fields["emulation"] = data.get("emulation")  # not in a manifest from before there were any
         return replace(Manifest(**fields), signature=Signature.from_json(data["signature"]))
-
-
-def now() -> str:
-    """Return the time in UTC, ISO 8601, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def tool_versions() -> dict[str, str]:
-    """Return the versions of portinf, python and the packages that every packaged model passed through."""
-    packages = {name: metadata.version(name) for name in ("numpy", "onnx", "onnxruntime")}
-    return {"portinf": __version__, "python": platform.python_version(), **packages}
 
 
 def read_manifest(folder: Path) -> Manifest:

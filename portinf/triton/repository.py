@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import Artifact, sha256
+from portinf.artifact import Artifact
 from portinf.errors import CannotError, UnreadableError, UsageError
+from portinf.files import sha256
 from portinf.samples import Batch, save_goldens
 from portinf.triton.config import Accelerator, ModelConfig, config_of, difference, from_text, to_text
-from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, Manifest, now, tool_versions, version_folders
+from portinf.triton.manifest import CONFIG, GOLDENS, MANIFEST, MODEL, Manifest, version_folders
+from portinf.versions import installed, now
 
 __all__ = ["Entry", "Packaged", "check_entry", "write_entry"]
 
@@ -251,7 +253,7 @@ def _manifest(entry: Entry, version: int, hashes: Mapping[str, str], config_sha2
         config_sha256=config_sha256,
         max_batch_size=entry.max_batch_size,
         batching=entry.batching,
-        versions=tool_versions(),
+        versions=installed(),
         options=entry.options,
         signature=entry.artifact.signature,
         provenance=entry.artifact.provenance,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from portinf.validation.results import Hop
 from portinf.validation.tolerance import Tolerance
+from portinf.versions import BASE, installed, now
 
 __all__ = ["REPORT_SCHEMA", "Report", "SideRecord"]
 
 REPORT_SCHEMA = 1
-_PACKAGES = ("portinf", "numpy", "onnx", "onnxruntime", "tritonclient")
+_PACKAGES = (*BASE, "tritonclient")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +59,8 @@ class Report:
         return Report(
             hops=tuple(hops),
             tolerance=str(tolerance),
-            versions=installed_versions(),
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            versions=installed(_PACKAGES),
+            created=now(),
             notes=tuple(notes),
             sides=tuple(sides),
         )
@@ -89,14 +87,3 @@ class Report:
             "sides": [side.to_json() for side in self.sides],
             "hops": [hop.to_json() for hop in self.hops],
         }
-
-
-def installed_versions() -> dict[str, str]:
-    """Return the version of Python and of each package that takes part in a comparison."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from portinf.errors import UnreadableError, UsageError
+from portinf.errors import UsageError
+from portinf.files import write_text
 from portinf.validation.markdown import markdown
 from portinf.validation.page import page
 from portinf.validation.report import Report
 
-__all__ = ["check_report_path", "json_text", "write_report", "write_whole"]
+__all__ = ["check_report_path", "json_text", "write_report"]
 
 
 def json_text(report: Report) -> str:
@@ -50,25 +49,4 @@ def write_report(path: Path, report: Report) -> None:
         UnreadableError: the file cannot be written.
     """
     check_report_path(path)
-    write_whole(path, FORMATS[path.suffix.lower()](report))
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write a text; a reader sees the old file or the whole new one.
-
-    Raises:
-        UnreadableError: the file cannot be written.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_text(path, FORMATS[path.suffix.lower()](report))

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from portinf.artifact import sha256
 from portinf.errors import CannotError, DisagreementError, MissingPackageError, PortinfError
+from portinf.files import sha256
 from portinf.progress import Progress
 from portinf.targets.tensorrt.site import ENGINE, KIT, PLAN
 

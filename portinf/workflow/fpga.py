@@ -11,7 +11,8 @@ from typing import Any
 
 from portinf.artifact import read_onnx
 from portinf.detect import detect
-from portinf.errors import UnreadableError, UsageError
+from portinf.errors import UsageError
+from portinf.files import whole_folder
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.progress import Progress
 from portinf.runners.fpga_folder import FpgaRecord, is_fpga_folder
@@ -213,14 +214,6 @@ def _made(folder: Path) -> Path:
 
 
 def _settle(ready: Path, out: Path) -> None:
-    """Put a finished folder into its place: first beside it, then by renaming."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent) as name:
-            whole, old = Path(name) / "new", Path(name) / "old"
-            shutil.copytree(ready, whole)
-            if out.exists():
-                out.replace(old)
-            whole.replace(out)
-    except OSError as error:
-        raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
+    """Put a finished folder into its place."""
+    with whole_folder(out) as new:
+        shutil.copytree(ready, new, dirs_exist_ok=True)

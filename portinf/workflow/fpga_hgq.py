@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from portinf.artifact import sha256
 from portinf.errors import DisagreementError, UsageError
+from portinf.files import sha256
 from portinf.lazy import available, missing
 from portinf.progress import Progress
 from portinf.runners.emulator import load_network
@@ -30,6 +29,7 @@ from portinf.validation import (
     make_checks,
     write_report,
 )
+from portinf.versions import installed
 from portinf.workflow.convert_options import SourcingOptions
 from portinf.workflow.fpga_drawn import filled_up
 from portinf.workflow.fpga_options import EXACT, STRATEGY, FpgaOptions
@@ -93,7 +93,7 @@ def _samples(batches: Sequence[Batch]) -> Arrays:
 def _record(
     folder: Path, model: Path, signature: Signature, hop: Hop, hardware: Hardware, options: FpgaOptions, said: list[str]
 ) -> tuple[FpgaRecord, Report]:
-    versions = {name: metadata.version(name) for name in ("portinf", "HGQ2", "da4ml", "numpy")}
+    versions = installed(("portinf", "HGQ2", "da4ml", "numpy"))
     tags = {"answers": "emulated", "C simulation": "not-run", "RTL": "not-run", "synthesis": "not-run", "timing": "not-run"}
     network = load_network(folder)
     record = FpgaRecord(

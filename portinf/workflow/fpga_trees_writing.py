@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_dir
 
-from portinf.artifact import sha256
 from portinf.errors import CannotError, RunnerError, UsageError
+from portinf.files import sha256
 from portinf.fixedpoint.tree_emulator import TreeEmulator, joined, reach
 from portinf.fixedpoint.trees import save_trees
 from portinf.lazy import available, missing
@@ -24,6 +23,7 @@ from portinf.signature import Signature
 from portinf.targets.conifer import ConiferOptions, why_no_vhdl, write_conifer
 from portinf.targets.conifer_build import LIBRARY, build_cpp, headers
 from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
+from portinf.versions import installed
 from portinf.workflow.fpga_choice import EMULATED
 from portinf.workflow.fpga_options import CSIM_ROWS, FpgaOptions
 from portinf.workflow.fpga_trees import JudgedTrees, moved_check
@@ -132,7 +132,7 @@ def _layers(judged: JudgedTrees) -> list[dict[str, Any]]:
 
 def _facts(source: str, model: Path, judged: JudgedTrees, options: FpgaOptions) -> dict[str, str]:
     shape = judged.trees.shape
-    versions = {name: metadata.version(name) for name in ("portinf", "conifer", "numpy")}
+    versions = installed(("portinf", "conifer", "numpy"))
     return {
         "kind": "conifer projects (HLS and VHDL)" if not why_no_vhdl(judged.trees) else "conifer project (HLS)",
         "made from": source,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_dir
 
-from portinf.artifact import sha256
 from portinf.errors import CannotError, DisagreementError, RunnerError
+from portinf.files import sha256
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.network import Network, save
@@ -35,6 +34,7 @@ from portinf.targets.fixed_formats import Range
 from portinf.targets.hls4ml import write_project
 from portinf.targets.hls4ml_build import LIBRARY, build
 from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
+from portinf.versions import installed
 from portinf.workflow.fpga_choice import EMULATED, Judged, headroom, judge
 from portinf.workflow.fpga_options import CSIM_ROWS, STRATEGY, FpgaOptions
 from portinf.workflow.fpga_profile import layer_check
@@ -162,7 +162,7 @@ def _layers(network: Network) -> list[dict[str, Any]]:
 
 
 def _facts(source: str, model: Path, options: FpgaOptions) -> dict[str, str]:
-    versions = {name: metadata.version(name) for name in ("portinf", "hls4ml", "numpy")}
+    versions = installed(("portinf", "hls4ml", "numpy"))
     return {
         "kind": "hls4ml project (Vitis backend)",
         "made from": source,

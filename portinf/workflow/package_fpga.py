@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import read_onnx, sha256
+from portinf.artifact import read_onnx
 from portinf.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
+from portinf.files import sha256
 from portinf.progress import Progress
 from portinf.resampling import generate, sweep
 from portinf.runners import Runner

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import sha256
+from portinf.files import sha256
 from portinf.streams import split_place
+from portinf.versions import BASE, installed, now
 from portinf.workflow.candidate import Candidate
 from portinf.workflow.convert_options import ConvertOptions
 
@@ -39,7 +37,7 @@ def provenance_of(
         "tolerance": str(options.tolerance),
         "validation": {"verdict": candidate.hop.verdict, "summary": candidate.hop.summary()},
         "versions": _versions(process.framework),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": now(),
         "process": process.usage(),
     }
 
@@ -66,10 +64,4 @@ def _versions(framework: str) -> dict[str, str]:
         "graphdef": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
         "tflite": ["tensorflow-cpu", "tensorflow", "tf2onnx"],
     }.get(framework, [])
-    found = {"python": platform.python_version()}
-    for package in ["portinf", "onnx", "onnxruntime", "numpy", *packages]:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed([*BASE, *packages])

@@ -44,10 +44,7 @@ def sample(
     else:
         with open_source(source, options, progress) as opened:
             batch = _made(opened.signature, list(opened.given), sizes)
-    try:
-        save_npz(out, batch.inputs)
-    except OSError as error:
-        raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
+    save_npz(out, batch.inputs)
     return batch
 
 

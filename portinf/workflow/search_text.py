@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portinf.files import write_text
 from portinf.lazy import require
 from portinf.validation.checks import Figure, Series
 from portinf.validation.page import rendered
-from portinf.validation.writing import write_whole
 from portinf.workflow.search import SearchResult, Tried
 
 if TYPE_CHECKING:
@@ -92,4 +92,4 @@ def write_search(path: Path, model: Path, result: SearchResult) -> None:
         UnreadableError: the file cannot be written.
     """
     view: dict[str, Any] = {"model": str(model), "result": result, "figure": figure(result), "exact": EXACT}
-    write_whole(path, rendered("search.html.jinja", view))
+    write_text(path, rendered("search.html.jinja", view))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from portinf import __version__
 from portinf.artifact import Artifact, load_proto, read_onnx, write_onnx
-from portinf.errors import CannotError, UnreadableError, UsageError
+from portinf.errors import CannotError, UsageError
+from portinf.files import whole_folder
 from portinf.lazy import require
 from portinf.progress import Progress
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
@@ -26,10 +23,11 @@ from portinf.targets.tensorrt.rules import walk
 from portinf.targets.tensorrt.site import Recorded, check_types, write_site
 from portinf.targets.tensorrt.versions import Version, parse_version
 from portinf.triton.config import check_model_name, config_of, safe_name
-from portinf.triton.manifest import MODEL, now, tool_versions
+from portinf.triton.manifest import MODEL
 from portinf.triton.releases import Release, release
 from portinf.triton.repository import Entry
 from portinf.validation import PhysicsOptions, Tolerance
+from portinf.versions import installed, now
 from portinf.workflow.engine import MANIFEST, build_here
 from portinf.workflow.engine_repository import write_accelerated, write_engine_config
 from portinf.workflow.engine_requests import record
@@ -157,10 +155,8 @@ def optimize_tensorrt(
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: exists; name a folder that is not there yet")
     job = _prepared(model, options, inputs, streams or StreamOptions(), tolerance, progress)
-    with _workspace(out) as work:
+    with whole_folder(out) as work:
         result = _filled(job, work, out)
-        work.chmod(0o755)
-        work.replace(out)
     if not options.build:
         return result
     build_here(out, progress)
@@ -233,22 +229,6 @@ def _prepared(
         profile=profile,
         said=[*said, *notes(files), *_guesses(profile)],
     )
-
-
-@contextmanager
-def _workspace(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``out``; what is left of it goes."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
-    try:
-        yield work
-    except OSError as error:
-        raise UnreadableError(f"{out}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _filled(job: _Job, work: Path, out: Path) -> TensorrtResult:
@@ -370,7 +350,7 @@ def _write_manifest(work: Path, result: TensorrtResult, written: Artifact) -> No
     record = {
         "schema": 1,
         "created": now(),
-        "versions": {**tool_versions(), "portinf": __version__},
+        "versions": installed(),
         **{key: value for key, value in result.to_json().items() if key not in ("output", "engine")},
         "files": dict(written.files),
         "signature": written.signature.to_json(),

@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 import pytest
 
-from portinf.artifact import read_onnx, sha256
+from portinf.artifact import read_onnx
 from portinf.errors import CannotError, PortinfError, UnreadableError, UsageError
+from portinf.files import sha256
 from portinf.runners.onnxruntime import OnnxRuntimeRunner
 from portinf.samples import Batch, load_goldens
 from portinf.triton import repository as module

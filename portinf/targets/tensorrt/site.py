@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from portinf.artifact import sha256
 from portinf.errors import CannotError
+from portinf.files import sha256
 from portinf.samples import Array, Batch
 from portinf.signature import Signature
 from portinf.targets.tensorrt.profiles import Profile

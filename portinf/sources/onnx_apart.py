@@ -11,18 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import portinf.errors
+from portinf.child import python_command
 from portinf.errors import PortinfError, RunnerError
 from portinf.samples import Array, Arrays, load_npz, save_npz
 from portinf.sources.onnx_session import PlainSession
 
 __all__ = ["ApartSession", "main"]
-
-_START = (
-    "import sys; sys.path.pop(0); "
-    f"sys.path.append({str(Path(portinf.errors.__file__).parent.parent)!r}); "
-    "from portinf.sources.onnx_apart import main; main()"
-)
 
 
 class _Child:
@@ -38,7 +32,7 @@ class _Child:
         self._users.add(number)
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START],
+                python_command("from portinf.sources.onnx_apart import main; main()"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

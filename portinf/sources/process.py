@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import portinf.errors
+from portinf.child import python_command
 from portinf.errors import CannotError, PortinfError
 from portinf.routes import Assumption
 from portinf.samples import Array, Arrays, load_npz, save_npz
@@ -33,13 +33,6 @@ QUIET = {
     "PYTHONUNBUFFERED": "1",
 }
 
-# The current folder must not shadow installed packages; this very portinf must be found, wherever it was started from.
-_START = (
-    "import sys; sys.path.pop(0); "
-    f"sys.path.append({str(Path(portinf.errors.__file__).parent.parent)!r}); "
-    "from portinf.sources.child import main; main()"
-)
-
 
 class SourceProcess:
     """A source loaded once in a child; a context manager that ends it.
@@ -54,7 +47,7 @@ class SourceProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="portinf-source-")
         self._log = (self.folder / "stderr.txt").open("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START],
+            python_command("from portinf.sources.child import main; main()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

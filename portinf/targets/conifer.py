@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from portinf.errors import CannotError, MissingPackageError, PortinfError, first_line
+from portinf.child import run_module
+from portinf.errors import CannotError, PortinfError, first_line
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.trees import Trees, load_trees
@@ -92,19 +91,9 @@ def write_conifer(network: Path, folder: Path, options: ConiferOptions) -> None:
         MissingPackageError: conifer is not installed.
         CannotError: conifer refuses the trees, or wrote others; the message names tree and node.
     """
-    module = "portinf.targets.conifer"
-    command = [sys.executable, "-m", module, str(network.resolve()), str(folder.resolve()), json.dumps(asdict(options))]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"conifer did not write the project within {SECONDS:g} s") from error
-    if done.returncode == 0:
-        read_back(load_trees(network), folder)
-        return
-    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-    if done.returncode == MissingPackageError.exit_code:
-        raise MissingPackageError(lines[-1])
-    raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"conifer failed: {lines[-1][:300]}")
+    arguments = (str(network.resolve()), str(folder.resolve()), json.dumps(asdict(options)))
+    run_module("portinf.targets.conifer", *arguments, tool="conifer", task="write the project", seconds=SECONDS)
+    read_back(load_trees(network), folder)
 
 
 def read_back(trees: Trees, folder: Path) -> None:
@@ -123,14 +112,9 @@ def read_back(trees: Trees, folder: Path) -> None:
         raise CannotError(f"what conifer wrote cannot be read back: {error}") from error
 
 
-def main(network: str, folder: str, options: str) -> int:
-    """Write the projects here and return an exit code; the error's line goes to stderr."""
-    try:
-        _write(load_trees(Path(network)), Path(folder), ConiferOptions(**json.loads(options)))
-    except PortinfError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
-    return 0
+def main(network: str, folder: str, options: str) -> None:
+    """Write the projects here: the child's side."""
+    _write(load_trees(Path(network)), Path(folder), ConiferOptions(**json.loads(options)))
 
 
 def _write(trees: Trees, folder: Path, options: ConiferOptions) -> None:
@@ -258,7 +242,3 @@ def raw_inputs(trees: Trees, columns: Array) -> Array:
 def scores_of(trees: Trees, raw: Array) -> Array:
     """Return raw numbers of ``trees.score`` from those that the VHDL gives."""
     return np.asarray(raw, np.int64) >> (vhdl_format(trees).fraction - trees.score.fraction)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

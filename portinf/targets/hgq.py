@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from portinf.detect import detect
-from portinf.errors import CannotError, PortinfError, first_line
+from portinf.errors import CannotError, first_line
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import Input, Layer, Network, save
 from portinf.lazy import require
@@ -54,19 +54,14 @@ def write_hgq(model: Path, network: Path, folder: Path, options: LogicOptions) -
     return run_da4ml("portinf.targets.hgq", arguments, folder, environment)
 
 
-def main(model: str, network: str, folder: str, options: str) -> int:
-    """Write here and return an exit code; the error's line goes to stderr."""
+def main(model: str, network: str, folder: str, options: str) -> None:
+    """Write here: the child's side."""
     sys.setrecursionlimit(DEEPEST)
-    try:
-        loaded = load_keras(Path(model), allow_code=False)
-        source = KerasSource(loaded, SourceOptions(found=detect(model)))
-        logic = _logic(loaded, model)
-        save(_network(source, logic), Path(network))
-        write_hdl(logic, Path(folder), LogicOptions(**json.loads(options)))
-    except PortinfError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
-    return 0
+    loaded = load_keras(Path(model), allow_code=False)
+    source = KerasSource(loaded, SourceOptions(found=detect(model)))
+    logic = _logic(loaded, model)
+    save(_network(source, logic), Path(network))
+    write_hdl(logic, Path(folder), LogicOptions(**json.loads(options)))
 
 
 def _logic(model: Any, path: str) -> Any:
@@ -113,7 +108,3 @@ def _format(bits: Any) -> Format:
     """Return the format that holds numbers of all these bits: what is finer or larger is cut as the logic does it."""
     signed, integer, fraction = (int(row.max()) for row in np.asarray(bits))
     return Format(signed + integer + fraction, signed + integer, bool(signed))
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from portinf.errors import CannotError, MissingPackageError, PortinfError, first_line
+from portinf.child import run_module
+from portinf.errors import CannotError, first_line
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import Layer, Network, load
@@ -80,30 +79,18 @@ def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
         CannotError: hls4ml refuses the network, or wrote another one; the message names the layer.
     """
     check_packages(options.strategy)
-    command = [sys.executable, "-m", "portinf.targets.hls4ml", str(network), str(folder), json.dumps(asdict(options))]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "numpy")}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"hls4ml did not write the project within {SECONDS:g} s") from error
-    if done.returncode == 0:
-        asked = load(network)
-        check_firmware(asked, folder, PROJECT, _names(asked))
-        return
-    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-    if done.returncode == MissingPackageError.exit_code:
-        raise MissingPackageError(lines[-1])
-    raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"hls4ml failed: {lines[-1][:300]}")
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "numpy")}
+    arguments = (str(network), str(folder), json.dumps(asdict(options)))
+    run_module(
+        "portinf.targets.hls4ml", *arguments, tool="hls4ml", task="write the project", seconds=SECONDS, environment=environment
+    )
+    asked = load(network)
+    check_firmware(asked, folder, PROJECT, _names(asked))
 
 
-def main(network: str, folder: str, options: str) -> int:
-    """Write a project here and return an exit code; the error's line goes to stderr."""
-    try:
-        _write(load(Path(network)), Path(folder), ProjectOptions(**json.loads(options)))
-    except PortinfError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
-    return 0
+def main(network: str, folder: str, options: str) -> None:
+    """Write a project here: the child's side."""
+    _write(load(Path(network)), Path(folder), ProjectOptions(**json.loads(options)))
 
 
 def _write(network: Network, folder: Path, options: ProjectOptions) -> None:
@@ -316,7 +303,3 @@ _ENTRIES: dict[str, Any] = {
     "table": _activation,
     "transpose": lambda layer, shape: {"class_name": "Transpose", "perm": list(layer.options["order"])},
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from portinf.errors import CannotError, MissingPackageError
+from portinf.child import run_program
+from portinf.errors import MissingPackageError
 from portinf.targets.hls4ml import PROJECT
 
 __all__ = ["LIBRARY", "build", "compiled", "compiler"]
@@ -76,7 +77,7 @@ def compiled(command: Sequence[str], folder: Path, sources: Sequence[Path], libr
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as name:
             made = Path(name) / "library.so"
-            _run([*command, "-o", str(made.resolve())], folder)
+            run_program([*command, "-o", str(made.resolve())], task="compile the C simulation", seconds=SECONDS, folder=folder)
             made.replace(kept)
     shutil.copyfile(kept, library)
     return fresh
@@ -91,13 +92,3 @@ def _key(folder: Path, command: Sequence[str], sources: Sequence[Path]) -> str:
             content = path.read_bytes()
             digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"g++ did not compile the C simulation within {SECONDS:g} s") from error
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no message"]
-        raise CannotError(f"g++ cannot compile the C simulation: {lines[0].strip()[:300]}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from portinf.errors import CannotError, MissingPackageError, PortinfError, first_line
+from portinf.child import run_module
+from portinf.errors import CannotError, PortinfError, first_line
 from portinf.fixedpoint.network import Network, load
 from portinf.lazy import require
 from portinf.targets.logic_casts import FINEST
@@ -77,40 +76,27 @@ def write_logic(network: Path, folder: Path, options: LogicOptions) -> Mapping[s
         MissingPackageError: da4ml is not installed.
         CannotError: a layer that is not laid out, or numbers that da4ml does not hold exactly; the message names the layer.
     """
-    return run_da4ml("portinf.targets.logic", [str(network), str(folder), json.dumps(asdict(options))], folder, {})
+    return run_da4ml("portinf.targets.logic", [str(network), str(folder), json.dumps(asdict(options))], folder)
 
 
-def run_da4ml(module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Run a module that lays logic out into a folder in a process of its own, and return the figures that it left there.
+def run_da4ml(
+    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run a module that lays logic out into a folder in a separate process, and return the figures that it left there.
 
     Raises:
         MissingPackageError: what it imports is not installed.
         CannotError: it cannot lay the model out, fails, or takes too long.
     """
-    command = [sys.executable, "-m", module, *arguments]
-    given = {**os.environ, **environment}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=given)
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"da4ml did not lay the network out within {SECONDS:g} s") from error
-    if done.returncode == 0:
-        found: dict[str, Any] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-        return found
-    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-    if done.returncode == MissingPackageError.exit_code:
-        raise MissingPackageError(lines[-1])
-    raise CannotError(lines[-1] if done.returncode == CannotError.exit_code else f"da4ml failed: {lines[-1][:300]}")
+    run_module(module, *arguments, tool="da4ml", task="lay the network out", seconds=SECONDS, environment=environment)
+    found: dict[str, Any] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    return found
 
 
-def main(network: str, folder: str, options: str) -> int:
-    """Write here and return an exit code; the error's line goes to stderr."""
+def main(network: str, folder: str, options: str) -> None:
+    """Write here: the child's side."""
     sys.setrecursionlimit(DEEPEST)
-    try:
-        write_hdl(network_logic(load(Path(network))), Path(folder), LogicOptions(**json.loads(options)))
-    except PortinfError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
-    return 0
+    write_hdl(network_logic(load(Path(network))), Path(folder), LogicOptions(**json.loads(options)))
 
 
 @contextmanager
@@ -233,7 +219,3 @@ def _input(trace: Any, format: Any, shape: tuple[int, ...], config: Any) -> Any:
         raise CannotError(f"an input of {format}: da4ml holds up to {FINEST} bits behind the point")
     bits = (int(format.signed), format.integer - format.signed, format.fraction)
     return trace.FixedVariableArray.from_kif(*(np.full(shape, number) for number in bits), hwconf=config)._vars
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from portinf.errors import CannotError, MissingPackageError
+from portinf.child import run_program
+from portinf.errors import MissingPackageError
 from portinf.scratch import scratch_folder
 from portinf.targets.logic import TOP
 
@@ -135,12 +136,4 @@ def _key(folder: Path, tools: Sequence[str]) -> str:
 def _run(command: Sequence[str], work: Path) -> str:
     """Run a tool in a folder and return what it prints."""
     environment = {name: value for name, value in os.environ.items() if name != "VERILATOR_ROOT"}
-    try:
-        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"{command[0]} did not finish the RTL simulation within {SECONDS:g} s") from error
-    if done.returncode:
-        said = [*done.stderr.splitlines(), *done.stdout.splitlines()]
-        lines = [line for line in said if "error" in line.lower()] or said or ["no message"]
-        raise CannotError(f"{command[0]} cannot build the RTL simulation: {lines[0].strip()[:300]}")
-    return done.stdout
+    return run_program(command, task="build the RTL simulation", seconds=SECONDS, folder=work, environment=environment)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from portinf.errors import CannotError
+from portinf.child import run_module
+from portinf.errors import CannotError, first_line
 from portinf.fixedpoint.network import Layer, Network
 from portinf.lazy import require
 
@@ -48,16 +46,13 @@ def predicted(network: Network, part: str, strategy: str, reuse: int) -> tuple[s
     precision = f"ap_fixed<{width},{integer}>"
     config = {"board": board, "model": {"strategy": plan, "precision": precision, "reuse_factor": reuse}}
     told = {"size": network.inputs[0].inner_shape, "layers": _layers(network), "config": config}
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "portinf.targets.rule4ml_figures", json.dumps(told)]
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    module = "portinf.targets.rule4ml_figures"
+    said = run_module(module, json.dumps(told), tool="rule4ml", task="answer", seconds=SECONDS, environment=environment)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment)
-        figures = json.loads(done.stdout.strip().splitlines()[-1])
-    except subprocess.TimeoutExpired as error:
-        raise CannotError(f"rule4ml did not answer within {SECONDS:g} s") from error
+        figures = json.loads(said.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise CannotError(f"rule4ml failed: {lines[-1][:300]}") from error
+        raise CannotError(f"rule4ml failed: {first_line(error)}") from error
     return f"{board}, strategy {plan}, {precision}, hls4ml 1.1.0", figures
 
 
@@ -101,7 +96,3 @@ def main(told: str) -> None:
     predictor.load_default_models()
     table = predictor.predict(model, hls_configs=data["config"], **PINNED)
     print(json.dumps({name: float(table[name].iloc[0]) for name in FIGURES}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from portinf.child import run_program
 from portinf.errors import CannotError, first_line
 from portinf.targets.logic import TOP
 from portinf.targets.rtl_build import tool
@@ -67,23 +67,15 @@ def mapped(folder: Path, part: str) -> Mapping[str, int]:
                 f"tee -q -o {said.name} stat -json",
             ]
         )
-        try:
-            done = subprocess.run(
-                [program, "-q", "-p", script], cwd=work, capture_output=True, text=True, check=False, timeout=SECONDS
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CannotError(f"yosys did not map the network within {SECONDS:g} s") from error
-        if done.returncode or not said.is_file():
-            lines = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line] or ["no message"]
-            raise CannotError(f"yosys cannot map the network: {lines[0].strip()[:300]}")
+        run_program([program, "-q", "-p", script], task="map the network", seconds=SECONDS, folder=Path(work))
         return _counts(said)
 
 
 def _counts(path: Path) -> Mapping[str, int]:
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
-    except (ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise CannotError(f"yosys' figures cannot be read: {first_line(error)}") from error
     starts = {"LUT": "LUT", "FF": "FD", "CARRY": "CARRY", "MUXF": "MUXF", "DSP": "DSP", "BRAM": "RAMB"}
     return {name: sum(count for cell, count in cells.items() if cell.startswith(start)) for name, start in starts.items()}

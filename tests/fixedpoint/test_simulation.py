@@ -99,11 +99,11 @@ def test_a_library_is_compiled_once(built: Built, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_build_leaves_nothing(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(command: list[str], folder: Path) -> None:
+    def interrupted(command: list[str], **_: object) -> None:
         Path(command[-1]).write_bytes(b"half a library")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hls4ml_build, "_run", interrupted)
+    monkeypatch.setattr(hls4ml_build, "run_program", interrupted)
     copy, cache = tmp_path / "project", tmp_path / "cache"
     shutil.copytree(built.project, copy)
     (copy / LIBRARY).unlink()

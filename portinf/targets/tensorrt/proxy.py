@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import portinf.errors
+from portinf.child import python_command
 from portinf.errors import CannotError, MissingPackageError
 from portinf.lazy import available, require
 from portinf.targets.tensorrt.profiles import Profile
@@ -28,12 +28,6 @@ LABEL = "TensorRT-RTX on this CPU, a proxy"
 # what TensorRT builds from its plugin library, which the proxy does not ship: a failure there says nothing
 BLIND = ("NonZero", "ScatterElements with a reduction")
 _LACKING = {"NonZero", "ScatterElements"}  # their names in the graph
-
-_START = (
-    "import sys; sys.path.pop(0); "
-    f"sys.path.append({str(Path(portinf.errors.__file__).parent.parent)!r}); "
-    "from portinf.targets.tensorrt.proxy import main; main()"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +83,7 @@ def ask_proxy(
     shapes = {which: profile.shapes(which) for which in ("least", "usual", "most")}
     try:
         done = subprocess.run(
-            [python, "-c", _START],
+            python_command("from portinf.targets.tensorrt.proxy import main; main()", python),
             input=json.dumps({"model": str(model), "shapes": shapes}),
             capture_output=True,
             text=True,

@@ -13,9 +13,9 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from portinf.samples import Arrays, Batch
+from portinf.core.batch import Arrays, Batch
 from portinf.validation import PhysicsOptions, Tolerance, make_checks
-from portinf.validation.checks import Check
+from portinf.validation.check import Check
 
 ROWS, PARTS, PASSES = 65_536, 6, 9
 LAYERS = ([15, 36, 11, 3, 1], [16, 64, 32, 32, 1], [16, 64, 32, 32, 5])

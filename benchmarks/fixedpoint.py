@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from portinf.core.batch import save_npz
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.network import Network
-from portinf.runners.emulator import load_network
-from portinf.runners.fpga_folder import read_record
-from portinf.samples import save_npz
-from portinf.workflow.fpga import optimize_fpga
-from portinf.workflow.fpga_options import FpgaOptions
+from portinf.targets.fpga.folder import read_record
+from portinf.targets.fpga.optimize import optimize_fpga
+from portinf.targets.fpga.options import FpgaOptions
+from portinf.targets.fpga.runners.emulator import load_network
 from tests.models import fpga_graphs
 
 ROUNDS = 5

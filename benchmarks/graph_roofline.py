@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from portinf.runners.onnx_trace import trace_onnx
+from portinf.ort.trace import trace_onnx
 
 MULTIPLY = {"Gemm", "MatMul", "Conv"}
 FREE = {"Reshape", "Squeeze", "Unsqueeze", "Shape", "Constant", "Identity", "Flatten"}  # give another view of the same bytes

@@ -24,9 +24,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import conversion_models  # type: ignore[import-not-found]
 
-from portinf.samples import Batch, save_npz
+from portinf.core.batch import Batch, save_npz
+from portinf.mixed_precision.lower import lower
 from portinf.validation import Tolerance
-from portinf.workflow.lowering import lower
 
 KINDS = 20
 CALIBRATION, TEST = 48, 200

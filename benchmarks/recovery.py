@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-from portinf.errors import PortinfError
-from portinf.resampling import generate
-from portinf.runners import open_runner
-from portinf.samples import Batch, load_goldens
-from portinf.serving.launcher import ServeOptions, serve
-from portinf.serving.ports import Ports
-from portinf.serving.supervise import read_stubs
+from portinf.core.batch import Batch, load_goldens
+from portinf.core.errors import PortinfError
+from portinf.locate.opening import open_runner
+from portinf.samples.generate import generate
+from portinf.serving.reload.stub_supervisor import read_stubs
+from portinf.serving.server.launcher import ServeOptions, serve
+from portinf.serving.server.ports import Ports
 
 ROUNDS = 7
 

@@ -17,9 +17,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.graph_roofline import one_thread
-from portinf.rewriting import RULES, rewrite
-from portinf.runners.onnx_double import OnnxDouble
-from tests.rewriting.graph_layers import BODIES, graph, layer
+from portinf.rewrites import RULES, rewrite
+from portinf.runners.onnx_float64 import OnnxDouble
+from tests.rewrites.graph_layers import BODIES, graph, layer
 
 
 def graphs(count: int) -> list[dict[str, Any]]:

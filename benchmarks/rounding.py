@@ -20,14 +20,14 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from portinf.runners.onnxruntime import OnnxRuntimeRunner  # noqa: E402
-from portinf.samples import save_npz  # noqa: E402
+from portinf.conversion.convert import ConvertOptions, convert  # noqa: E402
+from portinf.conversion.open_source import open_source  # noqa: E402
+from portinf.conversion.options import SourcingOptions  # noqa: E402
+from portinf.core.batch import save_npz  # noqa: E402
+from portinf.core.versions import installed  # noqa: E402
+from portinf.runners.onnx import OnnxRuntimeRunner  # noqa: E402
 from portinf.validation import Tolerance  # noqa: E402
 from portinf.validation.scale import Scale, Sizes, scale_of  # noqa: E402
-from portinf.versions import installed  # noqa: E402
-from portinf.workflow.convert import ConvertOptions, convert  # noqa: E402
-from portinf.workflow.convert_options import SourcingOptions  # noqa: E402
-from portinf.workflow.sourcing import open_source  # noqa: E402
 from tests.matrix import graph_cells, pytorch_cells, tensorflow_cells  # noqa: E402
 from tests.matrix.cell import MODELS  # noqa: E402
 

@@ -46,8 +46,8 @@ class Stages:
 def main() -> None:
     """Read the command line, convert, print."""
     stages = Stages()
-    from portinf.workflow import sourcing
-    from portinf.workflow.convert import ConvertOptions, convert
+    from portinf.conversion import open_source as sourcing
+    from portinf.conversion.convert import ConvertOptions, convert
 
     model, sample, out, sizes, *axes = sys.argv[1:]
     if sizes == "given":

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from portinf.samples import save_npz
+from portinf.core.batch import save_npz
 
 HERE = Path(__file__).parent
 LINE = "{:<10} {:<5} {:>7} {:>8} {:>9} {:>7}  {}"

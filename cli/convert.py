@@ -36,7 +36,7 @@ def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
       portinf convert net.py:build --weights net.pt \\
           --inputs event_a.npz --inputs event_b.npz -o net.onnx
     """
-    from portinf.workflow.convert import convert
+    from portinf.conversion.convert import convert
 
     with progress_line() as progress:
         result = convert(source, output, read_convert_options(given), progress)

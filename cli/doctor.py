@@ -23,12 +23,12 @@ def command(as_json: bool) -> None:
       portinf doctor
       portinf doctor --json
     """
-    from portinf.workflow.doctor import diagnose
+    from portinf.commands.doctor import diagnose
 
     diagnosis = diagnose()
     if as_json:
         click.echo(json.dumps(diagnosis.to_json(), indent=2))
         return
-    from portinf.workflow.doctor_text import render
+    from portinf.commands.doctor_text import render
 
     click.echo(render(diagnosis))

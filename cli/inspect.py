@@ -26,12 +26,12 @@ def command(path: Path, as_json: bool) -> None:
       portinf inspect facile.onnx
       portinf inspect models/facile --json
     """
-    from portinf.workflow.inspect import inspect_path
+    from portinf.commands.inspect import inspect_path
 
     inspection = inspect_path(path)
     if as_json:
         click.echo(json.dumps(inspection.to_json(), indent=2, default=str))
         return
-    from portinf.workflow.inspect_text import render
+    from portinf.commands.inspect_text import render
 
     click.echo(render(inspection))

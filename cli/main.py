@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from portinf import __version__
-from portinf.errors import PortinfError, UsageError
+from portinf.core.errors import PortinfError, UsageError
 
 __all__ = ["COMMANDS", "cli", "main"]
 

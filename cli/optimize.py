@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portinf.cli.optimize_fpga import TARGET as FPGA
-from portinf.cli.optimize_fpga import fpga_options, refuse_fpga_options, run_fpga
-from portinf.cli.optimize_precision import check_precision, precision_lines, precision_options, read_precision_physics
-from portinf.cli.optimize_search import check_search, run_search, search_options
-from portinf.cli.optimize_tensorrt import (
+from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
+from portinf.cli.options.precision import check_precision, precision_lines, precision_options, read_precision_physics
+from portinf.cli.progress import progress_line
+from portinf.cli.targets.fpga import TARGET as FPGA
+from portinf.cli.targets.fpga import fpga_options, refuse_fpga_options, run_fpga
+from portinf.cli.targets.onnxruntime import check_search, run_search, search_options
+from portinf.cli.targets.tensorrt import (
     read_tensorrt_options,
     refuse_tensorrt_options,
     tensorrt_lines,
     tensorrt_options,
 )
-from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
-from portinf.cli.progress import progress_line
 
 if TYPE_CHECKING:
-    from portinf.workflow.optimize import Step
+    from portinf.targets.onnxruntime.optimize import Step
 
 __all__ = ["command"]
 
@@ -97,8 +97,8 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
 def _onnxruntime(
     model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, given: dict[str, Any]
 ) -> None:
+    from portinf.targets.onnxruntime.optimize import optimize
     from portinf.validation import Tolerance
-    from portinf.workflow.optimize import optimize
 
     tolerance = Tolerance.of(given["rtol"], given["atol"])
     physics = read_precision_physics(given)
@@ -138,8 +138,8 @@ def _onnxruntime(
 
 
 def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: dict[str, Any]) -> None:
+    from portinf.targets.tensorrt.optimize import optimize_tensorrt
     from portinf.validation import Tolerance
-    from portinf.workflow.tensorrt import optimize_tensorrt
 
     options = read_tensorrt_options(given, read_precision_physics(given))
     with progress_line() as progress:

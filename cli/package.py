@@ -10,7 +10,7 @@ import click
 
 from portinf.cli.options import convert_options, json_option, read_convert_options
 from portinf.cli.progress import progress_line, tell
-from portinf.errors import UsageError
+from portinf.core.errors import UsageError
 
 __all__ = ["command"]
 
@@ -56,8 +56,8 @@ def command(
           --repository models --name net --max-batch-size 0
       portinf package fpga/ --inputs jets.npz --repository models --name jet_fpga
     """
-    from portinf.workflow.package_any import package
-    from portinf.workflow.package_options import PackageOptions
+    from portinf.commands.package import package
+    from portinf.packaging.options import PackageOptions
 
     conversion = read_convert_options({**given, "force": force})
     options = PackageOptions(

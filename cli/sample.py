@@ -10,7 +10,7 @@ import click
 
 from portinf.cli.options import json_option, read_sourcing_options, source_options
 from portinf.cli.progress import progress_line
-from portinf.errors import UsageError
+from portinf.core.errors import UsageError
 
 __all__ = ["command"]
 
@@ -30,7 +30,7 @@ def command(source: str, output: Path, sizes: tuple[str, ...], as_json: bool, **
     Example:
       portinf sample model.onnx --size batch=16 -o s.npz
     """
-    from portinf.workflow.sample import sample
+    from portinf.commands.sample import sample
 
     with progress_line() as progress:
         batch = sample(source, output, _sizes(sizes), read_sourcing_options(given), progress)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from portinf.errors import DisagreementError, UsageError
+from portinf.core.errors import DisagreementError, UsageError
 
 if TYPE_CHECKING:
-    from portinf.serving.launcher import ServeOptions
+    from portinf.serving.server.launcher import ServeOptions
 
 __all__ = ["command"]
 
@@ -62,7 +62,7 @@ def command(
       portinf serve-local models
       portinf serve-local models --check
     """
-    from portinf.serving.launcher import termination_as_interrupt
+    from portinf.serving.server.launcher import termination_as_interrupt
 
     with termination_as_interrupt():
         if prepare:
@@ -86,9 +86,9 @@ def _options(
     load_timeout: float,
     allow_code: bool,
 ) -> ServeOptions:
-    from portinf.serving.code import CodeRule
-    from portinf.serving.launcher import ServeOptions
-    from portinf.serving.ports import Ports
+    from portinf.serving.server.launcher import ServeOptions
+    from portinf.serving.server.model_code import CodeRule
+    from portinf.serving.server.ports import Ports
     from portinf.triton.manifest import verify
 
     chosen = {
@@ -106,7 +106,7 @@ def _options(
 
 
 def _prepare(serving_env: Path | None, as_json: bool) -> None:
-    from portinf.serving.prepare import prepare
+    from portinf.serving.engines.pytriton.canary import prepare
 
     made = prepare(serving_env, _report)
     record = {"folder": str(made.folder), "python": made.version}
@@ -114,8 +114,8 @@ def _prepare(serving_env: Path | None, as_json: bool) -> None:
 
 
 def _serve(repository: Path, options: ServeOptions, as_json: bool) -> None:
-    from portinf.serving.description import description, render
-    from portinf.serving.launcher import serve
+    from portinf.serving.client.description import description, render
+    from portinf.serving.server.launcher import serve
 
     serving = False
     try:
@@ -133,7 +133,7 @@ def _serve(repository: Path, options: ServeOptions, as_json: bool) -> None:
 
 
 def _check(repository: Path, options: ServeOptions, as_json: bool) -> None:
-    from portinf.workflow.check import check_repository, render
+    from portinf.commands.serve_check import check_repository, render
 
     report = check_repository(repository, options, _report)
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else render(report))

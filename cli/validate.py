@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portinf.cli.metrics import metrics_options, read_physics_options
 from portinf.cli.options import (
     json_option,
     loading_options,
@@ -17,8 +16,9 @@ from portinf.cli.options import (
     stream_options,
     tolerance_options,
 )
+from portinf.cli.options.metrics import metrics_options, read_physics_options
 from portinf.cli.progress import progress_line
-from portinf.errors import DisagreementError, UsageError
+from portinf.core.errors import DisagreementError, UsageError
 
 if TYPE_CHECKING:
     from portinf.validation import Report
@@ -94,9 +94,9 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
       portinf validate net.onnx optimised.onnx --bisect --reproducer small/
       portinf validate models/facile http://localhost:8000/facile
     """
+    from portinf.commands.validate import ValidateOptions, validate
+    from portinf.locate.sides import OnnxOptions
     from portinf.validation import Tolerance, check_report_path, json_text, text, write_report
-    from portinf.workflow.sides import OnnxOptions
-    from portinf.workflow.validate import ValidateOptions, validate
 
     if given["tolerance_from"] and (given["rtol"] is not None or given["atol"] is not None):
         raise UsageError("--tolerance-from gives each output its own tolerance; leave out --rtol and --atol")

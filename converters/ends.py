@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from portinf.converters.formulas import elu
-from portinf.lazy import require
+from portinf.core.optional import require
 
 __all__ = ["mend_ends"]
 
@@ -36,7 +36,7 @@ def mend_ends(model: Any, framework: str) -> list[str]:
 
     Args:
         model: as the exporter wrote it.
-        framework: of the source, a key of `portinf.routes.CONVERTERS`.
+        framework: of the source, a key of `portinf.sources.routes.CONVERTERS`.
     """
     if framework not in TORCH + TENSORFLOW:
         return []

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import external_files, load_proto, opset_of
-from portinf.lazy import require
-from portinf.naming import name_inputs_by_position
-from portinf.routes import ExportOptions, Route
+from portinf.core.optional import require
+from portinf.onnx_graph.model_file import external_files, load_proto, opset_of
+from portinf.onnx_graph.passes.naming import name_inputs_by_position
 from portinf.sources.model import Source
+from portinf.sources.routes import ExportOptions, Route
 
 __all__ = ["routes"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-from portinf.converters.pytorch_reasons import is_library, user_line
+from portinf.converters.pytorch.reasons import is_library, user_line
 from portinf.converters.size_limits import example_sizes
-from portinf.resampling import FACTOR
-from portinf.routes import Assumption, ExportOptions
+from portinf.samples.generate import FACTOR
+from portinf.sources.routes import Assumption, ExportOptions
 
 __all__ = ["TRACING", "branches_on_sizes"]
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from portinf.resampling import request_bytes
-from portinf.routes import Assumption, ExportOptions
-from portinf.samples import load_npz, shapes_of
-from portinf.signature import Signature
+from portinf.core.batch import load_npz, shapes_of
+from portinf.core.signature import Signature
+from portinf.samples.generate import request_bytes
+from portinf.sources.routes import Assumption, ExportOptions
 
 __all__ = ["REACH", "assumption_of", "example_sizes"]
 

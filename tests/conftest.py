@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.samples import save_npz
+from portinf.core.batch import save_npz
 
 ROOT = Path(__file__).parent.parent
 TORCH_MODELS = Path(__file__).parent / "models" / "torch_models.py"
@@ -22,9 +22,10 @@ PYG_MODELS = Path(__file__).parent / "models" / "pyg_models.py"
 KERAS_MODELS = Path(__file__).parent / "models" / "keras_models.py"
 # Folders and files with tests that start frameworks, servers or compilers: left out by `make quick`.
 SLOW = (
-    "benchmarks", "bisection", "converters", "e2e", "examples", "fixedpoint", "matrix", "probing", "sources", "targets", "workflow",
-    "validation/test_browser.py", "validation/test_gallery.py", "validation/test_opinion.py", "validation/test_regression.py",
-    "test_torch_converters.py",
+    "benchmarks", "bisection", "commands", "conversion", "converters", "e2e", "examples", "fixedpoint", "matrix", "ort", "packaging",
+    "probing", "sources", "targets", "mixed_precision/test_lower.py", "samples/test_edge_cases.py", "validation/reports/test_browser.py",
+    "validation/test_batch_independence.py", "validation/test_gallery.py", "validation/rounding", "validation/checks/test_invariances.py",
+    "validation/checks/test_regression.py",
 )  # fmt: skip
 
 

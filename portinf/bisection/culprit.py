@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from portinf.bisection.alone import Alone, run_alone
-from portinf.bisection.graph import Graph, Node
 from portinf.bisection.matching import Match, Matching
-from portinf.bisection.store import Store
+from portinf.bisection.single_node import Alone, run_alone
+from portinf.bisection.tensor_store import Store
+from portinf.onnx_graph.graph import Graph, Node
 from portinf.validation.tolerance import Tolerance, rounding
 
 __all__ = ["Culprit", "find_culprit", "jump", "ranking"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Deviation", "deviation"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from portinf.bisection.deviation import deviation
-from portinf.bisection.graph import Graph, Node
-from portinf.bisection.store import Store
-from portinf.samples import Array, Arrays
+from portinf.bisection.tensor_store import Store
+from portinf.core.batch import Array, Arrays
+from portinf.onnx_graph.graph import Graph, Node
 from portinf.sources.layers import Layer
-from portinf.validation.checks import Figure, Series
+from portinf.validation.check import Figure, Series
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["LayerWalk", "walk_layers"]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from portinf.bisection.deviation import Deviation, deviation
-from portinf.bisection.graph import Graph, Node
-from portinf.bisection.store import Store
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
+from portinf.bisection.tensor_store import Store
+from portinf.core.batch import Array
+from portinf.core.signature import dtype_by_numpy
+from portinf.onnx_graph.graph import Graph, Node
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Match", "Matching"]

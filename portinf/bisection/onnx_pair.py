@@ -8,17 +8,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from portinf.bisection.alone import Alone
 from portinf.bisection.culprit import Culprit, find_culprit, ranking
 from portinf.bisection.deviation import deviation
-from portinf.bisection.graph import Graph
 from portinf.bisection.matching import Matching
-from portinf.bisection.sentences import named, told
-from portinf.bisection.store import Store
-from portinf.runners.onnx_trace import trace_onnx
-from portinf.runners.onnxruntime import GraphLevel, OnnxRuntimeRunner
-from portinf.samples import Arrays
-from portinf.validation.checks import Figure, Series
+from portinf.bisection.messages import named, told
+from portinf.bisection.single_node import Alone
+from portinf.bisection.tensor_store import Store
+from portinf.core.batch import Arrays
+from portinf.onnx_graph.graph import Graph
+from portinf.ort.trace import trace_onnx
+from portinf.runners.onnx import GraphLevel, OnnxRuntimeRunner
+from portinf.validation.check import Figure, Series
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Walk", "walk"]

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from portinf.bisection.alone import Alone, write_both
-from portinf.errors import PortinfError, UnreadableError
-from portinf.samples import Array, Arrays, save_npz
-from portinf.sources.onnx_opening import OnnxSession
+from portinf.bisection.single_node import Alone, write_both
+from portinf.core.batch import Array, Arrays, save_npz
+from portinf.core.errors import PortinfError, UnreadableError
+from portinf.ort.opening import OnnxSession
 from portinf.validation.elementwise import differing
 from portinf.validation.tolerance import Tolerance
 

@@ -8,10 +8,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from portinf.errors import PortinfError, RunnerError
+from portinf.core.batch import Array, Arrays
+from portinf.core.errors import PortinfError, RunnerError
+from portinf.core.signature import dtype_by_numpy
 from portinf.probing.requests import Probe
-from portinf.samples import Array, Arrays
-from portinf.signature import dtype_by_numpy
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Arbiter", "Asked", "Difference", "Manner", "differences"]

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from portinf.samples import Array, Arrays
-from portinf.signature import Signature, TensorSpec, dtype_by_numpy
+from portinf.core.batch import Array, Arrays
+from portinf.core.signature import Signature, TensorSpec, dtype_by_numpy
 
 __all__ = [
     "ORDINARY",

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from portinf.bisection.graph import Graph
-from portinf.errors import PortinfError, RunnerError, first_line
-from portinf.lazy import require
+from portinf.core.errors import PortinfError, RunnerError, first_line
+from portinf.core.optional import require
+from portinf.core.signature import Signature
+from portinf.onnx_graph.graph import Graph
+from portinf.ort.isolated import ApartSession
 from portinf.probing.judging import Arbiter, Asked, Difference, differences
 from portinf.probing.requests import Probe, Space, far_probes, general_probes, infinite_probes, integer_probes, nan_probes
 from portinf.probing.suspects import (
@@ -24,9 +26,7 @@ from portinf.probing.suspects import (
     outputs_behind,
 )
 from portinf.probing.watching import Watch
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.signature import Signature
-from portinf.sources.onnx_apart import ApartSession
+from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.validation.tolerance import Tolerance, rounding
 
 __all__ = ["Finding", "Sides", "search"]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from portinf.bisection.graph import Graph, Node
-from portinf.lazy import require
-from portinf.samples import Array
+from portinf.core.batch import Array
+from portinf.core.optional import require
+from portinf.onnx_graph.graph import Graph, Node
 
 __all__ = [
     "Danger",

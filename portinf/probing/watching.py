@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from portinf.bisection.graph import Graph
-from portinf.errors import PortinfError, RunnerError
+from portinf.core.batch import Array, Arrays
+from portinf.core.errors import PortinfError, RunnerError
+from portinf.onnx_graph.graph import Graph
+from portinf.ort.trace import OpenedGraph
 from portinf.probing.requests import Kind
 from portinf.probing.suspects import Danger, Suspect, find_suspects, upstream
-from portinf.runners.onnx_trace import OpenedGraph
-from portinf.samples import Array, Arrays
 
 __all__ = ["Watch", "named_cause"]
 

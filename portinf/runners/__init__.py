@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from portinf.runners.opening import is_endpoint, open_runner
 from portinf.runners.protocol import Runner, Tracer
 
-__all__ = ["Runner", "Tracer", "is_endpoint", "open_runner"]
+__all__ = ["Runner", "Tracer"]

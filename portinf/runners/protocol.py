@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
-from portinf.samples import Array, Arrays
-from portinf.signature import Signature
+from portinf.core.batch import Array, Arrays
+from portinf.core.signature import Signature
 
 __all__ = ["Runner", "Tracer"]
 

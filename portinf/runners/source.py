@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 
-from portinf.errors import RunnerError
-from portinf.samples import Array, Arrays
-from portinf.signature import Signature
+from portinf.core.batch import Array, Arrays
+from portinf.core.errors import RunnerError
+from portinf.core.signature import Signature
 from portinf.sources.layers import Layer
-from portinf.sources.process import SourceProcess
+from portinf.sources.process.parent import SourceProcess
 
 __all__ = ["SourceRunner"]
 

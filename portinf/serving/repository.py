@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import MissingPackageError, ServingError, UnreadableError, printable
+from portinf.core.errors import MissingPackageError, ServingError, UnreadableError, printable
 
 __all__ = ["ModelFolder", "Problem", "load_config", "read_model", "read_repository", "refusal", "served_versions"]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from portinf.detect import Factory
-from portinf.errors import CannotError, MissingPackageError, PortinfError, UnreadableError, UsageError, first_line
+from portinf.core.errors import CannotError, MissingPackageError, PortinfError, UnreadableError, UsageError, first_line
+from portinf.sources.detect import Factory
 
 __all__ = ["build", "load"]
 

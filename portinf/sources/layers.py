@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portinf.samples import Array, Arrays
+from portinf.core.batch import Array, Arrays
 
 __all__ = ["Layer", "Recorder"]
 

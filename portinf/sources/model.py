@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from portinf.detect import Found
-from portinf.errors import UsageError
-from portinf.samples import Array, Arrays
-from portinf.signature import Role
+from portinf.core.batch import Array, Arrays
+from portinf.core.errors import UsageError
+from portinf.core.signature import Role
+from portinf.sources.detect import Found
 
 __all__ = ["Declared", "Source", "SourceOptions", "flatten_outputs", "half_notes", "renamed"]
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from portinf.artifact import load_proto, read_onnx
-from portinf.random_operators import random_nodes
-from portinf.samples import Array, Arrays
-from portinf.signature import TensorSpec
-from portinf.sources.draws import Draw, refusal
+from portinf.core.batch import Array, Arrays
+from portinf.core.signature import TensorSpec
+from portinf.onnx_graph.model_file import load_proto, read_onnx
+from portinf.onnx_graph.random_operators import random_nodes
+from portinf.ort.opening import OnnxSession
 from portinf.sources.model import Declared
-from portinf.sources.onnx_opening import OnnxSession
+from portinf.sources.randomness.draws import Draw, refusal
 
 __all__ = ["OnnxSource"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from portinf.errors import CannotError, UsageError
-from portinf.plugins import source_plugins
-from portinf.sources.dense_knn import provide_knn
+from portinf.core.errors import CannotError, UsageError
 from portinf.sources.model import Source, SourceOptions
+from portinf.sources.plugins import source_plugins
+from portinf.sources.pytorch.dense_knn import provide_knn
 
 __all__ = ["open_source"]
 
@@ -34,7 +34,7 @@ def open_source(options: SourceOptions) -> Source:
 
 
 def _from_factory(options: SourceOptions) -> Source:
-    from portinf.sources.untrained import Untrained
+    from portinf.sources.randomness.untrained import Untrained
 
     factory = options.found.factory
     assert factory is not None
@@ -52,23 +52,23 @@ def _from_factory(options: SourceOptions) -> Source:
 def _of_object(model: Any, options: SourceOptions, origin: str, notes: Sequence[str] = ()) -> Source:
     bases = {f"{base.__module__.split('.')[0]}.{base.__name__}" for base in type(model).__mro__}
     if "torch.Module" in bases:
-        from portinf.sources.pytorch import PyTorchSource
+        from portinf.sources.pytorch.source import PyTorchSource
 
         return PyTorchSource(model, options)
     if any(base.startswith(("keras.", "tf_keras.")) for base in bases):
-        from portinf.sources.keras import KerasSource
+        from portinf.sources.keras.source import KerasSource
 
         return KerasSource(model, options)
     if any(base.startswith("tensorflow.") for base in bases):
-        from portinf.sources.tensorflow import FunctionSource
+        from portinf.sources.tensorflow.source import FunctionSource
 
         return FunctionSource(model, options)
     if bases & {"xgboost.Booster", "lightgbm.Booster"}:
-        from portinf.sources.boosters import booster_source
+        from portinf.sources.trees.boosters import booster_source
 
         return booster_source(model, options)
     if hasattr(model, "get_params") and (hasattr(model, "predict") or hasattr(model, "transform")):
-        from portinf.sources.estimator import EstimatorSource
+        from portinf.sources.trees.estimator import EstimatorSource
 
         return EstimatorSource(model, options, notes=notes)
     raise CannotError(
@@ -83,21 +83,21 @@ def _describe(model: Any) -> str:
 
 
 def _from_keras(options: SourceOptions) -> Source:
-    from portinf.sources.keras import KerasSource, load_keras
+    from portinf.sources.keras.source import KerasSource, load_keras
 
     return KerasSource(load_keras(options.found.path, allow_code=options.allow_code), options)
 
 
 def _from_keras_h5(options: SourceOptions) -> Source:
-    from portinf.sources.keras import KerasSource
-    from portinf.sources.keras_h5 import load_h5
+    from portinf.sources.keras.h5 import load_h5
+    from portinf.sources.keras.source import KerasSource
 
     model, notes = load_h5(options.found.path, allow_code=options.allow_code)
     return KerasSource(model, options, notes)
 
 
 def _from_savedmodel(options: SourceOptions) -> Source:
-    from portinf.sources.tensorflow import SavedModelSource
+    from portinf.sources.tensorflow.source import SavedModelSource
 
     return SavedModelSource(options.found.path, options.signature)
 
@@ -110,44 +110,44 @@ def _from_pickle(options: SourceOptions) -> Source:
 
 
 def _from_xgboost(options: SourceOptions) -> Source:
-    from portinf.sources.boosters import load_xgboost
+    from portinf.sources.trees.boosters import load_xgboost
 
     return load_xgboost(options)
 
 
 def _from_lightgbm(options: SourceOptions) -> Source:
-    from portinf.sources.boosters import load_lightgbm
+    from portinf.sources.trees.boosters import load_lightgbm
 
     return load_lightgbm(options)
 
 
 def _from_torchscript(options: SourceOptions) -> Source:
-    from portinf.sources.torchscript import TorchScriptSource
+    from portinf.sources.pytorch.torchscript import TorchScriptSource
 
     return TorchScriptSource(options)
 
 
 def _from_pt2(options: SourceOptions) -> Source:
-    from portinf.sources.pt2 import ExportedSource
+    from portinf.sources.pytorch.pt2 import ExportedSource
 
     return ExportedSource(options)
 
 
 def _from_torch_pickle(options: SourceOptions) -> Source:
-    from portinf.sources.pytorch import PyTorchSource
-    from portinf.sources.pytorch_files import load_module
+    from portinf.sources.pytorch.source import PyTorchSource
+    from portinf.sources.pytorch.weights import load_module
 
     return PyTorchSource(load_module(options.found.path, options.allow_pickle), options)
 
 
 def _from_graphdef(options: SourceOptions) -> Source:
-    from portinf.sources.graphdef import GraphDefSource
+    from portinf.sources.tensorflow.graphdef import GraphDefSource
 
     return GraphDefSource(options.found.path, options.outputs)
 
 
 def _from_tflite(options: SourceOptions) -> Source:
-    from portinf.sources.tflite import TfliteSource
+    from portinf.sources.tensorflow.tflite import TfliteSource
 
     return TfliteSource(options.found.path, options.signature)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from portinf.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, first_line
-from portinf.lazy import require
+from portinf.core.errors import CannotError, MissingPackageError, PermissionNeededError, UnreadableError, first_line
+from portinf.core.optional import require
 from portinf.sources.factory import EXTRAS
 from portinf.sources.model import SourceOptions
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from portinf.errors import CannotError, UnreadableError, UsageError, first_line
-from portinf.lazy import require
-from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy, maximums_told
+from portinf.core.errors import CannotError, UnreadableError, UsageError, first_line
+from portinf.core.optional import require
+from portinf.core.signature import Axis, Signature, TensorSpec, dtype_by_numpy, maximums_told
 
 __all__ = [
     "ENGINE_PLATFORM",

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from portinf.errors import CannotError, UnreadableError, first_line
-from portinf.files import sha256
-from portinf.signature import Signature
+from portinf.core.errors import CannotError, UnreadableError, first_line
+from portinf.core.files import sha256
+from portinf.core.signature import Signature
 
 __all__ = ["CONFIG", "GOLDENS", "MANIFEST", "MODEL", "Manifest", "read_manifest", "verify", "version_folders"]
 

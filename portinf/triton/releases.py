@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from portinf.errors import CannotError, UsageError
+from portinf.core.errors import CannotError, UsageError
 
 __all__ = [
     "Limits",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from portinf.validation.checks import Check, CheckResult, Figure, Series
+from portinf.validation.check import Check, CheckResult, Figure, Series
+from portinf.validation.checks import PhysicsOptions, make_checks
 from portinf.validation.compare import Pair, compare, compare_chain
 from portinf.validation.elementwise import Elementwise
-from portinf.validation.report import Report, SideRecord
+from portinf.validation.reports.record import Report, SideRecord
+from portinf.validation.reports.text import text
+from portinf.validation.reports.write import check_report_path, json_text, write_report
 from portinf.validation.results import CaseResult, Hop, OutputResult
-from portinf.validation.suite import PhysicsOptions, make_checks
-from portinf.validation.text import text
 from portinf.validation.tolerance import Tolerance
-from portinf.validation.writing import check_report_path, json_text, write_report
 
 __all__ = [
     "CaseResult",

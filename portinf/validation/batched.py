@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from portinf.signature import Signature
+from portinf.core.signature import Signature
 
 __all__ = ["why_not_batched"]
 
-LARGEST = 19  # rows of the largest batch on which rows are tested to be independent (portinf.workflow.rows)
+LARGEST = 19  # rows of the largest batch on which rows are tested to be independent (portinf.validation.batch_independence)
 
 
 def why_not_batched(signature: Signature) -> str:

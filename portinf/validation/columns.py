@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from portinf.errors import UsageError
-from portinf.samples import Array, Arrays, Batch
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.errors import UsageError
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.pairing import working
 
 __all__ = ["Place", "column", "is_signal", "numbers", "place_of"]

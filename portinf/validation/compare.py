@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from portinf.core.batch import Batch
+from portinf.core.signature import Signature
+from portinf.runners.float64 import Float64
 from portinf.runners.protocol import Runner
-from portinf.runners.truth import Float64
-from portinf.samples import Batch
-from portinf.signature import Signature
-from portinf.validation.checks import Check
+from portinf.validation.check import Check
 from portinf.validation.results import Hop
 from portinf.validation.run import Answers, Run
 from portinf.validation.tolerance import Tolerance
@@ -112,7 +112,7 @@ def compare_chain(
         reference_name: how reports call recorded outputs.
         signature: names the axes in the report; None for the sides' own.
         float64: opens sides in float64 for a second opinion on what is out of the default tolerance: see
-            `portinf.validation.opinion`; None for none.
+            `portinf.validation.rounding.opinion`; None for none.
 
     Raises:
         UsageError: no reference, and a batch without recorded outputs.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.tally import Histogram, Tally, Value, Worst
 
 __all__ = ["measure", "out_of"]

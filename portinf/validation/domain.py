@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from portinf.errors import RunnerError
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.errors import RunnerError
+from portinf.core.signature import dtype_by_numpy
 from portinf.runners.protocol import Runner
-from portinf.samples import Array, Arrays, Batch
-from portinf.signature import dtype_by_numpy
 
 __all__ = ["answered_rows", "has_numbers", "masked", "nan_places"]
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from portinf.errors import UsageError
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array
+from portinf.core.errors import UsageError
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.differences import measure
 from portinf.validation.results import OutputResult
 from portinf.validation.scale import Scale, Sizes

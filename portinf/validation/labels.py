@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from portinf.samples import Array, Arrays
+from portinf.core.batch import Array, Arrays
 from portinf.validation.limits import Limits
 
 __all__ = ["explained"]

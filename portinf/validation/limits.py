@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.scale import Scale
 from portinf.validation.tolerance import Bound, Tolerance
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from portinf.errors import RunnerError
-from portinf.samples import Array, Arrays, Batch
-from portinf.signature import Signature, TensorSpec, dtype_by_numpy
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.errors import RunnerError
+from portinf.core.signature import Signature, TensorSpec, dtype_by_numpy
 from portinf.validation.differences import out_of
 from portinf.validation.tolerance import Bound
 

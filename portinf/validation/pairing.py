@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from portinf.samples import Array, Arrays, Batch
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.tolerance import Bound
 
 __all__ = ["case_of", "float_pairs", "pairs", "rows_of", "scores", "working"]

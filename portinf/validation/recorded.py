@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from portinf.errors import PortinfError
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.runners.truth import Float64
-from portinf.samples import Batch
+from portinf.core.batch import Batch
+from portinf.core.errors import PortinfError
+from portinf.runners.float64 import Float64
+from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.validation.checks.float64_distance import FACTOR
 from portinf.validation.limits import Limits
-from portinf.validation.own_rounding import OwnRounding
-from portinf.validation.precision import FACTOR
+from portinf.validation.rounding.own import OwnRounding
 from portinf.validation.scale import Sizes
 from portinf.validation.tolerance import DEFAULTS, Tolerance, judged_as
 

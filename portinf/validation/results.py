@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from portinf.validation.checks import CheckResult, Figure
+from portinf.validation.check import CheckResult, Figure
 from portinf.validation.scale import COLUMNS, Scale
 from portinf.validation.tally import Tally, plus
 

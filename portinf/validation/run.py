@@ -7,20 +7,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from portinf.errors import RunnerError, UsageError, first_line
+from portinf.core.batch import Array, Arrays, Batch, shapes_of
+from portinf.core.errors import RunnerError, UsageError, first_line
+from portinf.core.signature import Signature, dtype_by_numpy
+from portinf.runners.float64 import Float64
 from portinf.runners.protocol import Runner
-from portinf.runners.truth import Float64
-from portinf.samples import Array, Arrays, Batch, shapes_of
-from portinf.signature import Signature, dtype_by_numpy
 from portinf.validation.batched import why_not_batched
-from portinf.validation.checks import Check, CheckResult
-from portinf.validation.classes import FLIPS
+from portinf.validation.check import Check, CheckResult
+from portinf.validation.checks.class_flips import FLIPS
 from portinf.validation.domain import answered_rows, has_numbers, masked, nan_places
 from portinf.validation.elementwise import Elementwise
 from portinf.validation.labels import explained
 from portinf.validation.limits import Judging, Limits
-from portinf.validation.opinion import Heard, Opinion
 from portinf.validation.results import CaseResult, CaseStatus, Hop, OutputResult
+from portinf.validation.rounding.opinion import Heard, Opinion
 from portinf.validation.scale import Sizes
 from portinf.validation.streamed import Streamed
 from portinf.validation.tolerance import Tolerance

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from portinf.core.batch import Array
+from portinf.core.signature import dtype_by_numpy
 from portinf.runners.protocol import Runner
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
 
 __all__ = ["COLUMNS", "Scale", "Sizes", "scale_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from portinf.samples import Batch
+from portinf.core.batch import Batch
 from portinf.validation.results import CaseResult, OutputResult
 
 __all__ = ["Streamed"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from portinf.errors import UsageError
-from portinf.signature import dtype_by_numpy
+from portinf.core.errors import UsageError
+from portinf.core.signature import dtype_by_numpy
 from portinf.validation.scale import Scale
 
 __all__ = ["DEFAULTS", "Bound", "Tolerance", "judged_as", "rounding"]

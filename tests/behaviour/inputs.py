@@ -12,7 +12,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
-from portinf.samples import save_npz
+from portinf.core.batch import save_npz
 
 __all__ = ["DAMAGED", "NETS", "write_inputs"]
 

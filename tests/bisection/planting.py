@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from portinf.bisection.graph import Graph
+from portinf.onnx_graph.graph import Graph
 
 __all__ = ["plant"]
 

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from portinf.cli.main import run
-from portinf.samples import save_npz
+from portinf.core.batch import save_npz
 from tests.bisection.graphs import attention, graph_network, perceptron
 from tests.bisection.planting import plant
 from tests.conftest import Cli

@@ -12,12 +12,12 @@ import pytest
 from onnx import helper, numpy_helper
 
 from portinf.bisection.deviation import deviation
-from portinf.bisection.graph import Graph
 from portinf.bisection.onnx_pair import walk
 from portinf.bisection.reproducer import write_reproducer
-from portinf.bisection.store import Store
-from portinf.naming import rename_values
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
+from portinf.bisection.tensor_store import Store
+from portinf.onnx_graph.graph import Graph
+from portinf.onnx_graph.passes.naming import rename_values
+from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.validation import Tolerance
 from tests.bisection.graphs import attention, graph_network, perceptron, save
 from tests.bisection.planting import plant

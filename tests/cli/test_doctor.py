@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from portinf.cli.main import run
-from portinf.workflow import doctor
-from portinf.workflow.doctor import EXTRAS, Check, diagnose
-from portinf.workflow.doctor_text import WIDTH, render
+from portinf.commands import doctor
+from portinf.commands.doctor import EXTRAS, Check, diagnose
+from portinf.commands.doctor_text import WIDTH, render
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "tensorflow", "keras", "torch", "torch_geometric", "tf2onnx", "rich", "tritonclient")
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from portinf.cli import main
-from portinf.errors import CannotError, DisagreementError, MissingPackageError, PortinfError, ServingError, UsageError
+from portinf.core.errors import CannotError, DisagreementError, MissingPackageError, PortinfError, ServingError, UsageError
 from tests.conftest import Cli
 
 

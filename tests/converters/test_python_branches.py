@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from portinf.converters.python_branches import branches_on_sizes
-from portinf.routes import Assumption, ExportOptions
-from portinf.samples import save_npz
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.core.batch import save_npz
+from portinf.core.signature import Axis, Signature, TensorSpec
+from portinf.sources.routes import Assumption, ExportOptions
 
 LIMIT = 777
 

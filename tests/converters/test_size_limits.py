@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portinf.converters.size_limits import assumption_of
-from portinf.routes import Assumption, ExportOptions
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.core.signature import Axis, Signature, TensorSpec
+from portinf.sources.routes import Assumption, ExportOptions
 
 
 def described(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.converters import pytorch
-from portinf.errors import CannotError
-from portinf.routes import Assumption, ExportOptions
-from portinf.samples import save_npz, shapes_of
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.converters.pytorch import routes as pytorch
+from portinf.core.batch import save_npz, shapes_of
+from portinf.core.errors import CannotError
+from portinf.core.signature import Axis, Signature, TensorSpec
+from portinf.sources.routes import Assumption, ExportOptions
 from tests.models import size_models
 
 RUN, INFERRED, STRICT, TRACED = range(4)

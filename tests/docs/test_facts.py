@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from portinf import errors
 from portinf.cli.main import BUG, INTERRUPTED
+from portinf.core import errors
 from portinf.serving.engines import ENGINES
 from portinf.targets import TARGETS
 from portinf.triton.releases import DEFAULT_IR, DEFAULT_OPSET, ranges, readers
@@ -46,12 +46,12 @@ def test_the_tolerances_are_the_defaults() -> None:
 
 def test_the_changelog_names_the_pinned_versions() -> None:
     tables = _read("CHANGELOG.md").split("### Tested versions")[1].split("The serving environment")
-    for table, pins in zip(tables, ("constraints.txt", "portinf/serving/requirements.txt"), strict=True):
+    for table, pins in zip(tables, ("constraints.txt", "portinf/serving/engines/pytriton/requirements.txt"), strict=True):
         rows = dict(re.findall(r"^\| ([\w-]+) \| (\d[\w.]*) \|$", table, re.MULTILINE))
         known = _pins(pins)
         assert rows
         assert rows == {name: known.get(name) for name in rows}
-    assert set(_pins("portinf/serving/requirements.txt")) <= set(rows)
+    assert set(_pins("portinf/serving/engines/pytriton/requirements.txt")) <= set(rows)
 
 
 def test_the_pages_name_every_engine_and_target() -> None:

@@ -17,19 +17,19 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from portinf.errors import PermissionNeededError, ServingError
-from portinf.runners.fpga import open_fpga
-from portinf.runners.fpga_folder import read_record, write_record
-from portinf.samples import save_npz
-from portinf.serving.code import CodeRule
-from portinf.serving.launcher import ServeOptions, Server, serve
-from portinf.serving.supervise import read_stubs
-from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.convert_options import SourcingOptions
-from portinf.workflow.fpga import optimize_fpga
-from portinf.workflow.fpga_options import FpgaOptions
-from portinf.workflow.package_any import package
-from portinf.workflow.package_options import PackageOptions
+from portinf.commands.package import package
+from portinf.conversion.convert import ConvertOptions
+from portinf.conversion.options import SourcingOptions
+from portinf.core.batch import save_npz
+from portinf.core.errors import PermissionNeededError, ServingError
+from portinf.packaging.options import PackageOptions
+from portinf.serving.reload.stub_supervisor import read_stubs
+from portinf.serving.server.launcher import ServeOptions, Server, serve
+from portinf.serving.server.model_code import CodeRule
+from portinf.targets.fpga.folder import read_record, write_record
+from portinf.targets.fpga.optimize import optimize_fpga
+from portinf.targets.fpga.options import FpgaOptions
+from portinf.targets.fpga.runners import open_fpga
 from tests.conftest import Cli
 from tests.models import fpga_graphs
 from tests.models.fpga_libraries import put_library

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from portinf.cli.main import run
-from portinf.samples import save_npz
+from portinf.core.batch import save_npz
 from tests.conftest import TORCH_MODELS
 
 EVERYDAY, LONG = 42, 500

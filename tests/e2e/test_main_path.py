@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.serving.launcher import ServeOptions, serve
-from portinf.serving.ports import Ports
+from portinf.serving.server.launcher import ServeOptions, serve
+from portinf.serving.server.ports import Ports
 from tests.conftest import TORCH_MODELS, Cli
 
 Npz = Callable[..., Path]

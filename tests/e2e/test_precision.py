@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.artifact import read_onnx
 from portinf.cli.main import run
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from tests.lowering.networks import overflowing, plain, samples, trees, underflowing, write_samples
+from portinf.onnx_graph.model_file import read_onnx
+from portinf.runners.onnx import OnnxRuntimeRunner
+from tests.mixed_precision.networks import overflowing, plain, samples, trees, underflowing, write_samples
 
 
 def optimised(model: Path, *words: str) -> int:

@@ -12,8 +12,8 @@ import onnxruntime as ort
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from portinf.serving.launcher import Server
-from portinf.serving.snippet import snippet
+from portinf.serving.client.snippet import snippet
+from portinf.serving.server.launcher import Server
 from tests.serving.live import ask, serving
 from tests.serving.tiny_models import fingerprint, repository
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from portinf.errors import ServingError
+from portinf.core.errors import ServingError
 from portinf.serving.engines import EngineRequest
-from portinf.serving.launcher import Server
-from portinf.serving.prepare import prepare
-from portinf.serving.pytriton_command import command_for
-from portinf.serving.supervise import read_stubs
+from portinf.serving.engines.pytriton.canary import prepare
+from portinf.serving.engines.pytriton.command import command_for
+from portinf.serving.reload.stub_supervisor import read_stubs
+from portinf.serving.server.launcher import Server
 from tests.serving.live import FREE, Traces, ask, serving, traces, until
 from tests.serving.tiny_models import ADD_CONFIG, add
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.samples import Batch, load_goldens, save_goldens
-from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package_any import package
-from portinf.workflow.package_options import PackageOptions
+from portinf.commands.package import package
+from portinf.conversion.convert import ConvertOptions
+from portinf.core.batch import Batch, load_goldens, save_goldens
+from portinf.packaging.options import PackageOptions
 from tests.serving.live import run_cli, traces
 from tests.serving.tiny_models import ADD_CONFIG, add, fingerprint
 from tests.triton.models import honest

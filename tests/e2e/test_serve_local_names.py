@@ -16,13 +16,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
-from portinf.samples import Batch, save_goldens
-from portinf.serving.code import CodeRule
-from portinf.serving.description import description
-from portinf.serving.launcher import ServeOptions, Server, serve
-from portinf.serving.prepare import prepare
-from portinf.serving.supervise import read_stubs
-from portinf.workflow.check import check_repository, render
+from portinf.commands.serve_check import check_repository, render
+from portinf.core.batch import Batch, save_goldens
+from portinf.serving.client.description import description
+from portinf.serving.engines.pytriton.canary import prepare
+from portinf.serving.reload.stub_supervisor import read_stubs
+from portinf.serving.server.launcher import ServeOptions, Server, serve
+from portinf.serving.server.model_code import CodeRule
 from tests.serving.live import FREE, ask, run_cli, traces, until
 from tests.serving.tiny_models import tensor
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.errors import ServingError
-from portinf.runners import open_runner
-from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package_any import package
-from portinf.workflow.package_options import PackageOptions
+from portinf.commands.package import package
+from portinf.conversion.convert import ConvertOptions
+from portinf.core.errors import ServingError
+from portinf.locate.opening import open_runner
+from portinf.packaging.options import PackageOptions
 from tests.runners import fake_grpc
 from tests.serving.live import serving, traces
 from tests.triton.models import honest, minus_mean

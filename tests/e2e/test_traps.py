@@ -12,14 +12,14 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from portinf.artifact import write_onnx
 from portinf.cli.main import run
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.samples import Batch, save_goldens, save_npz
-from portinf.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
-from portinf.workflow.convert import ConvertOptions
-from portinf.workflow.package_any import package
-from portinf.workflow.package_options import PackageOptions
+from portinf.commands.package import package
+from portinf.conversion.convert import ConvertOptions
+from portinf.core.batch import Batch, save_goldens, save_npz
+from portinf.core.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
+from portinf.onnx_graph.model_file import write_onnx
+from portinf.packaging.options import PackageOptions
+from portinf.runners.onnx import OnnxRuntimeRunner
 from tests.runners import fake_grpc
 from tests.serving.live import serving, traces
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.samples import Array, save_npz
+from portinf.core.batch import Array, save_npz
 from tests.e2e.test_traps import judged
 from tests.validation.gallery import FOUR, MOVED, ROWS, Model, W, X, light, network, scaled
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, save
 
 from tests.conftest import ROOT
 
-EXPECTED = ["portinf/cli/main.py", "portinf/converters/pytorch.py", "portinf/triton/releases.json", "portinf/py.typed"]
+EXPECTED = ["portinf/cli/main.py", "portinf/converters/pytorch/routes.py", "portinf/triton/releases.json", "portinf/py.typed"]
 
 
 def _run(arguments: list[str | Path], cwd: Path, code: int = 0) -> str:
@@ -45,11 +45,11 @@ def portinf(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_and_sdist_hold_the_package_once(built: Path) -> None:
     names = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
     assert set(EXPECTED) <= set(names)
-    assert "portinf/serving/requirements.txt" in names
+    assert "portinf/serving/engines/pytriton/requirements.txt" in names
     assert any(name.startswith("portinf/serving/backends/onnxruntime/") for name in names)
-    assert any(name.startswith("portinf/validation/templates/") for name in names)
+    assert any(name.startswith("portinf/validation/reports/templates/") for name in names)
     service = ("model.py", "portinf_answers.py", "portinf_library.py", "README.md", "build.sh", "driver/card.py")
-    assert {f"portinf/triton/fpga_service/{name}" for name in service} <= set(names)
+    assert {f"portinf/targets/fpga/triton/service/{name}" for name in service} <= set(names)
     assert not [name for name in names if name.startswith(("cli/", "converters/", "tests/", "examples/"))]
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         inside = [name.partition("/")[2] for name in archive.getnames()]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from portinf.core.signature import Signature
 from portinf.fixedpoint.network import Network, load, save
-from portinf.runners.csim import CSimRunner
-from portinf.signature import Signature
-from portinf.targets.hls4ml import ProjectOptions, write_project
-from portinf.targets.hls4ml_build import LIBRARY, build
+from portinf.targets.fpga.runners.csim import CSimRunner
+from portinf.targets.fpga.tools.compile import LIBRARY, build
+from portinf.targets.fpga.tools.hls4ml import ProjectOptions, write_project
 from tests.fixedpoint.networks import everything
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.errors import CannotError, RunnerError
+from portinf.core.errors import CannotError, RunnerError
 from portinf.fixedpoint.emulator import OPERATIONS, Emulator
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.network import save
-from portinf.targets import hls4ml_build
-from portinf.targets.fixed_formats import quantised, uniform
-from portinf.targets.float_layers import HANDLERS
-from portinf.targets.float_plan import read_graph
-from portinf.targets.hls4ml import ProjectOptions, write_project
-from portinf.targets.hls4ml_build import LIBRARY, build
+from portinf.targets.fpga.quantize.formats import quantised, uniform
+from portinf.targets.fpga.reader.layers import HANDLERS
+from portinf.targets.fpga.reader.plan import read_graph
+from portinf.targets.fpga.tools import compile as hls4ml_build
+from portinf.targets.fpga.tools.compile import LIBRARY, build
+from portinf.targets.fpga.tools.hls4ml import ProjectOptions, write_project
 from tests.fixedpoint import networks
 from tests.fixedpoint.compiled import ap_types, library
 from tests.fixedpoint.conftest import Built

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from portinf.samples import save_npz
+from portinf.core.batch import save_npz
 from tests.conftest import Cli, Outcome
 
 __all__ = ["MODELS", "Arrays", "Cell", "Rng", "Samples", "check", "parameters", "two"]

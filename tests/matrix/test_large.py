@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from portinf.samples import save_npz
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.core.batch import save_npz
+from portinf.core.signature import Axis, Signature, TensorSpec
 from tests.conftest import Cli
 from tests.matrix.pytorch_cells import MODELS
 
@@ -36,8 +36,8 @@ def test_a_model_above_two_gigabytes(cli: Cli, tmp_path: Path) -> None:
 def test_the_torchscript_exporter_above_two_gigabytes(tmp_path: Path) -> None:
     import torch
 
-    from portinf.converters.pytorch_export import DATA, export_torchscript
-    from portinf.routes import ExportOptions
+    from portinf.converters.pytorch.export import DATA, export_torchscript
+    from portinf.sources.routes import ExportOptions
     from tests.models import matrix_torch
 
     index = np.arange(6) * 1000

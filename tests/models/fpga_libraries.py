@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from portinf.runners.fpga_folder import read_record, write_record
+from portinf.targets.fpga.folder import read_record, write_record
 
 __all__ = ["LIBRARY", "put_library"]
 

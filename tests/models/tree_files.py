@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from portinf.artifact import read_onnx
-from portinf.converters.estimators import routes
-from portinf.detect import Found
-from portinf.routes import ExportOptions
-from portinf.signature import Axis, Signature, TensorSpec, dtype_by_numpy
-from portinf.sources.boosters import booster_source
-from portinf.sources.estimator import EstimatorSource
+from portinf.converters.trees.estimators import routes
+from portinf.core.signature import Axis, Signature, TensorSpec, dtype_by_numpy
+from portinf.onnx_graph.model_file import read_onnx
+from portinf.sources.detect import Found
 from portinf.sources.model import Declared, SourceOptions
+from portinf.sources.routes import ExportOptions
+from portinf.sources.trees.boosters import booster_source
+from portinf.sources.trees.estimator import EstimatorSource
 from tests.models import tree_models
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from portinf.errors import RunnerError
+from portinf.core.batch import Array, Arrays
+from portinf.core.errors import RunnerError
+from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.probing.requests import Space
 from portinf.probing.search import Finding, Sides, search
-from portinf.samples import Array, Arrays
-from portinf.signature import Axis, Role, Signature, TensorSpec
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["Function", "Pair", "found", "space_of", "written"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.probing.requests import Probe, Space, far_probes, general_probes, infinite_probes, integer_probes, nan_probes
-from portinf.signature import Axis, Role, Signature, TensorSpec
 
 
 def _spec(name: str, dtype: str, role: Role | None = None) -> TensorSpec:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.serving.code import CodeRule
-from portinf.serving.launcher import ServeOptions, Server, serve
-from portinf.serving.ports import Ports
-from portinf.serving.prepare import prepare
+from portinf.serving.engines.pytriton.canary import prepare
+from portinf.serving.server.launcher import ServeOptions, Server, serve
+from portinf.serving.server.model_code import CodeRule
+from portinf.serving.server.ports import Ports
 from portinf.triton.manifest import verify
 
 __all__ = ["FREE", "FREE_PORTS", "Run", "Traces", "ask", "run_cli", "serving", "start_cli", "traces", "until"]

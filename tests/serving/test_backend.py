@@ -14,10 +14,10 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from portinf.serving import engine_pytriton
+from portinf.serving.engines.pytriton import plan as engine_pytriton
 from tests.serving.tiny_models import add, tensor, write
 
-BACKEND = Path(engine_pytriton.__file__).with_name("backends") / "onnxruntime"
+BACKEND = Path(engine_pytriton.__file__).parents[2] / "backends" / "onnxruntime"
 ADD: dict[str, Any] = {
     "name": "add",
     "max_batch_size": 8,

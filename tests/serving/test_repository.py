@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portinf.errors import ServingError, UnreadableError
+from portinf.core.errors import ServingError, UnreadableError
 from portinf.serving.repository import ModelFolder, Problem, load_config, read_model, read_repository, refusal
 from tests.serving.tiny_models import ADD_CONFIG, add
 

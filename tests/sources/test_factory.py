@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from portinf.detect import Factory, detect
-from portinf.errors import CannotError, MissingPackageError, UnreadableError, UsageError
+from portinf.core.errors import CannotError, MissingPackageError, UnreadableError, UsageError
+from portinf.sources.detect import Factory, detect
 from portinf.sources.factory import build
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.detect import detect
-from portinf.errors import CannotError
+from portinf.core.errors import CannotError
+from portinf.sources.detect import detect
 from portinf.sources.model import SourceOptions, half_notes
-from portinf.sources.process import SourceProcess
+from portinf.sources.process.parent import SourceProcess
 
 MODELS = Path(__file__).parent.parent / "models"
 PRECISION = """

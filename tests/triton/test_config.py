@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portinf.errors import CannotError, UnreadableError, UsageError
-from portinf.signature import DTYPES, Axis, Signature, TensorSpec
+from portinf.core.errors import CannotError, UnreadableError, UsageError
+from portinf.core.signature import DTYPES, Axis, Signature, TensorSpec
 from portinf.triton.config import (
     ModelConfig,
     TensorConfig,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portinf.errors import CannotError, UsageError
+from portinf.core.errors import CannotError, UsageError
 from portinf.triton.releases import limits, oldest_reader, pick, ranges, readers, release, releases, unknown_readers
 
 

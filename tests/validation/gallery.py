@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from portinf.samples import Array
-from portinf.signature import dtype_by_numpy
+from portinf.core.batch import Array
+from portinf.core.signature import dtype_by_numpy
 
 Tensors = Mapping[str, tuple[str, Sequence[int | str]]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from portinf.samples import Array, Arrays
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.core.batch import Array, Arrays
+from portinf.core.signature import Axis, Signature, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", dtype="float32", shape=(Axis(label="rows"), Axis(size=2))),),

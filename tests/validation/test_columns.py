@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from portinf.errors import UsageError
-from portinf.samples import Arrays, Batch
+from portinf.core.batch import Arrays, Batch
+from portinf.core.errors import UsageError
 from portinf.validation.columns import column, is_signal, numbers, place_of
 
 OUTPUTS: Arrays = {

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from portinf.errors import RunnerError, ServingError, UsageError
-from portinf.samples import Array, Arrays, Batch, Origin
+from portinf.core.batch import Array, Arrays, Batch, Origin
+from portinf.core.errors import RunnerError, ServingError, UsageError
 from portinf.validation import Hop, Tolerance, compare
 from tests.validation.sides import Side
 

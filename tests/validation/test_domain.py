@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.errors import RunnerError
-from portinf.samples import Array, Arrays, Batch
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.errors import RunnerError
 from portinf.validation import Hop, Tolerance, compare
 from portinf.validation.domain import answered_rows, masked, nan_places
 from tests.validation.sides import Side

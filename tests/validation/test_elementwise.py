@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from portinf.errors import UsageError
-from portinf.samples import Array
+from portinf.core.batch import Array
+from portinf.core.errors import UsageError
 from portinf.validation import Elementwise, OutputResult, Tolerance
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portinf.resampling import sweep
-from portinf.runners.onnxruntime import OnnxRuntimeRunner
-from portinf.runners.truth import Float64
-from portinf.samples import Array, Batch
+from portinf.core.batch import Array, Batch
+from portinf.runners.float64 import Float64
+from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.samples.edge_cases import edge_cases
+from portinf.samples.generate import sweep
 from portinf.validation import Hop, Tolerance, compare
-from portinf.workflow.edge_cases import edge_cases
 from tests.validation.gallery import FOUR, MOVED, ROWS, Model, Pairing, Tensors, W, X, light, network, scaled
 
 RNG = np.random.default_rng(8)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from portinf.samples import Arrays, Batch
-from portinf.signature import Signature
+from portinf.core.batch import Arrays, Batch
+from portinf.core.signature import Signature
 from portinf.validation import Tolerance, compare
 from portinf.validation.labels import explained
 from portinf.validation.limits import Limits

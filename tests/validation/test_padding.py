@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from portinf.samples import Array, Arrays, Batch
-from portinf.signature import Axis, Role, Signature, TensorSpec
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.validation.padding import undefined_places
 from portinf.validation.tolerance import Bound
 from tests.validation.sides import Side

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portinf.samples import Array
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.core.batch import Array
+from portinf.core.signature import Axis, Signature, TensorSpec
 from portinf.validation.scale import FEWEST, Scale, Sizes, scale_of
 
 RNG = np.random.default_rng(2)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from portinf.errors import UsageError
+from portinf.core.errors import UsageError
 from portinf.validation import Tolerance
 
 

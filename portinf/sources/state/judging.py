@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from portinf.samples import Array, Arrays
+from portinf.core.batch import Array, Arrays
 from portinf.sources.state.access import Access, Draw, Place
 from portinf.sources.state.snapshot import Change, State
 from portinf.sources.state.trials import constants, trials

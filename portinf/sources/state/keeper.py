@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from portinf.errors import StateError
-from portinf.samples import Array, Arrays
+from portinf.core.batch import Array, Arrays
+from portinf.core.errors import StateError
 from portinf.sources.state.access import Place
 from portinf.sources.state.judging import Ask, Judge, Stateful, Verdict, difference
 from portinf.sources.state.snapshot import Change, State

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from portinf.lazy import require
-from portinf.samples import Array
+from portinf.core.batch import Array
+from portinf.core.optional import require
 from portinf.sources.state.access import Access, Draw, Leaf, NumpyLeaf, Part
 from portinf.sources.state.judging import Flows
 from portinf.sources.state.snapshot import State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from portinf.lazy import require
+from portinf.core.optional import require
 from portinf.sources.state.judging import REQUEST, Flows
 
 __all__ = ["reaching", "writes"]

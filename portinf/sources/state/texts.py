@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from portinf.errors import StateError
-from portinf.samples import Array
+from portinf.core.batch import Array
+from portinf.core.errors import StateError
 from portinf.sources.state.access import Place
 from portinf.sources.state.judging import Verdict
 

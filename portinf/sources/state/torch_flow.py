@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from portinf.lazy import require
+from portinf.core.optional import require
 from portinf.sources.state.judging import REQUEST
 
 __all__ = ["Flow", "flow_mode"]

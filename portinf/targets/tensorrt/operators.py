@@ -14,9 +14,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from portinf.artifact import opset_of
-from portinf.errors import CannotError
-from portinf.targets.tensorrt.rules import Finding, broken_rules, walk
+from portinf.core.errors import CannotError
+from portinf.onnx_graph.model_file import opset_of
+from portinf.targets.tensorrt.operator_rules import Finding, broken_rules, walk
 from portinf.targets.tensorrt.versions import Version, parse_version
 
 __all__ = ["Checked", "Table", "check_operators", "tables"]

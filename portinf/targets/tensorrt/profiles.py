@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from portinf.errors import CannotError, UsageError
-from portinf.signature import Axis, Signature, TensorSpec
+from portinf.core.errors import CannotError, UsageError
+from portinf.core.signature import Axis, Signature, TensorSpec
 
 __all__ = ["Profile", "Span", "parse_span", "profile_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from portinf.errors import UsageError
+from portinf.core.errors import UsageError
 
 __all__ = ["OLDEST", "Version", "parse_version"]
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from portinf.detect import Found
-from portinf.errors import StateError
-from portinf.samples import Arrays
-from portinf.sources.keras import KerasSource, load_keras
+from portinf.core.batch import Arrays
+from portinf.core.errors import StateError
+from portinf.sources.detect import Found
+from portinf.sources.keras.source import KerasSource, load_keras
 from portinf.sources.model import SourceOptions
 from portinf.sources.opening import _of_object
 from portinf.sources.state.keeper import Keeper
-from portinf.sources.tensorflow import SavedModelSource
+from portinf.sources.tensorflow.source import SavedModelSource
 from tests.models import stateful_tensorflow
 from tests.models.stateful_tensorflow import HARMFUL, HARMLESS
 

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch_geometric.nn import GATConv, GCNConv, SGConv
 
-from portinf.detect import Found, detect
-from portinf.errors import StateError
-from portinf.samples import Arrays
+from portinf.core.batch import Arrays
+from portinf.core.errors import StateError
+from portinf.sources.detect import Found, detect
 from portinf.sources.model import SourceOptions
-from portinf.sources.pt2 import ExportedSource
-from portinf.sources.pytorch import PyTorchSource
+from portinf.sources.pytorch.pt2 import ExportedSource
+from portinf.sources.pytorch.source import PyTorchSource
+from portinf.sources.pytorch.torchscript import TorchScriptSource
 from portinf.sources.state.keeper import Keeper
-from portinf.sources.torchscript import TorchScriptSource
 from tests.models import stateful_torch
 from tests.models.stateful_torch import HARMFUL, HARMLESS
 

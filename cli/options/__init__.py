@@ -1,0 +1,338 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from portinf.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from portinf.conversion.convert import ConvertOptions
+    from portinf.conversion.options import SourcingOptions
+    from portinf.core.signature import Role
+    from portinf.samples import StreamOptions
+
+__all__ = [
+    "column_options",
+    "convert_options",
+    "json_option",
+    "loading_options",
+    "permission_options",
+    "read_convert_options",
+    "read_sourcing_options",
+    "read_stream_options",
+    "role_option",
+    "source_options",
+    "stream_options",
+    "tolerance_options",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout, nothing else there.")
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+def permission_options(function: F) -> F:
+    """Add --allow-pickle, --allow-code and --freeze-state."""
+    return _all(
+        click.option("--allow-pickle", is_flag=True, help="Unpickle the model's files: runs code from them."),
+        click.option("--allow-code", is_flag=True, help="Run code from the model file, such as Lambda layers."),
+        click.option("--freeze-state", is_flag=True, help="The model's own state, which calls change, is right as loaded."),
+    )(function)
+
+
+def tolerance_options(function: F) -> F:
+    """Add --rtol and --atol."""
+    return _all(
+        click.option("--rtol", type=float, metavar="R", help="|candidate - reference| <= A + R |reference|; default by type."),
+        click.option(
+            "--atol", type=float, metavar="A", help="See --rtol; default by type, times the scale of each output column."
+        ),
+    )(function)
+
+
+def column_options(function: F) -> F:
+    """Add how the columns of files of samples become inputs."""
+    return _all(
+        click.option(
+            "--columns",
+            multiple=True,
+            metavar="INPUT=COL,COL,...",
+            help="Columns of the files that fill an input, in this order; default: one of the input's name.",
+        ),
+        click.option(
+            "--layout",
+            "layouts",
+            multiple=True,
+            metavar="INPUT=AXIS,AXIS,...",
+            help="Meaning of an input's axes where their lengths do not tell: rows, entries, features.",
+        ),
+        click.option(
+            "--mask",
+            "masks",
+            multiple=True,
+            metavar="INPUT=COL",
+            help="Fill an input with 1 where a row of column COL has an entry, else 0.",
+        ),
+    )(function)
+
+
+def stream_options(function: F) -> F:
+    """Add how much of a file is read at once and in all, and what goes beside the inputs."""
+    number = click.IntRange(min=1)
+    return _all(
+        click.option(
+            "--column",
+            "beside",
+            multiple=True,
+            metavar="NAME[=COL]",
+            help="Column of the files that goes beside the inputs, such as a label or a weight.",
+        ),
+        click.option(
+            "--batch-rows", type=number, metavar="N", help="Rows of a file read at once; default about 64 MB, <= 65536."
+        ),
+        click.option("--max-rows", type=number, metavar="N", help="Rows of a file read in all; default: every row."),
+        click.option(
+            "--first-row", type=click.IntRange(min=0), default=0, metavar="N", help="First row that is read; default 0."
+        ),
+    )(function)
+
+
+def role_option(function: F) -> F:
+    """Add --role."""
+    return click.option(
+        "--role",
+        "roles",
+        multiple=True,
+        metavar="NAME=KIND[:AXIS[:GROUPS]]",
+        help="What an input's numbers mean: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Found if not given.",
+    )(function)
+
+
+def loading_options(function: F) -> F:
+    """Add what loading a source needs."""
+    return _all(
+        click.option("--weights", type=click.Path(path_type=Path), help="Weights for a factory's model."),
+        click.option(
+            "--inputs",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Samples: .npz (one request), .npy, HDF5 (FILE:GROUP), Parquet, ROOT (FILE:TREE). Given twice, axes that differ "
+            "become dynamic.",
+        ),
+        column_options,
+        click.option(
+            "--range",
+            "ranges",
+            multiple=True,
+            metavar="INPUT=LOW:HIGH",
+            help="Range of generated values; learned from the samples if not given.",
+        ),
+        click.option("--signature", metavar="NAME", help="Signature of a SavedModel or a .tflite file."),
+        click.option("--input-name", "input_names", multiple=True, metavar="OLD=NEW", help="Rename an input."),
+        click.option("--outputs", metavar="A,B", help="Name the outputs, in the model's order."),
+    )(function)
+
+
+def source_options(function: F) -> F:
+    """Add everything that describes a source."""
+    return _all(
+        loading_options,
+        click.option(
+            "--dynamic",
+            multiple=True,
+            metavar="NAME:AXIS[=LABEL],...",
+            help="Make an axis dynamic; equal labels are one symbol.",
+        ),
+        role_option,
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=1800.0,
+            metavar="SECONDS",
+            help="How long one step of the source's process may take (1800).",
+        ),
+        click.option(
+            "--memory",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="GB",
+            help="Memory that the source's process may hold; no bound if not given.",
+        ),
+        click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
+        click.option("--maximum", "maximums", multiple=True, metavar="AXIS=N", help="Largest length of a dynamic axis."),
+        permission_options,
+    )(function)
+
+
+def convert_options(function: F) -> F:
+    """Add every option of ``portinf convert`` but the output file."""
+    return _all(
+        source_options,
+        tolerance_options,
+        click.option("--opset", type=int, metavar="N", help="ONNX opset to write; default 18."),
+        click.option("--triton-release", metavar="YY.MM", help="Oldest Triton release that must read the result."),
+    )(function)
+
+
+def _pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.rpartition("=")
+        if not sign or not name or not value:
+            raise UsageError(f"{option} {text}: expected {form}")
+        pairs[name] = value
+    return pairs
+
+
+def _dynamic(texts: Sequence[str]) -> dict[tuple[str, int], str]:
+    found: dict[tuple[str, int], str] = {}
+    for part in (part for text in texts for part in text.split(",") if part):
+        match = re.fullmatch(r"(?P<name>.+):(?P<axis>\d+)(=(?P<label>[^=:,]+))?", part)
+        if match is None:
+            raise UsageError(f"--dynamic {part}: expected NAME:AXIS or NAME:AXIS=LABEL, for example x:0=nodes")
+        found[match["name"], int(match["axis"])] = match["label"] or ""
+    return found
+
+
+def _roles(texts: Sequence[str]) -> Mapping[str, Role]:
+    from portinf.core.signature import Role
+
+    roles: dict[str, Role] = {}
+    for name, value in _pairs(texts, "--role", "NAME=KIND[:AXIS[:GROUPS]]").items():
+        kind, _, rest = value.partition(":")
+        of, _, into = rest.partition(":")
+        if kind not in ("value", "index", "segment", "mask", "row_splits"):
+            raise UsageError(f"--role {name}={value}: no such kind; expected value, index, segment, mask or row_splits")
+        if (kind == "value") == bool(of):
+            raise UsageError(f"--role {name}={value}: expected {'no axis' if of else 'an axis, as ' + kind + ':AXIS'}")
+        roles[name] = Role(kind=kind, of=of or None, into=into or None)  # type: ignore[arg-type]
+    return roles
+
+
+def _lengths(texts: Sequence[str], option: str) -> dict[str, int]:
+    pairs = _pairs(texts, option, "AXIS=N")
+    for label, value in pairs.items():
+        if not value.isdigit():
+            raise UsageError(f"{option} {label}={value}: expected a whole number")
+    return {label: int(value) for label, value in pairs.items()}
+
+
+def _ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for name, value in _pairs(texts, "--range", "INPUT=LOW:HIGH").items():
+        low, _, high = value.partition(":")
+        try:
+            found[name] = float(low), float(high)
+        except ValueError as error:
+            raise UsageError(f"--range {name}={value}: expected two numbers, as INPUT=LOW:HIGH") from error
+        if not -math.inf < found[name][0] <= found[name][1] < math.inf:
+            raise UsageError(f"--range {name}={value}: expected LOW:HIGH with LOW no larger than HIGH")
+    return found
+
+
+def _lists(texts: Sequence[str], option: str, form: str) -> dict[str, list[str]]:
+    found = {name: [item.strip() for item in value.split(",")] for name, value in _pairs(texts, option, form).items()}
+    for name, items in found.items():
+        if "" in items:
+            raise UsageError(f"{option} {name}={','.join(items)}: a name is empty; expected {form}")
+    return found
+
+
+def _layouts(texts: Sequence[str]) -> dict[str, list[str]]:
+    from portinf.samples.options import AXES
+
+    found = _lists(texts, "--layout", "INPUT=AXIS,AXIS,...")
+    for name, words in found.items():
+        unknown = [word for word in words if word not in AXES]
+        if unknown or len(set(words)) < len(words):
+            raise UsageError(f"--layout {name}={','.join(words)}: expected each of {', '.join(AXES)} once at most")
+    return found
+
+
+def read_stream_options(given: Mapping[str, Any]) -> StreamOptions:
+    """Read what `column_options` and `stream_options` parsed; options that the command lacks count as not given.
+
+    Raises:
+        UsageError: a text is not of the form expected.
+    """
+    from portinf.samples import StreamOptions
+
+    beside = [text.partition("=") for text in given.get("beside", ())]
+    for name, sign, column in beside:
+        if not name or (sign and not column):
+            raise UsageError(f"--column {name}{sign}{column}: expected NAME or NAME=COL")
+    return StreamOptions(
+        columns=_lists(given.get("columns", ()), "--columns", "INPUT=COL,COL,..."),
+        beside={name: column or name for name, _, column in beside},
+        layouts=_layouts(given.get("layouts", ())),
+        masks=_pairs(given.get("masks", ()), "--mask", "INPUT=COL"),
+        batch_rows=given.get("batch_rows"),
+        first_row=given.get("first_row", 0),
+        max_rows=given.get("max_rows"),
+    )
+
+
+def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
+    """Read what `source_options` (or `loading_options`) parsed; options that the command lacks count as not given.
+
+    Raises:
+        UsageError: a text is not of the form expected.
+    """
+    from portinf.conversion.options import SourcingOptions
+
+    outputs = given.get("outputs")
+    names = [name.strip() for name in outputs.split(",")] if outputs else []
+    if "" in names:
+        raise UsageError(f"--outputs {outputs}: a name is empty; expected A,B")
+    return SourcingOptions(
+        weights=given.get("weights"),
+        inputs=given.get("inputs", ()),
+        streams=read_stream_options(given),
+        dynamic=_dynamic(given.get("dynamic", ())),
+        roles=_roles(given.get("roles", ())),
+        minimums=_lengths(given.get("minimums", ()), "--minimum"),
+        maximums=_lengths(given.get("maximums", ()), "--maximum"),
+        ranges=_ranges(given.get("ranges", ())),
+        input_names=_pairs(given.get("input_names", ()), "--input-name", "OLD=NEW"),
+        outputs=names,
+        signature=given.get("signature"),
+        allow_pickle=bool(given.get("allow_pickle")),
+        allow_code=bool(given.get("allow_code")),
+        freeze_state=bool(given.get("freeze_state")),
+        timeout=given.get("timeout", 1800.0),
+        memory=given.get("memory"),
+    )
+
+
+def read_convert_options(given: Mapping[str, Any]) -> ConvertOptions:
+    """Read what `convert_options` parsed.
+
+    Raises:
+        UsageError: a text is not of the form expected.
+    """
+    from portinf.conversion.convert import ConvertOptions
+    from portinf.validation import Tolerance
+
+    return ConvertOptions(
+        sourcing=read_sourcing_options(given),
+        tolerance=Tolerance.of(given.get("rtol"), given.get("atol")),
+        opset=given.get("opset"),
+        triton_release=given.get("triton_release"),
+        force=bool(given.get("force")),
+    )

@@ -1,0 +1,1 @@
+"""The options of `portinf optimize`, one module per target."""

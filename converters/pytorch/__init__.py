@@ -1,0 +1,1 @@
+"""Loaded PyTorch models into routes to ONNX: torch's two exporters, their operators, and what they assumed."""

@@ -1,0 +1,1 @@
+"""Loaded tree ensembles into routes to ONNX: scikit-learn, XGBoost and LightGBM."""

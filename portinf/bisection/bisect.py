@@ -1,0 +1,218 @@
+"""Two sides that disagree on a request -> the first node at which they part, and files that show it by themselves."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from portinf.bisection.layers import LayerWalk, walk_layers
+from portinf.bisection.onnx_pair import Walk, walk
+from portinf.bisection.reproducer import Reproducer, write_reproducer
+from portinf.bisection.tensor_store import Store
+from portinf.conversion.candidate import make_candidate
+from portinf.conversion.open_source import OpenedSource
+from portinf.conversion.options import ConvertOptions
+from portinf.core.batch import Batch
+from portinf.core.errors import CannotError, PortinfError, RunnerError, first_line
+from portinf.core.progress import Progress
+from portinf.core.signature import Signature
+from portinf.locate.sides import Side
+from portinf.onnx_graph.graph import Graph
+from portinf.onnx_graph.model_file import read_onnx
+from portinf.ort.trace import trace_onnx
+from portinf.runners.source import SourceRunner
+from portinf.validation import Hop, Tolerance
+from portinf.validation.check import CheckResult, Figure
+
+__all__ = ["Bisector", "Place", "choose"]
+
+NAME = "bisection"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One side of a bisection.
+
+    Attributes:
+        side: as opened.
+        source: the loaded source where it is one.
+    """
+
+    side: Side
+    source: OpenedSource | None = None
+
+
+def choose(hop: Hop, batches: Iterable[Batch]) -> Batch | None:
+    """Return a request that disagrees: a given one before generated ones, an empty one last, else the smallest.
+
+    Of a hop that is equal any request will do.
+    Of a file that is read in parts the first part that disagrees is taken.
+    """
+    bad = {case.name: case.reason for case in hop.cases if case.status == "disagrees"}
+    bad = bad or {case.name: "" for case in hop.cases}
+    found = (batch for batch in batches if (batch.stream or batch.name) in bad and _this_part(batch, bad))
+    return min(found, key=lambda batch: (_empty(batch), batch.origin != "given", _elements(batch)), default=None)
+
+
+def _this_part(batch: Batch, reasons: Mapping[str, str]) -> bool:
+    reason = reasons[batch.stream or batch.name]
+    return not (batch.stream and reason) or reason.startswith(f"rows {batch.first_row} to ")
+
+
+def _elements(batch: Batch) -> int:
+    return sum(array.size for array in batch.inputs.values())
+
+
+def _empty(batch: Batch) -> bool:
+    return any(array.size == 0 for array in batch.inputs.values())
+
+
+@dataclass(kw_only=True)
+class Bisector:
+    """Bisects the hops of one validation; a source is converted afresh once. A context manager.
+
+    Attributes:
+        tolerance: of the comparison.
+        folder: where reproducers go; a second one gets ``-2`` behind its name.
+        progress: told what happens.
+    """
+
+    tolerance: Tolerance
+    folder: Path
+    progress: Progress
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _fresh: dict[str, Path | str] = field(default_factory=dict)
+    _written: int = 0
+
+    def bisect(self, hop: Hop, reference: Place, candidate: Place, batch: Batch | None) -> Hop:
+        """Return the hop with a check ``bisection`` and the profiles of the error."""
+        if batch is None:
+            return _with(hop, _cannot("there is no request to look at"))
+        for place, role in ((reference, "reference"), (candidate, "candidate")):
+            if place.side.endpoint:
+                return _with(hop, _cannot(_live(place.side.name, role)))
+            if place.side.fpga is not None:
+                return _with(
+                    hop, _cannot(f"{place.side.name}: a network in fixed point differs everywhere: see the errors by layer")
+                )
+        self.progress(f"bisecting at {batch.name}")
+        try:
+            return self._bisected(hop, reference, candidate, batch)
+        except PortinfError as error:
+            return _with(hop, _cannot(f"{batch.name}: {first_line(error)}"))
+
+    def _bisected(self, hop: Hop, reference: Place, candidate: Place, batch: Batch) -> Hop:
+        opset = next((read_onnx(p.side.onnx).opset for p in (candidate, reference) if p.side.onnx is not None), 18)
+        files = [self._file(reference, candidate, batch, opset), self._file(candidate, reference, batch, opset)]
+        left, right = files
+        texts, figures, numbers = [], [], {}
+        for file in files:
+            texts += [file] if isinstance(file, str) else []
+        if isinstance(left, Path) and isinstance(right, Path):
+            found = walk(left, right, batch.inputs, self.tolerance)
+            texts.append(found.text)
+            figures.append(found.figure)
+            numbers = found.numbers
+            texts += self._reproduced(found)
+        if reference.source is not None and isinstance(right, Path):
+            layers = self._layers(reference.source, right, batch)
+            if layers is not None:
+                texts.append(f"in the source: {layers.text}")
+                figures.append(layers.figure)
+                numbers = {**numbers, "source layer": layers.layer.name if layers.layer is not None else ""}
+        if not figures:
+            return _with(hop, _cannot("; ".join(texts)))
+        result = CheckResult(name=NAME, status="reported", text=f"{batch.name}: {'; '.join(texts)}", figures=numbers)
+        return _with(hop, result, figures)
+
+    def _reproduced(self, found: Walk) -> list[str]:
+        if found.alone is None:
+            return []
+        folder = self.folder if not self._written else self.folder.with_name(f"{self.folder.name}-{self._written + 1}")
+        written: Reproducer | None = write_reproducer(found.alone, folder, self.tolerance)
+        if written is None:
+            return ["no reproducer: the difference does not show when ONNX Runtime runs the node by itself"]
+        self._written += 1
+        return [f"shown again by: {written.command}"]
+
+    def _file(self, place: Place, other: Place, batch: Batch, opset: int) -> Path | str:
+        """Return an ONNX file that computes what this side does, or why there is none; the other side may know more axes."""
+        if place.side.onnx is not None:
+            return place.side.onnx
+        assert place.source is not None
+        if place.side.name not in self._fresh:
+            self._fresh[place.side.name] = self._converted(_described(place.source, other.side, batch), batch, opset)
+        return self._fresh[place.side.name]
+
+    def _converted(self, source: OpenedSource, batch: Batch, opset: int) -> Path | str:
+        """Convert a source afresh by the first route that answers this request as the source does."""
+        self.progress("converting the source afresh")
+        options = ConvertOptions(tolerance=self.tolerance, opset=opset)
+        reasons = []
+        for number, route in enumerate(source.process.routes(source.signature, source.example(), opset)):
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="portinf-fresh-")))
+            if route["reason"]:
+                reasons.append(f"{route['name']}: {route['reason']}")
+                continue
+            try:
+                made = make_candidate(source, number, folder, options, self.progress)
+            except PortinfError as error:
+                reasons.append(f"{route['name']}: {first_line(error)}")
+                continue
+            if made.hop.verdict == "equal":
+                return made.path
+            reasons.append(f"{route['name']}: disagrees with the source on this request too")
+        return f"the source has no ONNX file to walk along ({'; '.join(reasons)})"
+
+    def _layers(self, source: OpenedSource, path: Path, batch: Batch) -> LayerWalk | None:
+        """Look for the source's layers in the file; None where the framework shows none."""
+        try:
+            layers, tensors = source.runner.layers(batch.inputs)
+        except (CannotError, RunnerError):
+            return None
+        if not layers:
+            return None
+        with Store() as found:
+            found.add(trace_onnx(path, batch.inputs, None, name=str(path)))
+            return walk_layers(layers, tensors, list(batch.inputs), Graph(path), found, self.tolerance)
+
+    def __enter__(self) -> Bisector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def _described(source: OpenedSource, other: Side, batch: Batch) -> OpenedSource:
+    """Return the source with this one request, and with the other side's axes where it has the same inputs and outputs."""
+    runner, theirs = source.runner, other.signature
+    if theirs is not None and other.described and _alike(theirs, runner.signature):
+        runner = SourceRunner(source.process, name=runner.name, signature=theirs)
+        runner.adopt(source.runner)
+    return OpenedSource(source.process, runner, [], [batch])
+
+
+def _alike(left: Signature, right: Signature) -> bool:
+    sides = [(signature.inputs, signature.outputs) for signature in (left, right)]
+    names = [[[(spec.name, spec.dtype) for spec in specs] for specs in side] for side in sides]
+    return names[0] == names[1] and all(spec.shape is not None for spec in (*left.inputs, *left.outputs))
+
+
+def _live(name: str, role: str) -> str:
+    advice = {
+        "candidate": "give the ONNX file or package folder that it serves as one more candidate: where that agrees with the "
+        "reference, the server is at fault",
+        "reference": "give the ONNX file or package folder that it serves in its place",
+    }[role]
+    return f"{name} is a live model, which shows its outputs alone and cannot be traced; {advice}"
+
+
+def _cannot(text: str) -> CheckResult:
+    return CheckResult(name=NAME, status="not applicable", text=text)
+
+
+def _with(hop: Hop, result: CheckResult, figures: Sequence[Figure] = ()) -> Hop:
+    return replace(hop, checks=(*hop.checks, result), figures=(*hop.figures, *figures))

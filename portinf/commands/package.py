@@ -1,0 +1,90 @@
+"""A source, an ONNX file or the folder of a target -> one judged version of a model in a Triton model repository."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from portinf.conversion.convert import ConvertOptions, convert
+from portinf.core.errors import CannotError
+from portinf.core.progress import Progress, quiet
+from portinf.onnx_graph.model_file import Artifact, read_onnx
+from portinf.packaging.options import PackageOptions, PackageResult, refuse_conversion
+from portinf.packaging.package_onnx import package_onnx
+from portinf.samples.files import bound, heads, notes, open_files
+from portinf.samples.user_options import with_ranges, with_roles
+from portinf.sources.describe.axes import with_given_limits
+from portinf.sources.detect import detect
+from portinf.targets.fpga.folder import is_fpga_folder
+from portinf.triton.config import check_model_name, safe_name
+from portinf.triton.releases import limits, oldest_reader
+from portinf.triton.writer import check_entry
+
+__all__ = ["package"]
+
+
+def package(source: str, options: PackageOptions, conversion: ConvertOptions, progress: Progress = quiet) -> PackageResult:
+    """Package an ONNX file or a network for an FPGA as it is, or convert any other source first.
+
+    Args:
+        source: an ONNX file, a folder of ``portinf optimize --target hls4ml``, or what `portinf.conversion.convert.convert` takes.
+        options: of the package.
+        conversion: of the conversion; an ONNX file takes samples, roles, limits of lengths and the Triton release from it.
+        progress: called with one line per step.
+
+    Raises:
+        DisagreementError: the judgement is "disagrees" and ``force`` is not set; nothing is written.
+        PortinfError: see `package_onnx` and `portinf.conversion.convert.convert`.
+    """
+    if is_fpga_folder(Path(source)):
+        from portinf.targets.fpga.triton.package import package_fpga
+
+        return package_fpga(Path(source), options, conversion, progress)
+    found = detect(source)
+    if found.format == "package":
+        again = "give the model.onnx of one version (of an emulation: its folder fpga)"
+        raise CannotError(f"{source}: already a packaged model; to package it again, {again}")
+    options = replace(options, name=check_model_name(options.name) if options.name is not None else _name(source))
+    check_entry(options.repository, str(options.name), version=options.version)
+    if found.format == "onnx":
+        artifact = _described(read_onnx(found.path), conversion)
+        files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), artifact.signature)
+        packaged = package_onnx(artifact, heads(files), options, progress=progress)
+        return replace(packaged, notes=[*packaged.notes, *notes(files)])
+    with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
+        result = convert(source, Path(folder) / "model.onnx", conversion, progress)
+        packaged = package_onnx(result.artifact, result.goldens, options, hop=result.hop, shown=source, progress=progress)
+    tried = [f"route '{name}' failed: {why}" for name, why in result.tried]
+    return replace(packaged, notes=[*result.notes, *tried])
+
+
+def _name(source: str) -> str:
+    """Return a model name for ``folder/net.py:build``, ``models.net:build``, ``net.keras`` or a folder: ``net``."""
+    path = Path(source)
+    if path.is_dir():
+        return safe_name(path.resolve().name)
+    head, _, _ = source.rpartition(":") if not path.exists() else (source, "", "")
+    return safe_name(Path(head).stem if head.endswith(".py") or path.exists() else head.rpartition(".")[2])
+
+
+def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
+    """Add roles and limits to an ONNX file's signature; refuse options that only a source has."""
+    refuse_conversion(str(artifact.path), conversion)
+    told = conversion.sourcing
+    _check_release(artifact, conversion.triton_release)
+    signature = with_given_limits(artifact.signature, told.minimums, told.maximums)
+    signature = with_roles(signature, told.roles)
+    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
+
+
+def _check_release(artifact: Artifact, release: str | None) -> None:
+    if release is None:
+        return
+    bound = limits(release)
+    if artifact.opset > bound.max_opset or artifact.ir_version > bound.max_ir:
+        oldest = oldest_reader(artifact.opset, artifact.ir_version) or "none known"
+        raise CannotError(
+            f"{artifact.path}: opset {artifact.opset}, IR {artifact.ir_version}; Triton {release} reads up to {bound.max_opset} "
+            f"and {bound.max_ir}; the oldest release that reads it is {oldest}"
+        )

@@ -1,0 +1,187 @@
+"""What is compared in one validation: the user's samples, goldens or made inputs, and other sizes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from portinf.conversion.open_source import OpenedSource
+from portinf.conversion.options import SourcingOptions
+from portinf.core.batch import Batch, check_batch, shapes_of
+from portinf.core.signature import Axis, Signature
+from portinf.locate.sides import Side
+from portinf.samples import SampleStream
+from portinf.samples.edge_cases import edge_cases, never_varied
+from portinf.samples.files import bound, heads
+from portinf.samples.generate import default_sizes, generate, not_tried, sweep
+from portinf.samples.user_options import with_ranges, with_roles
+from portinf.sources.describe.axes import with_given_limits
+
+__all__ = ["Cases"]
+
+
+class Cases:
+    """The inputs of one validation.
+
+    Args:
+        sides: of the validation, the reference first; read again each time, for sources are opened meanwhile.
+        files: the user's.
+        sourcing: what the user said of sources and samples.
+        wanted: names of the columns that the physics metrics need.
+        say: takes notes for the report.
+
+    Attributes:
+        files: the user's, bound to the inputs once these are known.
+        opened: the sources by the number of their side.
+        replays: the reference's recorded answers are what is compared.
+    """
+
+    def __init__(
+        self,
+        sides: Sequence[Side],
+        files: Sequence[SampleStream],
+        sourcing: SourcingOptions,
+        wanted: Sequence[str],
+        say: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._sides, self._sourcing_options, self._wanted, self._say = sides, sourcing, wanted, say
+        self.files = list(files)
+        self.opened: dict[int, OpenedSource] = {}
+        self.replays = not files and bool(sides[0].recorded)
+
+    def samples(self) -> list[Batch]:
+        """Return small batches of the user's files, else goldens, else one that is made."""
+        return (
+            heads(self.files) or self.recorded() or [replace(generate(self.best()[1]), name="a sample made for the signature")]
+        )
+
+    def sourcing(self) -> SourcingOptions:
+        """Return how to open a source: with the files as another side takes them, where one is known, else as it takes them."""
+        told = self._sourcing_options
+        if not self.files:
+            return replace(told, batches=self.recorded() or self._made())
+        known = self._described()
+        return told if known is None else replace(told, inputs=(), batches=heads(bound(self.files, known[1])))
+
+    def _described(self) -> tuple[str, Signature] | None:
+        """Return name and signature of the first side that knows its axes and roles."""
+        found = ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None)
+        return next(((name, self._told(signature)) for name, signature in found), None)
+
+    def _told(self, signature: Signature) -> Signature:
+        """Return a signature with the roles, limits of lengths and ranges that the user gave; a source's axes may have other names."""
+        told = self._sourcing_options
+        signature = with_roles(signature, told.roles)
+        sources = bool(self.opened) or any(side.is_source for side in self._sides)
+        least, largest = (
+            {label: n for label, n in limits.items() if label in signature.axes or not sources}
+            for limits in (told.minimums, told.maximums)
+        )
+        signature = with_given_limits(signature, least, largest)
+        return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
+
+    def _made(self) -> list[Batch]:
+        """Make samples of two sizes for a source that comes without, from what another side knows."""
+        found = self._described()
+        if found is None:
+            return []
+        name, signature = found
+        sizes = default_sizes(signature)
+        larger = {label: _another(signature.axes[label], n) for label, n in sizes.items()}
+        made = [generate(signature, sizes), generate(signature, larger)] if sizes else [generate(signature)]
+        return [replace(batch, name=f"a sample made for {name}", origin="given") for batch in made]
+
+    def recorded(self) -> list[Batch]:
+        """Return the first goldens of any side, as inputs alone."""
+        for side in self._sides:
+            if side.recorded:
+                return [replace(batch, expected=None, name=f"golden {batch.name}") for batch in side.recorded]
+        return []
+
+    def best(self) -> tuple[int, Signature]:
+        """Return number and signature of the side that knows most of axes and roles; a server's only if there is no other."""
+        known = [(k, s.described, s.signature) for k, s in enumerate(self._sides) if s.signature is not None]
+        number, _, signature = max(known, key=lambda side: (side[1], *_knowledge(side[2])))
+        return number, self._told(_limited(signature, [other for _, _, other in known]))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield what is compared: the samples, then other sizes of them."""
+        if self.replays:
+            yield from self._sides[0].recorded
+            return
+        number, signature = self.best()
+        opened = self.opened.get(number) if self.files else None
+        beyond = (
+            {} if opened is None else {k: a.maximum for k, a in signature.axes.items() if a != opened.signature.axes.get(k)}
+        )
+        self._say([f"no case is made beyond {label}={n}, the largest length of a side" for label, n in beyond.items() if n])
+        if opened is not None and all(file.whole for file in self.files):
+            self._say(opened.left_out)
+            yield from map(self._columned, self._made_within(opened, signature, given=True))  # their answers are remembered
+            return
+        self.files = bound(self.files, signature)
+        given = heads(self.files) or self.recorded()
+        for batch in given:
+            check_batch(signature, batch)
+        self._say([*not_tried(signature, given), *never_varied(signature, given)] if opened is None else opened.left_out)
+        for file in self.files:
+            for batch in file:
+                check_batch(signature, batch)
+                yield self._columned(batch)
+        if not self.files:
+            yield from given or [generate(signature)]
+        if opened is not None:
+            yield from self._made_within(opened, signature, given=False)
+            return
+        yield from sweep(signature, given)
+        yield from edge_cases(signature, given, self._sourcing_options.ranges)
+
+    def _made_within(self, opened: OpenedSource, signature: Signature, *, given: bool) -> Iterator[Batch]:
+        """Yield the cases of a source, the made ones within the limits of all sides, with the samples or without.
+
+        Raises:
+            UsageError: a sample is beyond them.
+        """
+        for batch in opened.cases:
+            if batch.origin == "given":
+                check_batch(signature, batch)
+                yield from [batch] * given
+                continue
+            sizes = opened.signature.sizes(shapes_of(batch.inputs))
+            if not any(signature.axes[label].refusal(n) for label, n in sizes.items() if label in signature.axes):
+                yield batch
+
+    def _columned(self, batch: Batch) -> Batch:
+        """Put inputs that the physics metrics need beside the inputs as well."""
+        more = {name: batch.inputs[name] for name in self._wanted if name in batch.inputs}
+        missing = {name: array for name, array in more.items() if name not in batch.columns}
+        return replace(batch, columns={**batch.columns, **missing}) if missing and batch.origin == "given" else batch
+
+
+def _limited(signature: Signature, others: Sequence[Signature]) -> Signature:
+    """Return a signature with the largest lengths and multiples of the other sides: beyond them these are not right."""
+    for other in others:
+        for spec in other.inputs:
+            mine = next((own for own in signature.inputs if own.name == spec.name), None)
+            for axis, place in zip(spec.shape or (), (mine.shape if mine is not None else None) or (), strict=False):
+                if axis.label is None or place.label is None:
+                    continue
+                known = signature.axes[place.label]
+                limits = {"multiple": max(known.multiple, axis.multiple)}
+                if axis.maximum is not None:
+                    limits["maximum"] = min(axis.maximum, axis.maximum if known.maximum is None else known.maximum)
+                signature = signature.with_limits(place.label, **limits)
+    return signature
+
+
+def _another(axis: Axis, length: int) -> int:
+    """Return the next length that an axis accepts, the one before where there is none."""
+    longer = axis.fit(length + axis.multiple)
+    return longer if longer > length else axis.fit(max(0, length - axis.multiple))
+
+
+def _knowledge(signature: Signature) -> tuple[int, int, int]:
+    """Rank a signature: inputs with a role other than plain values, then dynamic axes, then ties between them."""
+    roles = sum(spec.role.kind != "value" for spec in signature.inputs)
+    places = sum(len(spec.labels) for spec in signature.inputs)
+    return roles, places, -len(signature.axes)

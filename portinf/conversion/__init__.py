@@ -1,0 +1,1 @@
+"""A source into an ONNX file that was compared with it."""

@@ -1,0 +1,409 @@
+"""An ONNX file -> the same in fewer bits, with as few nodes in float32 as a tolerance needs, proved against the original."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from portinf.core.batch import Batch
+from portinf.core.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
+from portinf.core.optional import require
+from portinf.core.progress import Progress
+from portinf.mixed_precision import Found, Trial, find_islands, load_whole, measure_ranges
+from portinf.mixed_precision.recipe import HalfRecipe, IntegerRecipe, Level, Recipe
+from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write_onnx
+from portinf.ort.basic_level import basic
+from portinf.ort.session import PlainSession
+from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.validation import Hop, Pair, PhysicsOptions, Tolerance, compare, compare_chain, make_checks
+from portinf.validation.batch_independence import why_not_batched
+
+__all__ = ["Flavour", "Lowered", "Precision", "lower"]
+
+Precision = Literal["fp16", "bf16", "int8"]
+Flavour = Literal["cpu", "tensorrt"]
+ELEMENTS = 8_000_000  # of the inputs that each trial of the search is judged on
+CASES = 24
+CRASH_TRIALS = 40
+CRASH = "ONNX Runtime's CPU crashes on it when it loads the file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """What came out.
+
+    Attributes:
+        path: the file written, metadata included.
+        precision: of the nodes that were lowered.
+        flavour: what it is meant for.
+        islands: nodes kept in float32 for the tolerance's sake.
+        reasons: why, by island.
+        lowered: number of nodes that were lowered; for int8, of products of quantised operands.
+        trials: how many choices of islands were tried.
+        hop: the comparison of the file (fp16, bf16: of the graph that rounds where it does) with the original.
+        notes: what stays in float32 by rule, and what was proved.
+    """
+
+    path: Path
+    precision: Precision
+    flavour: Flavour
+    islands: Sequence[str]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    lowered: int
+    trials: int
+    hop: Hop
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "output": str(self.path),
+            "precision": self.precision,
+            "flavour": self.flavour,
+            "islands": [{"node": name, "reason": self.reasons.get(name, "")} for name in self.islands],
+            "lowered": self.lowered,
+            "trials": self.trials,
+            "notes": list(self.notes),
+            "validation": self.hop.to_json(),
+        }
+
+
+def lower(
+    model: Path,
+    out: Path,
+    *,
+    precision: Precision,
+    flavour: Flavour,
+    batches: Iterable[Batch],
+    tolerance: Tolerance,
+    physics: PhysicsOptions | None = None,
+    threads: int = 0,
+    progress: Progress = lambda _: None,
+    original: Path | None = None,
+) -> Lowered:
+    """Write a model in fewer bits.
+
+    Inputs and outputs keep their names and types. The file is judged on all batches with the checks of a validation; fp16
+    and bf16 by a float32 graph that rounds every weight, operand and result of the lowered nodes (ONNX Runtime on a CPU computes
+    them in float32 and would show no error), and the file itself as well.
+
+    Args:
+        model: the ONNX file to lower.
+        out: the file to write.
+        precision: what to compute in.
+        flavour: ``cpu`` for ONNX Runtime's CPU kernels, ``tensorrt`` for TensorRT's recipe.
+        batches: to calibrate and to compare on; read several times, one at a time. int8 is calibrated on those that were given.
+        tolerance: when two numbers are equal.
+        physics: metrics that decide beside it; their columns come with the batches.
+        threads: intra-op threads; 0 lets ONNX Runtime choose.
+        progress: told what happens.
+        original: what to compare with, where ``model`` is a rewriting of it.
+
+    Raises:
+        UsageError: int8 without a batch that was given.
+        CannotError: this model cannot be lowered, or the target does not run it; a quantiser that quantised nothing.
+        DisagreementError: no choice of islands holds the tolerance; nothing is written.
+    """
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
+    if precision == "int8" and not any(batch.origin == "given" for batch in batches):
+        raise UsageError("int8: it is calibrated on samples, and none was given")
+    artifact = read_onnx(model)
+    with tempfile.TemporaryDirectory(prefix="portinf-lower-") as name:
+        folder = Path(name)
+        judge = _Judge(artifact, original or model, batches, tolerance, physics or PhysicsOptions(), threads, folder)
+        progress("measuring the ranges of the tensors")
+        recipe = _recipe(model, precision, flavour, batches, folder)
+        if precision == "bf16" and flavour == "cpu":
+            _check_opens(recipe, folder)
+        _check_guess(recipe, precision)
+        _keep_from_crashing(recipe, precision, folder / "opens.onnx")
+        chosen = _search(recipe, judge, progress)
+        path, count = recipe.write(chosen.islands, folder / "lowered.onnx")
+        _check_file(path, model)
+        notes = [*recipe.notes, *_proved(precision, flavour)]
+        step = {
+            "lowered": precision,
+            "flavour": flavour,
+            "nodes": count,
+            "islands": chosen.reasons,
+            "trials": chosen.trials,
+            "tolerance": str(tolerance),
+            "from_sha256": next(iter(artifact.files.values())),
+            "validation": {"verdict": chosen.hop.verdict, "summary": chosen.hop.summary()},
+            "notes": notes,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        provenance = {**artifact.provenance, "steps": [*artifact.provenance.get("steps", []), step]}
+        written = write_onnx(load_proto(path), path, out, artifact.signature, provenance)
+    return Lowered(
+        path=written.path,
+        precision=precision,
+        flavour=flavour,
+        islands=list(chosen.reasons),
+        reasons=chosen.reasons,
+        lowered=count,
+        trials=chosen.trials,
+        hop=chosen.hop,
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    islands: frozenset[str]
+    reasons: dict[str, str]
+    trials: int
+    hop: Hop
+
+
+class _Judge:
+    """Compares any file with the original: on a bounded part of the batches while searching, on all of them in the end."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        original: Path,
+        batches: Iterable[Batch],
+        tolerance: Tolerance,
+        physics: PhysicsOptions,
+        threads: int,
+        folder: Path,
+    ) -> None:
+        self._artifact, self._original, self._batches = artifact, original, batches
+        self._tolerance, self._physics = tolerance, physics
+        self.threads = 1 if artifact.one_thread else threads
+        self.folder = folder
+        self._few = self._answered()
+
+    def _answered(self) -> list[Batch]:
+        """Return batches with the original's answers, as many as a trial takes."""
+        found: list[Batch] = []
+        elements = 0
+        with OnnxRuntimeRunner(self._original, level="none") as runner:
+            for batch in self._batches:
+                if any(array.size == 0 for array in batch.inputs.values()):
+                    continue
+                elements += sum(array.size for array in batch.inputs.values())
+                if found and (elements > ELEMENTS or len(found) >= CASES):
+                    break
+                try:
+                    found.append(replace(batch, expected=runner.infer(batch.inputs)))
+                except RunnerError:
+                    continue
+        if not found:
+            raise CannotError(f"{self._original}: it answers none of the samples: nothing to judge a lower precision by")
+        return found
+
+    def few(self, path: Path, level: Level) -> Hop:
+        """Compare on a bounded part."""
+        with self._runner(path, level, "lowered") as runner:
+            return compare(None, runner, self._few, reference_name=str(self._original), checks=self._checks(), **self._given())
+
+    def all(self, *candidates: tuple[Path, Level]) -> list[Hop]:
+        """Compare on everything; the original answers once for all candidates."""
+        with ExitStack() as stack:
+            sides = [stack.enter_context(OnnxRuntimeRunner(self._original, level="none", name=str(self._original)))]
+            sides += [stack.enter_context(self._runner(path, level, "lowered")) for path, level in candidates]
+            pairs = [Pair(reference=0, candidate=n, checks=self._checks()) for n in range(1, len(sides))]
+            return compare_chain(sides, pairs, self._batches, **self._given())
+
+    def _runner(self, path: Path, level: Level, name: str) -> OnnxRuntimeRunner:
+        return OnnxRuntimeRunner(path, level=level, threads=self.threads, name=name, signature=self._artifact.signature)
+
+    def _checks(self) -> list[Any]:
+        batched = not why_not_batched(self._artifact.signature)
+        return list(make_checks(self._physics, self._tolerance, batched=batched))
+
+    def _given(self) -> dict[str, Any]:
+        return {"tolerance": self._tolerance, "signature": self._artifact.signature}
+
+
+def _recipe(model: Path, precision: Precision, flavour: Flavour, batches: Iterable[Batch], folder: Path) -> Recipe:
+    if precision != "int8":
+        whole = load_whole(model)
+        return HalfRecipe(whole, measure_ranges(whole, batches), precision)
+    (folder / "folded").mkdir()
+    try:
+        whole = load_whole(basic(model, folder / "folded"))  # normalisations fold into the convolutions before them
+    except CannotError:
+        whole = load_whole(model)
+    ranges = measure_ranges(whole, (batch for batch in batches if batch.origin == "given"))
+    return IntegerRecipe(whole, ranges, flavour)
+
+
+def _check_opens(recipe: Recipe, folder: Path) -> None:
+    path, _ = recipe.write(frozenset(recipe.guess), folder / "opens.onnx")
+    try:
+        PlainSession(path, level="all", threads=1, name="bf16").close()
+    except UnreadableError as error:
+        why = str(error).partition("cannot load it: ")[2] or first_line(error)
+        raise CannotError(f"bf16: ONNX Runtime does not run it on this CPU: {why}") from error
+
+
+def _dies(path: Path) -> bool:
+    """Whether ONNX Runtime ends its process when it opens a file as it is run: tried in a process apart."""
+    code = "import onnxruntime, sys; onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])"
+    return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False).returncode < 0
+
+
+def _keep_from_crashing(recipe: Recipe, precision: Precision, path: Path) -> None:
+    """Put the transpositions on which ONNX Runtime crashes among the guess.
+
+    Seen (1.31.1, CPU, level all): it dies while it opens some graphs with a Transpose between casts from and to float16.
+
+    Raises:
+        CannotError: it crashes for another reason.
+    """
+
+    def dies(islands: Iterable[str]) -> bool:
+        return _dies(recipe.write({*recipe.guess, *islands}, path)[0])
+
+    if not dies(()):
+        return
+    bad = recipe.named("Transpose")
+    if not bad or dies(bad):
+        raise CannotError(f"{precision}: {CRASH}: nothing was written")
+    for name in list(bad)[:CRASH_TRIALS]:
+        if not dies(other for other in bad if other != name):
+            bad.remove(name)
+    recipe.guess = {**recipe.guess, **dict.fromkeys(bad, CRASH)}
+
+
+def _check_guess(recipe: Recipe, precision: Precision) -> None:
+    """Refuse a model of which nothing that takes time would be left to lower."""
+    if recipe.heavy <= set(recipe.guess):
+        first = next(name for name in recipe.nodes if name in recipe.heavy)
+        raise CannotError(
+            f"{precision}: all {len(recipe.heavy)} products leave the type on these samples; '{first}': {recipe.guess[first]}; "
+            "scale the inputs, or keep float32"
+        )
+
+
+def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
+    """Return islands with which everything holds.
+
+    Raises:
+        DisagreementError: there are none.
+    """
+
+    def few(islands: frozenset[str]) -> Hop:
+        return judge.few(*recipe.proof(islands, judge.folder / "trial.onnx"))
+
+    known: dict[frozenset[str], Hop] = {}
+
+    def everything(islands: frozenset[str]) -> Hop:
+        if islands not in known:
+            known[islands] = _proof(recipe, islands, judge, progress)
+        return known[islands]
+
+    def trial_by(compared: Callable[[frozenset[str]], Hop]) -> Callable[[frozenset[str]], Trial]:
+        def trial(islands: frozenset[str]) -> Trial:
+            progress(f"trying {len(recipe.nodes) - len(islands)} of {len(recipe.nodes)} nodes lowered")
+            hop = compared(islands)
+            return Trial(holds=hop.verdict == "equal", excess=_excess(hop))
+
+        return trial
+
+    trials, reasons = 0, dict(recipe.guess)
+    for compared in (few, everything):  # most choices are ruled out by a few batches
+        found = find_islands(recipe.nodes, trial_by(compared), guess=reasons, delicate=recipe.delicate)
+        trials += found.trials
+        if found.islands is None or not recipe.heavy - found.islands:
+            raise DisagreementError(_no_choice(recipe, everything(frozenset(recipe.guess)), trials))
+        reasons = {name: reasons.get(name) or _reason(name, found) for name in recipe.nodes if name in found.islands}
+        hop = everything(found.islands)
+        if hop.verdict == "equal":
+            return _Chosen(islands=found.islands, reasons=reasons, trials=trials, hop=hop)
+    raise DisagreementError(f"nothing was written: {hop.summary()}{_would_hold(hop)}")
+
+
+def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Progress) -> Hop:
+    """Judge the proof on everything, then the file as it will be run; return the first that fails, else the proof's."""
+    progress("comparing with the original")
+    path, level = recipe.proof(islands, judge.folder / "proof.onnx")
+    file, _ = recipe.write(islands, judge.folder / "file.onnx")
+    other: Level = "all" if level == "none" else "none"
+    candidates = [(path, level), (file, other)]
+    if _dies(file):
+        raise CannotError(f"{CRASH}: nothing was written")
+    try:
+        PlainSession(file, level=other, threads=1, name="lowered").close()
+    except UnreadableError as error:
+        if recipe.runs_here:
+            raise CannotError(f"the lowered file: {first_line(error)}") from error
+        candidates.pop()
+    hops = judge.all(*candidates)
+    return next((hop for hop in hops if hop.verdict != "equal"), hops[0])
+
+
+def _excess(hop: Hop) -> float:
+    """Return the largest difference over its bound."""
+    scores = [output.tally.worst.score for output in hop.outputs if output.tally.worst is not None]
+    most = max(scores, default=0.0)
+    if hop.verdict != "equal" and not most > 1:
+        return 2.0 if any(case.status == "disagrees" for case in hop.cases) or hop.failed else 0.0
+    return most
+
+
+def _reason(name: str, found: Found) -> str:
+    alone = found.alone.get(name)
+    return f"alone it takes {alone:.3g} times the tolerance" if alone is not None and alone > 1 else "found by trials"
+
+
+def _no_choice(recipe: Recipe, first: Hop, trials: int) -> str:
+    return (
+        f"no choice of nodes in float32 holds the tolerance ({trials} tried); nothing was written. With "
+        f"{len(recipe.nodes) - len(recipe.guess)} nodes lowered: {first.reason}{_would_hold(first)}"
+    )
+
+
+def _would_hold(hop: Hop) -> str:
+    """Say which tolerance would have held."""
+    if any(check.name != "best class" for check in hop.failed) or any(
+        not case.outputs for case in hop.cases if case.status == "disagrees"
+    ):
+        return ""
+    worst = max((output.tally.max_abs for output in hop.outputs), default=0.0)
+    relative = max((output.tally.max_rel for output in hop.outputs), default=0.0)
+    if not 0 < worst < float("inf"):
+        return ""
+    other = f", or with --rtol {_above(relative)}" if relative < 0.5 else ""
+    return f"; these samples would hold with --atol {_above(worst)}{other}"
+
+
+def _above(value: float) -> str:
+    """Return two digits of a number a tenth larger."""
+    return f"{float(f'{value * 1.1:.1e}'):g}"
+
+
+def _check_file(path: Path, model: Path) -> None:
+    """Hold a file against ONNX's own checker with strict types, if the original stands it.
+
+    Raises:
+        CannotError: it does not.
+    """
+    checker = require("onnx", "").checker
+    try:
+        checker.check_model(str(model), full_check=True)
+    except Exception:  # noqa: BLE001 (the original has operators that the checker does not know)
+        return
+    try:
+        checker.check_model(str(path), full_check=True)
+    except Exception as error:
+        raise CannotError(f"{model}: lowered, it is no valid ONNX file: {first_line(error)}") from error
+
+
+def _proved(precision: Precision, flavour: Flavour) -> list[str]:
+    if precision == "int8":
+        return [] if flavour == "cpu" else ["proved by ONNX Runtime's own Q/DQ arithmetic; TensorRT: not run here"]
+    return [
+        f"proved by a float32 graph that rounds where {precision} does, sums inside one operator in float32; a GPU: not run here"
+    ]

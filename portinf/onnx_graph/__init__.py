@@ -1,0 +1,1 @@
+"""ONNX files read, described, searched and written."""

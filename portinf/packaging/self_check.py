@@ -1,0 +1,89 @@
+"""Judges an ONNX file by itself: ONNX Runtime on the graph as it is against ONNX Runtime on the graph rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from portinf.core.batch import Arrays, Batch
+from portinf.core.errors import RunnerError
+from portinf.core.progress import Progress
+from portinf.core.signature import Signature
+from portinf.runners import Runner
+from portinf.runners.float64 import Float64
+from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.samples.generate import generate, not_tried, sweep
+from portinf.validation import Hop, Tolerance, compare
+
+__all__ = ["SelfCheck", "self_check"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfCheck:
+    """The comparison, the batches with the outputs of the graph as it is, and which sizes were too large to compare at."""
+
+    hop: Hop
+    goldens: tuple[Batch, ...]
+    notes: tuple[str, ...] = ()
+
+
+def self_check(
+    path: Path,
+    signature: Signature,
+    batches: Sequence[Batch],
+    *,
+    tolerance: Tolerance,
+    progress: Progress,
+) -> SelfCheck:
+    """Run a file at graph level "none" and "all", on the samples and at other sizes, and one sample twice.
+
+    Args:
+        path: the ONNX file.
+        signature: axes, roles and ranges, from which batches of other sizes are made.
+        batches: the user's samples; empty for generated ones alone.
+        tolerance: of the comparison.
+        progress: called with one line per case.
+
+    Returns:
+        The comparison; as goldens the user's samples, else generated batches that have an answer and are not empty.
+    """
+    samples = [*(batches or [generate(signature)]), *sweep(signature, batches)]
+    with ExitStack() as stack:
+        reference = stack.enter_context(OnnxRuntimeRunner(path, level="none", name="ONNX Runtime, graph as it is"))
+        candidate = stack.enter_context(OnnxRuntimeRunner(path, level="all", name="ONNX Runtime, graph rewritten"))
+        float64 = stack.enter_context(Float64())
+        hop = compare(reference, candidate, samples, tolerance=tolerance, progress=progress, float64=float64)
+        if hop.verdict == "equal":
+            hop = _asked_again(reference, samples, hop, tolerance)
+        goldens = tuple(_goldens(reference, batches or samples))
+        return SelfCheck(hop=hop, goldens=goldens, notes=tuple(not_tried(signature, batches)))
+
+
+def _asked_again(reference: Runner, samples: Sequence[Batch], hop: Hop, tolerance: Tolerance) -> Hop:
+    """Return the comparison of one session with itself if its answers change: two sessions may draw the same random numbers."""
+    good = [batch for batch, case in zip(samples, hop.cases, strict=True) if case.status == "equal"]
+    largest = max(good, key=lambda batch: sum(array.size for array in batch.inputs.values()))
+    again = compare(reference, reference, [largest], tolerance=tolerance)
+    return hop if again.verdict == "equal" else replace(again, candidate=f"{again.candidate}, asked again")
+
+
+def _goldens(reference: Runner, batches: Sequence[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        try:
+            outputs = reference.infer(batch.inputs)
+        except RunnerError:
+            continue  # outside the model's domain: the comparison has said so
+        if batch.origin == "given" or not (_has_nan(outputs) or _empty(batch.inputs)):
+            yield replace(batch, expected=outputs)
+
+
+def _has_nan(outputs: Arrays) -> bool:
+    return any(array.dtype.kind == "f" and bool(np.isnan(array).any()) for array in outputs.values())
+
+
+def _empty(arrays: Arrays) -> bool:
+    return any(array.size == 0 for array in arrays.values())

@@ -1,7 +1,0 @@
-"""Rewritings of ONNX graphs: each one file, with its proof obligation; what they give is judged by someone else."""
-
-from __future__ import annotations
-
-from portinf.rewriting.rule import RULES, Rule, rewrite
-
-__all__ = ["RULES", "Rule", "rewrite"]

@@ -1,0 +1,1 @@
+"""A model on a live Triton as a runner: address, requests, answers, shared memory."""

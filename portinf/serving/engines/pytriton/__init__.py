@@ -1,0 +1,1 @@
+"""The server of the nvidia-pytriton package: its environment, a canary request, and the command that starts it."""

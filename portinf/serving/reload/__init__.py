@@ -1,0 +1,1 @@
+"""Changed model folders into loads of the running server."""

@@ -1,0 +1,1 @@
+"""What samples say about a source: axes, ties, smallest sizes, and the meaning of each input."""

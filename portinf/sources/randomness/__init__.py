@@ -1,0 +1,1 @@
+"""Whether a source's answers or parameters are random, and where in the user's code."""

@@ -1,0 +1,1 @@
+"""Files and objects of boosted trees into loaded models."""

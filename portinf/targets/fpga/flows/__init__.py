@@ -1,0 +1,1 @@
+"""The folder for an FPGA, written in one way for each kind of model."""

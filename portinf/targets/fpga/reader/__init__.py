@@ -1,0 +1,1 @@
+"""An ONNX file into float layers that hls4ml can build."""

@@ -1,0 +1,1 @@
+"""The tools of others that build for an FPGA: hls4ml, conifer, da4ml, HGQ2, rule4ml, compilers and simulators."""

@@ -1,0 +1,1 @@
+"""Boosted trees for an FPGA: read, quantized and judged."""

@@ -1,0 +1,1 @@
+"""A folder for an FPGA into a version that Triton serves."""

@@ -1,0 +1,1 @@
+"""Proposals of faster ONNX files for ONNX Runtime on a CPU, judged and timed."""

@@ -1,0 +1,412 @@
+"""From an ONNX file to one that a target runs better, kept only if it computes the same."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from portinf.conversion.randomness import refuse_random_file
+from portinf.core.batch import Batch, check_batch
+from portinf.core.errors import CannotError, DisagreementError, UnreadableError, UsageError, first_line
+from portinf.core.progress import Progress
+from portinf.mixed_precision.lower import Lowered, Precision, lower
+from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write_onnx
+from portinf.runners.float64 import Float64
+from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.samples import StreamOptions
+from portinf.samples.case_set import JudgedOn, with_columns
+from portinf.samples.files import bound, heads, notes, open_files
+from portinf.samples.generate import generate, not_tried, sweep
+from portinf.targets import FOLDERS, TARGETS, Proposal
+from portinf.targets.onnxruntime.timing import paired, slower, timing_batch
+from portinf.validation import Hop, PhysicsOptions, Tolerance, compare
+from portinf.validation.rounding.opinion import rounding_notes
+
+__all__ = ["OptimizeResult", "optimize", "original"]
+
+SLOWER = 1.05  # times the time before: a rewriting that takes longer is left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What became of one proposal that changes the file.
+
+    Attributes:
+        name: of the proposal.
+        proof: ``exact`` or ``reassociated``.
+        kept: it computes the same and is not slower.
+        text: the largest error, or why it was left out.
+        before, after: median seconds of one request of the largest sample without and with it; 0 where it was not timed.
+    """
+
+    name: str
+    proof: str
+    kept: bool
+    text: str
+    before: float = 0.0
+    after: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizeResult:
+    """What came out.
+
+    Attributes:
+        artifact: the file written.
+        hop: its comparison with the original; None where the original was returned.
+        steps: the proposals that change the file, in the order in which they were tried.
+        operators: number of operators before and after.
+        notes: how the samples' files were read, which sizes were too large to compare at, on how many threads it must run.
+        lowered: what became of the precision that was asked for; None where none was.
+        pace: median seconds of one request before and after lowering.
+    """
+
+    artifact: Artifact
+    hop: Hop | None
+    steps: Sequence[Step]
+    operators: tuple[int, int]
+    notes: Sequence[str] = ()
+    lowered: Lowered | None = None
+    pace: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the proposals that were kept."""
+        return [step.name for step in self.steps if step.kept]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "output": str(self.artifact.path),
+            "files": dict(self.artifact.files),
+            "changed": self.changed,
+            "steps": [step.to_json() for step in self.steps],
+            "one_thread": self.artifact.one_thread,
+            "operators_before": self.operators[0],
+            "operators_after": self.operators[1],
+            "notes": list(self.notes),
+            "lowered": self.lowered and self.lowered.to_json(),
+            "seconds_before": self.pace[0],
+            "seconds_after": self.pace[1],
+            "validation": self.hop and self.hop.to_json(),
+        }
+
+
+def optimize(
+    model: Path,
+    target: str,
+    out: Path,
+    *,
+    inputs: Sequence[Path] = (),
+    streams: StreamOptions | None = None,
+    tolerance: Tolerance,
+    threads: int = 0,
+    precision: Precision | None = None,
+    physics: PhysicsOptions | None = None,
+    progress: Progress = lambda _: None,
+) -> OptimizeResult:
+    """Try a target's proposals one after the other, each on what the ones before it left, and keep those that compute the same.
+
+    Args:
+        model: the ONNX file.
+        target: name from `portinf.targets.TARGETS`.
+        out: the file to write.
+        inputs: files with samples; sizes are generated from the stored roles in any case.
+        streams: how the files' columns become inputs.
+        tolerance: when two numbers are equal. Where a precision is asked for, it bounds that step; the rewritings before it
+            keep the defaults.
+        threads: intra-op threads on which the file will run; 0 for not known.
+        precision: to compute in after the rewritings; None for the model's own.
+        physics: metrics that decide about the precision beside the tolerance.
+        progress: told what happens.
+
+    Raises:
+        CannotError: the target is not there yet, or the model cannot be lowered.
+        DisagreementError: every proposal computes something else, or the precision does; nothing is at ``out``.
+    """
+    if precision is not None:
+        return _lowered(
+            model,
+            target,
+            out,
+            precision=precision,
+            inputs=inputs,
+            streams=streams or StreamOptions(),
+            tolerance=tolerance,
+            physics=physics or PhysicsOptions(),
+            threads=threads,
+            progress=progress,
+        )
+    offer = _target(target)
+    artifact = read_onnx(model)
+    refuse_random_file(model)
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
+    with OnnxRuntimeRunner(model):
+        progress(f"opened {model}")  # a damaged file is refused here, before anything is made of it
+    files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
+    given = heads(files)
+    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder, Float64() as float64:
+        work = _Trial(
+            artifact=artifact,
+            batches=_batches(artifact, given),
+            timed=timing_batch(artifact.signature, given),
+            tolerance=tolerance,
+            float64=float64,
+            threads=threads,
+            folder=Path(folder),
+            progress=progress,
+        )
+        for proposal in offer(threads):
+            work.consider(proposal)
+        work.weed()
+        if work.hop is None:
+            if work.wrong and len(work.wrong) == len(work.steps):
+                raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
+            said = [*notes(files), *not_tried(artifact.signature, given)]
+            return replace(original(artifact, out), steps=work.steps, notes=said)
+        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path), *rounding_notes(work.hop)]
+        return _kept(artifact, work, out, said)
+
+
+def _lowered(
+    model: Path,
+    target: str,
+    out: Path,
+    *,
+    precision: Precision,
+    inputs: Sequence[Path],
+    streams: StreamOptions,
+    tolerance: Tolerance,
+    physics: PhysicsOptions,
+    threads: int,
+    progress: Progress,
+) -> OptimizeResult:
+    """Rewrite, then lower what that left, and time both files in turns."""
+    if out.is_dir():
+        raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
+    if precision == "int8" and not inputs:
+        raise UsageError("--precision int8: it is calibrated on samples: give some with --inputs")
+    artifact = read_onnx(model)
+    streams = with_columns(streams, artifact.signature, physics.columns)
+    with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
+        plain = Path(folder) / out.name
+        given = {"inputs": inputs, "streams": streams, "threads": threads, "progress": progress}
+        try:
+            result: OptimizeResult | None = optimize(model, target, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
+            path = plain
+        except DisagreementError as error:
+            progress(first_line(error))
+            result, path = None, model
+        files = bound(open_files(inputs, streams), artifact.signature)
+
+        def lower_it(path: Path) -> Lowered:
+            return lower(
+                path,
+                out,
+                precision=precision,
+                flavour="cpu",
+                batches=JudgedOn(artifact.signature, files, physics.columns),
+                tolerance=tolerance,
+                physics=physics,
+                threads=threads,
+                progress=progress,
+                original=model,
+            )
+
+        try:
+            lowered = lower_it(path)
+        except DisagreementError:
+            if result is None or not any(step.kept and step.proof == "reassociated" for step in result.steps):
+                raise
+            progress("trying without the rewritings, which round in another order")
+            result, lowered = None, lower_it(model)
+        progress("timing the original and the lowered file in turns")
+        timed = timing_batch(artifact.signature, heads(files))
+        before, after = paired(model, out, timed.inputs, threads=threads)
+    written = read_onnx(out)
+    on = f"{threads or 'all'} thread{'s' * (threads != 1)}"
+    slow = [f"slower than the original on this CPU, on {on}"] if slower(before, after, 1.0) else []
+    return OptimizeResult(
+        artifact=written,
+        hop=lowered.hop,
+        steps=result.steps if result else [],
+        operators=_counts(artifact, written),
+        notes=[*(result.notes if result else []), *lowered.notes, *slow],
+        lowered=lowered,
+        pace=(statistics.median(before), statistics.median(after)),
+    )
+
+
+def _threads_note(path: Path) -> list[str]:
+    if not read_onnx(path).one_thread:
+        return []
+    return [
+        "right on one intra-op thread only (ScatterND with a reduction): portinf runs and packages it so; "
+        "elsewhere set intra_op_num_threads = 1"
+    ]
+
+
+class _Trial:
+    """A file on its way through the proposals.
+
+    Attributes:
+        path: the file as it stands.
+        hop: its comparison with the original; None where it still is the original.
+        wrong: steps that computed something else.
+    """
+
+    def __init__(
+        self,
+        *,
+        artifact: Artifact,
+        batches: Sequence[Batch],
+        timed: Batch,
+        tolerance: Tolerance,
+        float64: Float64,
+        threads: int,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        self._artifact, self._batches, self._timed, self._tolerance = artifact, batches, timed, tolerance
+        self._float64, self._threads, self._folder, self._progress = float64, threads, folder, progress
+        self._kept: dict[str, tuple[Proposal, Step]] = {}
+        self._left_out: list[Step] = []
+        self.path = artifact.path
+        self.hop: Hop | None = None
+        self.wrong: list[Step] = []
+
+    @property
+    def steps(self) -> list[Step]:
+        """What became of the proposals."""
+        return [*(step for _, step in self._kept.values()), *self._left_out, *self.wrong]
+
+    def consider(self, proposal: Proposal) -> None:
+        """Try one proposal on the file as it stands; it stays if the file still computes the same."""
+        self._progress(f"trying: {proposal.name}")
+        try:
+            path = self._made(proposal, self.path)
+        except CannotError as error:
+            self._left_out.append(Step(name=proposal.name, proof=proposal.proof, kept=False, text=first_line(error)))
+            return
+        if path is None:
+            return
+        hop = self._judged(path, proposal.proof)
+        step = Step(name=proposal.name, proof=proposal.proof, kept=hop.verdict == "equal", text=hop.summary())
+        if step.kept:
+            self._kept[proposal.name] = proposal, step
+            self.path, self.hop = path, hop
+        else:
+            self.wrong.append(step)
+
+    def weed(self) -> None:
+        """Time the file without each of its steps, the last one first, and leave out those that cost more than they save."""
+        for name, (proposal, step) in reversed(self._kept.items()):
+            self._progress(f"timing without: {name}")
+            others = [other for other, _ in self._kept.values() if other is not proposal]
+            path = self._chain(others)
+            without, with_it = paired(path, self.path, self._timed.inputs, threads=self._threads)
+            before, after = statistics.median(without), statistics.median(with_it)
+            step = replace(step, before=before, after=after)
+            hop = self._judged(path, _weakest(others)) if others else None
+            if not slower(without, with_it, SLOWER) or (hop is not None and hop.verdict != "equal"):
+                self._kept[name] = proposal, step
+                continue
+            self._left_out.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))
+            self._kept = {key: value for key, value in self._kept.items() if key != name}
+            self.path, self.hop = path, hop
+
+    def _judged(self, path: Path, proof: str) -> Hop:
+        """Compare a file with the original; where sums are reassociated, rounding may be the reason of a difference."""
+        proofs = [proof, *(other.proof for other, _ in self._kept.values())]
+        with (
+            OnnxRuntimeRunner(self._artifact.path, level="none", name=str(self._artifact.path)) as left,
+            OnnxRuntimeRunner(path, name="optimised") as right,
+        ):
+            float64 = self._float64 if "reassociated" in proofs else None
+            return compare(left, right, self._batches, tolerance=self._tolerance, float64=float64)
+
+    def _chain(self, proposals: Sequence[Proposal]) -> Path:
+        """Apply proposals to the original."""
+        path = self._artifact.path
+        for proposal in proposals:
+            path = self._made(proposal, path) or path
+        return path
+
+    def _made(self, proposal: Proposal, path: Path) -> Path | None:
+        folder = self._folder / str(len(list(self._folder.iterdir())))
+        folder.mkdir()
+        made = proposal.make(path, folder)
+        same = made is None or dict(read_onnx(made).operators) == dict(read_onnx(path).operators)
+        return None if same else made
+
+
+def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
+    if name in FOLDERS:
+        raise UsageError(f"--target {name}: writes a folder, not one file: {FOLDERS[name]}")
+    if name not in TARGETS:
+        raise UsageError(f"--target {name}: no such target; there are: {', '.join([*TARGETS, *FOLDERS])}")
+    module, _, attribute = TARGETS[name].partition(":")
+    offer: Callable[[int], Iterable[Proposal]] = getattr(importlib.import_module(module), attribute)
+    return offer
+
+
+def _batches(artifact: Artifact, given: Sequence[Batch]) -> list[Batch]:
+    for batch in given:
+        check_batch(artifact.signature, batch)
+    return [*given, *([] if given else [generate(artifact.signature)]), *sweep(artifact.signature, given)]
+
+
+def _weakest(proposals: Sequence[Proposal]) -> str:
+    return "reassociated" if any(proposal.proof == "reassociated" for proposal in proposals) else "exact"
+
+
+def _kept(artifact: Artifact, work: _Trial, out: Path, said: Sequence[str]) -> OptimizeResult:
+    assert work.hop is not None
+    step = {
+        "optimised": [step.name for step in work.steps if step.kept],
+        "from_sha256": next(iter(artifact.files.values())),
+        "validation": {"verdict": work.hop.verdict, "summary": work.hop.summary()},
+        "notes": list(said),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    steps = [*artifact.provenance.get("steps", []), step]
+    provenance = {**artifact.provenance, "steps": steps}
+    written = write_onnx(load_proto(work.path), work.path, out, artifact.signature, provenance)
+    counts = _counts(artifact, written)
+    return OptimizeResult(artifact=written, hop=work.hop, steps=work.steps, operators=counts, notes=said)
+
+
+def _counts(before: Artifact, after: Artifact) -> tuple[int, int]:
+    return sum(before.operators.values()), sum(after.operators.values())
+
+
+def original(artifact: Artifact, out: Path) -> OptimizeResult:
+    """Return the original, byte for byte, its data files first."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for name in reversed(list(artifact.files)):
+            source = artifact.root / name
+            target = out if source == artifact.path else out.parent / name
+            if target.exists() and target.samefile(source):
+                continue
+            temporary = target.parent / f".{target.name}.partial"
+            try:
+                shutil.copyfile(source, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
+    return OptimizeResult(artifact=read_onnx(out), hop=None, steps=[], operators=_counts(artifact, artifact))

@@ -1,0 +1,1 @@
+"""A comparison's results as text, JSON, Markdown and HTML."""

@@ -1,0 +1,89 @@
+"""Hops of one validation, with all that is needed to do it again -> one verdict and plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from portinf.core.versions import BASE, installed, now
+from portinf.validation.results import Hop
+from portinf.validation.tolerance import Tolerance
+
+__all__ = ["REPORT_SCHEMA", "Report", "SideRecord"]
+
+REPORT_SCHEMA = 1
+_PACKAGES = (*BASE, "tritonclient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideRecord:
+    """One side of a validation, for whoever reads the report later.
+
+    Attributes:
+        name: as the user gave it.
+        facts: what it is and where it came from, by name: hashes, the route of its conversion, the server's version.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"name": self.name, "facts": dict(self.facts)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All hops of one validation.
+
+    Attributes:
+        hops: in the order they were compared.
+        tolerance: the rule that was applied, in words.
+        versions: version by package, Python included.
+        created: ISO 8601 time, UTC.
+        notes: what a reader should know beside the numbers.
+        sides: what was compared.
+    """
+
+    hops: tuple[Hop, ...]
+    tolerance: str
+    versions: Mapping[str, str]
+    created: str
+    notes: tuple[str, ...] = ()
+    sides: tuple[SideRecord, ...] = ()
+
+    @staticmethod
+    def of(hops: Iterable[Hop], tolerance: Tolerance, notes: Iterable[str] = (), sides: Iterable[SideRecord] = ()) -> Report:
+        """Return the report of these hops, with the installed versions and the present time."""
+        return Report(
+            hops=tuple(hops),
+            tolerance=str(tolerance),
+            versions=installed(_PACKAGES),
+            created=now(),
+            notes=tuple(notes),
+            sides=tuple(sides),
+        )
+
+    @property
+    def equal(self) -> bool:
+        """Whether there is a hop and every hop is equal."""
+        return bool(self.hops) and all(hop.verdict == "equal" for hop in self.hops)
+
+    @property
+    def verdict(self) -> str:
+        """``equal`` or ``disagrees``."""
+        return "equal" if self.equal else "disagrees"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for strict JSON: NaN and infinities are text."""
+        return {
+            "schema": REPORT_SCHEMA,
+            "verdict": self.verdict,
+            "created": self.created,
+            "tolerance": self.tolerance,
+            "notes": list(self.notes),
+            "versions": dict(self.versions),
+            "sides": [side.to_json() for side in self.sides],
+            "hops": [hop.to_json() for hop in self.hops],
+        }

@@ -1,0 +1,1 @@
+"""Whether rounding alone explains numbers out of the tolerance."""

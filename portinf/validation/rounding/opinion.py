@@ -1,0 +1,280 @@
+"""Numbers out of the default tolerance -> whether only rounding makes them differ: a second opinion, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from portinf.core.batch import Array, Arrays, Batch
+from portinf.core.errors import PortinfError
+from portinf.core.signature import dtype_by_numpy
+from portinf.runners.float64 import Float64
+from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.runners.protocol import Runner
+from portinf.validation.check import CheckResult
+from portinf.validation.checks.float64_distance import FACTOR
+from portinf.validation.differences import out_of
+from portinf.validation.limits import Limits
+from portinf.validation.padding import undefined_places
+from portinf.validation.results import Hop
+from portinf.validation.rounding.nudging import Nudged
+from portinf.validation.rounding.own import OwnRounding
+from portinf.validation.tolerance import Bound, judged_as, rounding
+
+__all__ = ["ROUNDING", "Heard", "Opinion", "rounding_notes"]
+
+ROUNDING = "rounding"  # how its results are called
+ENOUGH = 3  # wrong cases
+ELEMENTS = 4_000_000  # of the inputs on which the reference is measured
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(kw_only=True)
+class _Excused:
+    """Elements of one output that were out of tolerance and are right, by the reason."""
+
+    computed: int = 0
+    apart: float = 0.0
+    own: float = 0.0
+    ties: int = 0
+    case: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a second opinion says of one case.
+
+    Attributes:
+        right: outputs that were out of tolerance, and are right.
+        undefined: by output, the elements that are not to be compared.
+    """
+
+    right: Collection[str] = ()
+    undefined: Mapping[str, Bools] = field(default_factory=dict)
+
+
+class Opinion:
+    """Looks at the elements of one comparison that are out of the default tolerance.
+
+    Such an element of a float output is right if both sides are the same function there, each in its best precision (float64
+    where it can be computed), by the very rule that it failed, and if the candidate's own rounding is harmless: it is in the
+    tolerance of numbers of size one, or no further from float64 than ``FACTOR`` times the reference itself, which counts as at
+    least one rounding of the column's largest number. Where the candidate cannot be computed in float64 (a live model), it
+    must be no further from float64 than that factor times the reference's usual distance in the column (or that of the element,
+    if larger), and in that tolerance as well, unless the answers were recorded from the file that is served. Where the
+    reference cannot, both must be roundings of the candidate's function, and within the tolerance of numbers of size one. Where
+    neither side can, one file on both of them (or its recorded answers, and a live model) is taken for the same function.
+
+    Labels, flags and other whole numbers are right where one of the sides gives the other's value once the last digits of its
+    weights are changed: see `portinf.validation.rounding.nudging`; and in generated rows that are all padding, where the
+    reference's answer depends on what the padding holds: see `portinf.validation.padding`.
+
+    After a few cases that are wrong, nothing more is looked at.
+
+    Args:
+        float64: opens the sides.
+        reference: a runner, or the ONNX file that gave recorded outputs; None where there is none.
+        candidate: what is judged.
+        limits: the rules of the comparison.
+        allow_nan: NaN at the same place on both sides is right.
+        known: batches with the reference's answers, on which it is measured against itself in float64.
+    """
+
+    def __init__(
+        self,
+        *,
+        float64: Float64,
+        reference: Runner | Path | None,
+        candidate: Runner,
+        limits: Limits,
+        allow_nan: bool,
+        known: Sequence[tuple[Batch, Arrays]],
+    ) -> None:
+        self._float64, self._sides = float64, {"reference": reference, "candidate": candidate}
+        self._limits, self._allow_nan, self._known = limits, allow_nan, known
+        paths = [side if isinstance(side, Path) else getattr(side, "path", None) for side in (reference, candidate)]
+        self._one_file = paths[0] is not None and (paths[0] == paths[1] or (reference is paths[0] and paths[1] is None))
+        self._nudged = Nudged(reference, candidate)
+        self._own: dict[str, OwnRounding] | None = None
+        self._excused: dict[str, _Excused] = {}
+        self._wrong = 0
+        self._last: tuple[Batch | None, dict[str, Arrays]] = (None, {})
+
+    def heard(self, bad: Sequence[str], batch: Batch, expected: Arrays, found: Arrays) -> Heard:
+        """Look at the outputs of one case that are out of tolerance: either all of them are right after all, or none is said to be."""
+        if self._wrong >= ENOUGH or any(not _comparable(expected.get(name), found.get(name)) for name in bad):
+            return Heard()
+        excused: dict[str, _Excused] = {}
+        undefined: dict[str, Bools] = {}
+        for name in bad:
+            excused[name] = _Excused(case=batch.name)
+            left = self._look(name, batch, expected[name], found[name], excused[name])
+            if left.any() and batch.origin == "generated":
+                bound = self._limits.of(name, expected[name], batch.inputs)
+                samples = [known for known, _ in self._known]
+                undefined[name] = undefined_places(self._sides["reference"], batch, name, expected[name], bound, samples)
+                left &= ~undefined[name]
+            if left.any():
+                self._wrong += 1
+                return Heard()
+        if not undefined:  # else the case is heard again, without them
+            for name, one in excused.items():
+                self._add(name, one)
+        return Heard(right=set(bad), undefined=undefined)
+
+    def _look(self, name: str, batch: Batch, reference: Array, candidate: Array, excused: _Excused) -> Bools:
+        """Return the elements of an output that stay wrong; what is to say of the others goes to ``excused``."""
+        bound = self._limits.of(name, reference, batch.inputs)
+        left = out_of(reference, candidate, bound.rtol, bound.absolute(reference.shape), allow_nan=self._allow_nan)
+        if bound.scale is not None and name not in self._limits.tolerance.outputs:  # else it is the user's own, or exact
+            left &= ~self._rounded(name, batch, reference, candidate, bound, left, excused)
+        tolerance = self._limits.tolerance
+        if left.any() and _discrete(reference) and not tolerance.rtol == tolerance.atol == 0:
+            ties = self._nudged.explain(name, batch, reference, candidate, bound, left)
+            excused.ties = int(ties.sum())
+            left &= ~ties
+        return left
+
+    def _rounded(
+        self, name: str, batch: Batch, reference: Array, candidate: Array, bound: Bound, left: Bools, excused: _Excused
+    ) -> Bools:
+        """Say which elements differ by rounding alone; what was measured goes to ``excused``."""
+        ours, theirs = (self._exact(side, name, batch, reference.shape) for side in ("reference", "candidate"))
+        if ours is None and theirs is None and not self._one_file:
+            return np.zeros(left.shape, dtype=np.bool_)
+        r, c = reference.astype(np.float64), candidate.astype(np.float64)
+        exact = r if ours is None else ours
+        fresh = self._fresh(batch, {name: r}).get(name, r)
+        fresh = fresh if fresh.shape == r.shape else r
+        own = self._measured(name, fresh, exact, bound)
+        eps = rounding(judged_as(str(reference.dtype), self._limits.kinds(name, batch.inputs)))
+        alone = theirs is None and ours is not None  # nothing says that both sides are one function
+        with np.errstate(all="ignore"):
+            usual = np.maximum(own.usual, np.abs(fresh - exact)) if alone else own.most
+            most = FACTOR * np.maximum(usual, eps * own.top)
+            if alone and r.min() >= 0 and r.max() <= 1:
+                most = np.maximum(most, 2 * eps)  # a sigmoid is right to a rounding of 1, not of its value
+            right = (np.abs(c - exact) <= most) & (np.abs(r - exact) <= most)  # recorded answers may be another model's
+            if self._limits.tolerance.rtol is not None:
+                right[...] = False  # what the user said is meant
+            plain = _within(r, c, bound.rtol, np.maximum(bound.absolute(r.shape), bound.atol))
+            if not alone:
+                right = (right | plain) & self._one_function(exact, c, ours, theirs, bound, eps)
+            elif not self._one_file:
+                right = right & plain
+            right &= np.isfinite(c) & np.isfinite(r) & left
+        if right.any():
+            excused.computed = int(right.sum())
+            excused.apart = 0.0 if theirs is None else float(np.abs(theirs - exact)[right].max())
+            excused.own = float(np.max(own.most))
+        return np.asarray(right)
+
+    def _one_function(
+        self, exact: Floats, c: Floats, ours: Floats | None, theirs: Floats | None, bound: Bound, eps: float
+    ) -> Bools:
+        """Say where both sides are one function; where the candidate's alone is known, the reference may be a rounding of it."""
+        if theirs is None:
+            return np.ones(exact.shape, dtype=np.bool_)
+        same = _within(exact, theirs, bound.rtol, bound.absolute(exact.shape))
+        if ours is not None:
+            return same
+        rounds = OwnRounding.of(c, theirs, bound.scale)
+        near = np.maximum(np.maximum(rounds.usual, np.abs(c - theirs)), eps * rounds.top)
+        return same | (np.abs(theirs - exact) <= FACTOR * near)
+
+    def _fresh(self, batch: Batch, answer: Arrays) -> Arrays:
+        """Return the reference's answer; that of its file, where the answer was recorded."""
+        side = self._sides["reference"]
+        if not isinstance(side, Path):
+            return answer
+        try:
+            with OnnxRuntimeRunner(side, level="none") as runner:
+                return runner.infer(batch.inputs)
+        except PortinfError:
+            return answer
+
+    def _exact(self, side: str, name: str, batch: Batch, shape: tuple[int, ...]) -> Floats | None:
+        """Return an output of one side in float64; None where there is none."""
+        if self._last[0] is not batch:
+            self._last = batch, {}
+        answers = self._last[1]
+        if side not in answers:
+            try:
+                answers[side] = self._float64.of(self._sides[side]).infer_double(batch.inputs)
+            except PortinfError:
+                answers[side] = {}
+        array = answers[side].get(name)
+        return array.astype(np.float64) if array is not None and array.shape == shape else None
+
+    def _measured(self, name: str, plain: Array, exact: Floats, bound: Bound) -> OwnRounding:
+        """Return how far the reference is from its own float64, over all that is known."""
+        if self._own is None:
+            self._own = {}
+            elements = 0
+            for batch, answer in self._known:
+                elements += sum(array.size for array in batch.inputs.values())
+                if elements > ELEMENTS:
+                    break
+                for key, array in self._fresh(batch, answer).items():
+                    double = self._exact("reference", key, batch, array.shape) if _is_float(array) else None
+                    if double is not None and array.size:
+                        rule = self._limits.of(key, array, batch.inputs)
+                        self._own[key] = OwnRounding.of(array, double, rule.scale).plus(self._own.get(key))
+        return OwnRounding.of(plain, exact, bound.scale).plus(self._own.get(name))
+
+    def _add(self, name: str, more: _Excused) -> None:
+        known = self._excused.setdefault(name, _Excused(case=more.case))
+        known.computed += more.computed
+        known.ties += more.ties
+        known.apart, known.own = max(known.apart, more.apart), max(known.own, more.own)
+
+    def results(self) -> list[CheckResult]:
+        """Say of each output what is out of the tolerance and right."""
+        return [_result(name, excused) for name, excused in self._excused.items()]
+
+
+def rounding_notes(hop: Hop) -> list[str]:
+    """Return what a comparison's second opinion found, a line for each output."""
+    return [f"output '{check.output}': {check.text}" for check in hop.checks if check.name == ROUNDING]
+
+
+def _result(name: str, excused: _Excused) -> CheckResult:
+    parts = []
+    if excused.computed:
+        parts.append(
+            f"{excused.computed:,} elements are out of the tolerance by rounding alone: in float64 the sides differ by at most "
+            f"{excused.apart:.2g} there; the reference is up to {excused.own:.2g} from its own float64"
+        )
+    if excused.ties:
+        parts.append(f"{excused.ties:,} elements differ where the last digits of the weights decide")
+    figures: dict[str, float | int | bool | str] = {
+        "by rounding": excused.computed,
+        "apart in float64": excused.apart,
+        "reference from float64": excused.own,
+        "decided by the last digits": excused.ties,
+    }
+    text = f"{'; '.join(parts)} (first: {excused.case})"
+    return CheckResult(name=ROUNDING, status="passed", output=name, text=text, figures=figures)
+
+
+def _within(reference: Floats, candidate: Floats, rtol: float, atol: Floats | float) -> Bools:
+    return np.asarray(np.abs(candidate - reference) <= rtol * np.abs(reference) + atol)
+
+
+def _comparable(reference: Array | None, candidate: Array | None) -> bool:
+    known = reference is not None and candidate is not None and bool(reference.size)
+    return known and reference.shape == candidate.shape and reference.dtype == candidate.dtype  # type: ignore[union-attr]
+
+
+def _discrete(array: Array) -> bool:
+    """Whether an output holds labels, counts or flags: no float, or whole numbers alone."""
+    return not _is_float(array) or bool((array == np.rint(array)).all())
+
+
+def _is_float(array: Array) -> bool:
+    return dtype_by_numpy(str(array.dtype)).is_float

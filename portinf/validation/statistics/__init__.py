@@ -1,0 +1,1 @@
+"""Statistics that the checks are built on: intervals, histograms, quantiles and curves."""

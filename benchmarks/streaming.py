@@ -163,7 +163,7 @@ def main() -> None:
         for title, file in FILES.items():
             path = folder / file
             ours = [sys.executable, "-m", "portinf", "validate", str(plain), str(fast), "--inputs", str(path), "--threads", "1"]
-            ours += ["--columns", f"x={','.join(NAMES)}"] if path.suffix == ".parquet" else []
+            ours += ["--input-columns", f"x={','.join(NAMES)}"] if path.suffix == ".parquet" else []
             theirs = [sys.executable, __file__, "loop", str(plain), str(fast), str(path)]
             pairs = [(measured(theirs), measured(ours)) for _ in range(rounds)]
             walls = [statistics.median(pair[k][0] for pair in pairs) for k in (0, 1)]

@@ -33,7 +33,7 @@ def portinf(*arguments: object) -> str:
 
 def asked(model: Path, samples: list[Path], precision: str, out: Path) -> dict[str, Any]:
     """Write the folder and return its report."""
-    words = ["--target", "tensorrt", "--release", "24.08", "--check", "rtx", "--json"]
+    words = ["--target", "tensorrt", "--triton-release", "24.08", "--check-with", "rtx", "--json"]
     words += ["--precision", precision, "--rtol", "1", "--atol", "1"] if precision != "fp32" else []
     words += [word for path in samples for word in ("--inputs", str(path))]
     report: dict[str, Any] = json.loads(portinf("optimize", model, *words, "-o", out))

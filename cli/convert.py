@@ -7,28 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from portinf.cli.options import convert_options, json_option, read_convert_options
+from portinf.cli.options import FILE, convert_options, json_option, read_convert_options
 from portinf.cli.progress import progress_line, tell
 
 __all__ = ["command"]
 
 
-@click.command("convert")
-@click.argument("source")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write.")
+@cloup.command("convert")
+@cloup.argument("source")
+@cloup.option_group(
+    "ONNX file",
+    click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.onnx", help="File to write."),
+    *FILE,
+)
 @convert_options
 @json_option
 def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
-    """Convert SOURCE to ONNX and prove that it computes the same.
+    """Convert SOURCE to ONNX and check that the results agree.
 
     SOURCE is a path (.keras, .h5, a SavedModel folder, frozen .pb, .tflite,
     TorchScript, .pt2, .onnx, a model file of XGBoost or LightGBM; a pickled
     PyTorch model or scikit-learn estimator with --allow-pickle) or a callable
-    that returns a model:
-    file.py:factory or package.module:factory. The result is compared with the
-    source on the samples and at other sizes; if it disagrees, nothing is written
-    and the exit code is 5.
+    that returns a model: file.py:factory or package.module:factory. The result
+    is compared with the source on the samples and at other sizes. If they
+    disagree, nothing is written and the exit code is 5.
 
     \b
     Examples:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 
 import click
+import cloup
 
 from portinf.cli.options import json_option
 
 __all__ = ["command"]
 
 
-@click.command("doctor")
+@cloup.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Say what is installed and which routes, targets and servers work here, and why the others do not.
+    """Show what is installed and what works here.
+
+    Lists packages, routes to ONNX, targets and servers, each with the reason if it does not work.
 
     Nothing is imported, started or changed.
 

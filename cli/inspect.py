@@ -6,20 +6,22 @@ import json
 from pathlib import Path
 
 import click
+import cloup
 
 from portinf.cli.options import json_option
 
 __all__ = ["command"]
 
 
-@click.command("inspect")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@cloup.command("inspect")
+@cloup.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @json_option
 def command(path: Path, as_json: bool) -> None:
-    """Describe an ONNX FILE, or the folder of a packaged model (its newest version).
+    """Describe an ONNX FILE or a packaged model.
 
-    Shows names, types, axes, operators, size, provenance, the Triton releases that read it, and for a package whether
-    its files are as they were packaged.
+    Shows names, types, axes, operators, size, provenance and the Triton releases that
+    can load it. For the folder of a packaged model: its newest version, and whether
+    files were changed since.
 
     \b
     Example:

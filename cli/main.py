@@ -9,6 +9,7 @@ import traceback
 from typing import Any
 
 import click
+import cloup
 
 from portinf import __version__
 from portinf.core.errors import PortinfError, UsageError
@@ -41,11 +42,11 @@ class LazyGroup(click.Group):
         """Import and return one command, with ``--debug`` added."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        command: cloup.Command = importlib.import_module(COMMANDS[cmd_name]).command
         if not any(parameter.name == "debug" for parameter in command.params):
-            command.params.append(
-                click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
-            )
+            debug = click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+            command.params.append(debug)
+            command.ungrouped_options.append(debug)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -58,11 +59,11 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="portinf")
 def cli() -> None:
-    """From a trained model to a checked answer from a real Triton.
+    """Convert, optimise, validate, package and serve trained models with Triton.
 
     \b
     Exit codes: 0 done; 2 usage, or an unreadable file; 3 a package is missing;
-    4 readable, but cannot be done; 5 the numbers disagree; 6 serving failed;
+    4 not possible with this model; 5 the numbers disagree; 6 serving failed;
     130 interrupted; 1 is a bug of portinf.
     """
 

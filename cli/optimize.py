@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from portinf.cli.options import column_options, json_option, read_stream_options, tolerance_options
-from portinf.cli.options.precision import check_precision, precision_lines, precision_options, read_precision_physics
+from portinf.cli.options import COLUMNS, TOLERANCE, json_option, read_stream_options
+from portinf.cli.options.metrics import METRICS
+from portinf.cli.options.precision import PRECISION, check_precision, precision_lines, read_precision_physics
 from portinf.cli.progress import progress_line
+from portinf.cli.targets import check_options
 from portinf.cli.targets.fpga import TARGET as FPGA
-from portinf.cli.targets.fpga import fpga_options, refuse_fpga_options, run_fpga
-from portinf.cli.targets.onnxruntime import check_search, run_search, search_options
-from portinf.cli.targets.tensorrt import (
-    read_tensorrt_options,
-    refuse_tensorrt_options,
-    tensorrt_lines,
-    tensorrt_options,
-)
+from portinf.cli.targets.fpga import fpga_options, run_fpga
+from portinf.cli.targets.onnxruntime import onnxruntime_options, run_search
+from portinf.cli.targets.tensorrt import read_tensorrt_options, tensorrt_lines, tensorrt_options
+from portinf.core.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.targets.onnxruntime.optimize import Step
@@ -27,47 +26,44 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("optimize")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="NAME", help="onnxruntime, tensorrt or hls4ml.")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="OUT",
-    help="ONNX file to write; for tensorrt and hls4ml the folder.",
+@cloup.command("optimize")
+@cloup.argument("model", type=click.Path(path_type=Path))
+@cloup.option_group(
+    "General",
+    click.option("--target", required=True, metavar="NAME", help="onnxruntime, tensorrt or hls4ml."),
+    click.option(
+        "-o",
+        "--output",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="OUT",
+        help="ONNX file to write. For tensorrt and hls4ml: the folder.",
+    ),
+    click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on."),
+    *COLUMNS,
+    *TOLERANCE,
+    PRECISION,
 )
-@click.option("--inputs", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Samples to compare on.")
-@column_options
-@tolerance_options
-@click.option(
-    "--threads",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Intra-op threads on which it will run; 1 allows more.",
-)
-@precision_options
-@search_options
+@onnxruntime_options
 @tensorrt_options
 @fpga_options
+@cloup.option_group("Physics metrics", "Also required of a lower precision; only with --precision or --search.", *METRICS)
 @json_option
 def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as_json: bool, **given: Any) -> None:
-    """Rewrite MODEL for a target; kept only if it computes the same.
+    """Optimise MODEL for a target and check that the results agree.
 
-    onnxruntime: an ONNX file is written; one that cannot be improved is returned
-    as it is, byte for byte.
+    onnxruntime: writes an ONNX file. If nothing can be improved, it is the
+    original, byte for byte.
 
-    tensorrt: a folder is written with the model, shapes, recorded answers, and a
-    script that builds and checks the engine where the GPU is.
+    tensorrt: writes a folder with the model, shapes, recorded answers and a
+    script that builds and checks the engine on the machine with the GPU.
 
-    hls4ml: MODEL is an ONNX file or a source (see convert). A folder is written
-    with an hls4ml project in fixed point, its C simulation, an exact emulator and
-    a report; validate takes it. Boosted trees go through conifer. Formats are
-    chosen and judged on --inputs, within --rtol and --atol (0.01 each). With
-    --strategy distributed_arithmetic also Verilog or VHDL, simulated where
-    Verilator is installed.
+    hls4ml: MODEL is an ONNX file or a source (see convert). Writes a folder with
+    an hls4ml project in fixed point, its C simulation, an exact emulator and a
+    report; validate accepts it. Boosted trees go through conifer. Number formats
+    are chosen and tested on --inputs, within --rtol and --atol (0.01 each). With
+    --strategy distributed_arithmetic it also writes Verilog or VHDL, which is
+    simulated if Verilator is installed.
 
     \b
     Examples:
@@ -76,15 +72,15 @@ def command(model: Path, target: str, output: Path, inputs: tuple[Path, ...], as
           --inputs events.npz --atol 0.02 -o small.onnx
       portinf optimize model.onnx --target onnxruntime --search \\
           --inputs events.npz --atol 0.02 --report search.html -o best.onnx
-      portinf optimize model.onnx --target tensorrt --release 24.08 -o trt
+      portinf optimize model.onnx --target tensorrt \\
+          --triton-release 24.08 -o trt
       portinf optimize tagger.keras --target hls4ml --inputs jets.npz -o fpga/
     """
-    check_search(given, target)
+    check_options(target)
+    if given["report"] is not None and not given["search"]:
+        raise UsageError("--report requires --search; for the report of a comparison use portinf validate --report")
     if target != FPGA:
-        refuse_fpga_options(given, target)
         check_precision(given)
-    if target != "tensorrt":
-        refuse_tensorrt_options(target, given)
     if target == FPGA:
         run_fpga(model, output, inputs, as_json, given)
         return

@@ -7,29 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from portinf.cli.options import convert_options, json_option, read_convert_options
+from portinf.cli.options import FILE, convert_options, json_option, read_convert_options
 from portinf.cli.progress import progress_line, tell
 from portinf.core.errors import UsageError
 
 __all__ = ["command"]
 
 
-@click.command("package")
-@click.argument("source")
-@click.option(
-    "--repository", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Model repository; made if missing."
+@cloup.command("package")
+@cloup.argument("source")
+@cloup.option_group(
+    "Repository",
+    click.option(
+        "--repository",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Model repository; created if missing.",
+    ),
+    click.option("--name", metavar="NAME", help="Name of the model. Default: file name of SOURCE without suffix."),
+    click.option("--version", default="next", show_default=True, metavar="N", help="Number of the version; never overwritten."),
+    click.option(
+        "--max-batch-size",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Rows that the server may batch. Default: 64 if rows are independent, else 0.",
+    ),
+    click.option("--force", is_flag=True, help="Package even if the numbers disagree; recorded in the manifest."),
 )
-@click.option("--name", metavar="NAME", help="Name of the model; default: the stem of SOURCE.")
-@click.option("--version", default="next", show_default=True, metavar="N", help="Number of the version; never overwritten.")
-@click.option(
-    "--max-batch-size",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Rows that the server may join; default 64 if rows are proved independent, else 0.",
-)
-@click.option("--force", is_flag=True, help="Package although the numbers disagree; the manifest says so.")
 @convert_options
+@cloup.option_group("ONNX file", *FILE)
 @json_option
 def command(
     source: str,
@@ -41,13 +50,13 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Put SOURCE into a Triton model repository as one judged version.
+    """Add SOURCE to a Triton model repository, validated.
 
-    SOURCE is an ONNX file, or anything that "portinf convert" takes, which is
-    then converted first; or a folder of "portinf optimize --target hls4ml", whose
-    bit-exact emulation is then served. The version appears in one step, with the official
-    config.pbtxt, checksums and recorded answers; if the numbers disagree, nothing
-    appears and the exit code is 5.
+    SOURCE is an ONNX file, anything that "portinf convert" accepts (it is
+    converted first), or a folder of "portinf optimize --target hls4ml" (its
+    bit-exact emulation is served). The version appears in one step, with
+    config.pbtxt, checksums and recorded answers. If the numbers disagree,
+    nothing is written and the exit code is 5.
 
     \b
     Examples:

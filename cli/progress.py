@@ -1,4 +1,4 @@
-"""One line on stderr that says what is going on."""
+"""One line of progress on stderr."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from portinf.cli.options import json_option, read_sourcing_options, source_options
 from portinf.cli.progress import progress_line
@@ -15,14 +16,17 @@ from portinf.core.errors import UsageError
 __all__ = ["command"]
 
 
-@click.command("sample")
-@click.argument("source")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="S.npz", help="File to write.")
-@click.option("--size", "sizes", multiple=True, metavar="AXIS=N", help="Length of a dynamic axis.")
+@cloup.command("sample")
+@cloup.argument("source")
+@cloup.option_group(
+    "Output",
+    click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="S.npz", help="File to write."),
+    click.option("--size", "sizes", multiple=True, metavar="AXIS=N", help="Length of a dynamic axis."),
+)
 @source_options
 @json_option
 def command(source: str, output: Path, sizes: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Write inputs that fit a model, as a start.
+    """Write example inputs for a model.
 
     SOURCE is an ONNX file, a packaged model's folder, or a source as for convert.
 

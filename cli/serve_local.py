@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from portinf.core.errors import DisagreementError, UsageError
 
@@ -18,31 +19,40 @@ __all__ = ["command"]
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
 
 
-@click.command("serve-local")
-@click.argument("repository", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-@click.option("--http-port", type=int, help="Port for HTTP; 0 takes a free one.  [default: 8000, with --check a free one]")
-@click.option("--grpc-port", type=int, help="Port for gRPC; 0 takes a free one.  [default: 8001, with --check a free one]")
+@cloup.command("serve-local")
+@cloup.argument("repository", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--http-port", type=int, help="Port for HTTP; 0 takes a free one.  [default: 8000, with --replay a free one]")
+@click.option("--grpc-port", type=int, help="Port for gRPC; 0 takes a free one.  [default: 8001, with --replay a free one]")
 @click.option(
-    "--metrics-port", type=int, help="Port for metrics; 0 takes a free one.  [default: 8002, with --check a free one]"
+    "--metrics-port", type=int, help="Port for metrics; 0 takes a free one.  [default: 8002, with --replay a free one]"
 )
-@click.option("--check", is_flag=True, help="Replay every model's goldens over HTTP and gRPC, print a table, and stop.")
-@click.option("--prepare", is_flag=True, help="Only make the serving environment.")
 @click.option(
-    "--serving-env", metavar="PATH", type=click.Path(path_type=Path), help="Where the serving environment is or shall be made."
+    "--replay", is_flag=True, help="Replay the golden outputs of every model over HTTP and gRPC, print a table, and stop."
+)
+@click.option("--prepare", is_flag=True, help="Only create the serving environment.")
+@click.option(
+    "--serving-env",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Directory of the serving environment; created if missing.",
 )
 @click.option("--engine", default="auto", metavar="NAME", help="auto, pytriton, path, docker or apptainer.  [default: auto]")
 @click.option("--image", metavar="NAME", help="Container image for docker or apptainer.")
-@click.option("--load-timeout", type=float, default=300.0, metavar="SECONDS", help="How long loading may take.  [default: 300]")
 @click.option(
-    "--allow-code", is_flag=True, help="Run code of the models' own too: Python models that portinf did not package, libraries."
+    "--load-timeout", type=float, default=300.0, metavar="SECONDS", help="Time limit for loading the models.  [default: 300]"
 )
-@click.option("--json", "as_json", is_flag=True, help="Print endpoints and models, or the report of --check, as JSON.")
+@click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Also run code that comes with the models: Python models that portinf did not package, libraries.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print endpoints and models, or the report of --replay, as JSON.")
 def command(
     repository: Path | None,
     http_port: int | None,
     grpc_port: int | None,
     metrics_port: int | None,
-    check: bool,
+    replay: bool,
     prepare: bool,
     serving_env: Path | None,
     engine: str,
@@ -51,16 +61,18 @@ def command(
     allow_code: bool,
     as_json: bool,
 ) -> None:
-    """Serve the model repository DIR on this machine with a real Triton, until Ctrl-C.
+    """Serve the model repository DIR with a local Triton.
 
-    The folder is served as it is, as a stock container would be given it. Only this machine can reach the server. The
-    first use makes a serving environment in the user's cache folder; see --prepare. A Python model runs if portinf packaged
-    it and no file was changed since; --allow-code runs any.
+    The server runs until Ctrl-C. The folder is served unchanged, as in a stock
+    container. Only this machine can reach the server. The first use creates a
+    serving environment in the user's cache folder; see --prepare. A Python model
+    runs only if portinf packaged it and no file was changed since; --allow-code
+    runs any.
 
     \b
     Example:
       portinf serve-local models
-      portinf serve-local models --check
+      portinf serve-local models --replay
     """
     from portinf.serving.server.launcher import termination_as_interrupt
 
@@ -70,16 +82,16 @@ def command(
             return
         if repository is None:
             raise UsageError("name the model repository to serve: portinf serve-local DIR (or use --prepare)")
-        options = _options((http_port, grpc_port, metrics_port), check, serving_env, engine, image, load_timeout, allow_code)
-        if check:
-            _check(repository, options, as_json)
+        options = _options((http_port, grpc_port, metrics_port), replay, serving_env, engine, image, load_timeout, allow_code)
+        if replay:
+            _replay(repository, options, as_json)
         else:
             _serve(repository, options, as_json)
 
 
 def _options(
     ports: tuple[int | None, int | None, int | None],
-    check: bool,
+    replay: bool,
     serving_env: Path | None,
     engine: str,
     image: str | None,
@@ -92,7 +104,7 @@ def _options(
     from portinf.triton.manifest import verify
 
     chosen = {
-        name: given if given is not None else 0 if check else usual
+        name: given if given is not None else 0 if replay else usual
         for given, (name, usual) in zip(ports, _PORTS.items(), strict=True)
     }
     return ServeOptions(
@@ -132,7 +144,7 @@ def _serve(repository: Path, options: ServeOptions, as_json: bool) -> None:
         _report("stopped")
 
 
-def _check(repository: Path, options: ServeOptions, as_json: bool) -> None:
+def _replay(repository: Path, options: ServeOptions, as_json: bool) -> None:
     from portinf.commands.serve_check import check_repository, render
 
     report = check_repository(repository, options, _report)

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from portinf.cli.options import (
+    ROLE,
+    STREAM,
+    TOLERANCE,
     json_option,
-    loading_options,
-    permission_options,
+    model_options,
     read_sourcing_options,
-    role_option,
-    stream_options,
-    tolerance_options,
+    sample_options,
 )
-from portinf.cli.options.metrics import metrics_options, read_physics_options
+from portinf.cli.options.metrics import METRICS, read_physics_options
 from portinf.cli.progress import progress_line
 from portinf.core.errors import DisagreementError, UsageError
 
@@ -26,61 +27,72 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("validate")
-@click.argument("reference")
-@click.argument("candidates", metavar="CANDIDATE...", nargs=-1, required=True)
-@loading_options
-@stream_options
-@role_option
-@permission_options
-@tolerance_options
-@click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="Threads of ONNX Runtime for each side.")
-@click.option("--allow-nan", is_flag=True, help="NaN at the same places on both sides is right.")
-@click.option(
-    "--set-axis", "sets", multiple=True, metavar="AXIS", help="The order along this dynamic axis has no meaning: try others."
+@cloup.command("validate")
+@cloup.argument("reference")
+@cloup.argument("candidates", metavar="CANDIDATE...", nargs=-1, required=True)
+@sample_options(*STREAM)
+@cloup.option_group(
+    "Comparison",
+    *TOLERANCE,
+    click.option(
+        "--tolerance-from",
+        type=click.Choice(["fp64"]),
+        help="Take each output's tolerance from the distance between the reference and its float64 result.",
+    ),
+    click.option(
+        "--reference-precision",
+        "precision",
+        type=click.Choice(["fp32", "fp64"]),
+        help="fp64: compare both models with the reference in float64. fp32: refuse a reference in half precision.",
+    ),
+    click.option("--allow-nan", is_flag=True, help="Accept NaN where both models give NaN."),
+    click.option(
+        "--set-axis",
+        "sets",
+        multiple=True,
+        metavar="AXIS",
+        help="Treat this dynamic axis as unordered; also test permutations.",
+    ),
+    click.option("--probes/--no-probes", default=True, help="Also test with other batches, padding, orders and threads."),
 )
-@click.option("--probes/--no-probes", default=True, help="Also ask with other neighbours, paddings, orders and threads.")
-@click.option("--provider", default="cpu", metavar="NAME", help="Execution provider of the candidates' ONNX files (cpu).")
-@click.option(
-    "--graph-level",
-    type=click.Choice(["none", "basic", "extended", "all"]),
-    default="all",
-    help="How far ONNX Runtime may rewrite the candidates' graphs (all).",
+@cloup.option_group(
+    "Report",
+    click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json."),
+    click.option(
+        "--save-worst", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the inputs of the ten worst rows."
+    ),
+    click.option("--bisect", is_flag=True, help="Find the first node or layer where the models differ."),
+    click.option(
+        "--reproducer",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder for a model of that node only, with its inputs. Default: beside the report, else ./bisect-MODEL.",
+    ),
 )
-@metrics_options
-@click.option(
-    "--save-worst", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write the inputs of the ten worst rows."
+@cloup.option_group("Physics metrics", *METRICS)
+@cloup.option_group(
+    "ONNX Runtime",
+    click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="Intra-op threads of each model."),
+    click.option("--provider", default="cpu", metavar="NAME", help="Execution provider for the candidates. Default: cpu."),
+    click.option(
+        "--graph-level",
+        type=click.Choice(["none", "basic", "extended", "all"]),
+        default="all",
+        help="Graph optimization level for the candidates. Default: all.",
+    ),
 )
-@click.option("--bisect", is_flag=True, help="Name the first node or layer at which the sides part.")
-@click.option(
-    "--reproducer",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where --bisect puts that node alone with its inputs; beside the report, or bisect-MODEL here.",
-)
-@click.option(
-    "--reference-precision",
-    "precision",
-    type=click.Choice(["fp32", "fp64"]),
-    help="fp64: measure both sides against the reference in float64. fp32: refuse a reference in half precision.",
-)
-@click.option(
-    "--tolerance-from",
-    type=click.Choice(["fp64"]),
-    help="Take each output's tolerance from the reference's own distance from float64.",
-)
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: .html, .md or .json.")
+@model_options(ROLE)
 @json_option
 def command(reference: str, candidates: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
     """Compare CANDIDATEs with a REFERENCE, output by output.
 
-    Each side is a source (see convert), an ONNX file, the folder of a packaged
-    model (as REFERENCE its recorded outputs), a goldens.npz, or a live model:
+    Each is a source (see convert), an ONNX file, the folder of a packaged model
+    (as REFERENCE its recorded outputs), a goldens.npz, or a live model:
     grpc://HOST:PORT/MODEL[/VERSION] or http://HOST:PORT/MODEL[/VERSION].
     Every candidate is also compared with the one before it. Without --inputs the
-    goldens of a packaged side are used, else inputs made from a signature. The
-    exit code is 5 if any comparison disagrees. Files larger than memory are read
-    in parts.
+    golden outputs of a packaged model are used, else generated inputs. The exit
+    code is 5 if any comparison disagrees. Files larger than memory are read in
+    parts.
 
     \b
     Examples:
@@ -90,7 +102,7 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
       portinf validate tagger.onnx fast.onnx --inputs jets.npz --label is_b \\
           --weight w --max-auc-loss 0.001
       portinf validate facile.onnx fast.onnx --inputs jets.root:Events \\
-          --columns x=pt,eta,phi
+          --input-columns x=pt,eta,phi
       portinf validate net.onnx optimised.onnx --bisect --reproducer small/
       portinf validate models/facile http://localhost:8000/facile
     """

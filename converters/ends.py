@@ -1,4 +1,4 @@
-"""Mends operators of an exported graph that ONNX Runtime computes as the source does in the middle, and otherwise at the ends."""
+"""Fixes operators of an exported graph that ONNX Runtime computes differently from the source at the ends of their domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offers the routes from an ONNX file to one of the wanted opset: as it is, or through ONNX's own version converter."""
+"""Offers the routes from an ONNX file to one of the requested opset: as it is, or through ONNX's own version converter."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["routes"]
 def routes(source: Source, options: ExportOptions) -> Iterable[Route]:
     """Yield the routes of an ONNX file.
 
-    A file of a newer opset than the wanted one is kept as it is: what reads it is named then. An older one is upgraded if
-    the result proves equal, and else kept.
+    A file of a newer opset than the requested one is kept unchanged, and a note names what reads it. An older one is upgraded if
+    the result is equal, else kept.
 
     Args:
         source: its ``model`` is the path.
-        options: signature under the graph's own names, the opset wanted.
+        options: signature under the graph's own names, the requested opset.
     """
     path: Path = source.model
     opset = opset_of(load_proto(path))

@@ -1,4 +1,4 @@
-"""Finds in a model's own Python code where it may decide by a size: lengths to try where an exporter does not tell what it assumed."""
+"""Finds in a model's own Python code where it may decide by a size: lengths to try where an exporter does not report what it assumed."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import cloup
 
 from portinf.core.errors import UsageError
 
@@ -19,175 +20,166 @@ if TYPE_CHECKING:
     from portinf.samples import StreamOptions
 
 __all__ = [
-    "column_options",
+    "COLUMNS",
+    "FILE",
+    "INPUTS",
+    "ROLE",
+    "STREAM",
+    "TOLERANCE",
     "convert_options",
     "json_option",
-    "loading_options",
-    "permission_options",
+    "model_options",
     "read_convert_options",
     "read_sourcing_options",
     "read_stream_options",
-    "role_option",
+    "sample_options",
     "source_options",
-    "stream_options",
-    "tolerance_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[F], F]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout, nothing else there.")
-
-
-def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def apply(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return apply
-
-
-def permission_options(function: F) -> F:
-    """Add --allow-pickle, --allow-code and --freeze-state."""
-    return _all(
-        click.option("--allow-pickle", is_flag=True, help="Unpickle the model's files: runs code from them."),
-        click.option("--allow-code", is_flag=True, help="Run code from the model file, such as Lambda layers."),
-        click.option("--freeze-state", is_flag=True, help="The model's own state, which calls change, is right as loaded."),
-    )(function)
-
-
-def tolerance_options(function: F) -> F:
-    """Add --rtol and --atol."""
-    return _all(
-        click.option("--rtol", type=float, metavar="R", help="|candidate - reference| <= A + R |reference|; default by type."),
-        click.option(
-            "--atol", type=float, metavar="A", help="See --rtol; default by type, times the scale of each output column."
-        ),
-    )(function)
-
-
-def column_options(function: F) -> F:
-    """Add how the columns of files of samples become inputs."""
-    return _all(
-        click.option(
-            "--columns",
-            multiple=True,
-            metavar="INPUT=COL,COL,...",
-            help="Columns of the files that fill an input, in this order; default: one of the input's name.",
-        ),
-        click.option(
-            "--layout",
-            "layouts",
-            multiple=True,
-            metavar="INPUT=AXIS,AXIS,...",
-            help="Meaning of an input's axes where their lengths do not tell: rows, entries, features.",
-        ),
-        click.option(
-            "--mask",
-            "masks",
-            multiple=True,
-            metavar="INPUT=COL",
-            help="Fill an input with 1 where a row of column COL has an entry, else 0.",
-        ),
-    )(function)
-
-
-def stream_options(function: F) -> F:
-    """Add how much of a file is read at once and in all, and what goes beside the inputs."""
-    number = click.IntRange(min=1)
-    return _all(
-        click.option(
-            "--column",
-            "beside",
-            multiple=True,
-            metavar="NAME[=COL]",
-            help="Column of the files that goes beside the inputs, such as a label or a weight.",
-        ),
-        click.option(
-            "--batch-rows", type=number, metavar="N", help="Rows of a file read at once; default about 64 MB, <= 65536."
-        ),
-        click.option("--max-rows", type=number, metavar="N", help="Rows of a file read in all; default: every row."),
-        click.option(
-            "--first-row", type=click.IntRange(min=0), default=0, metavar="N", help="First row that is read; default 0."
-        ),
-    )(function)
-
-
-def role_option(function: F) -> F:
-    """Add --role."""
-    return click.option(
-        "--role",
-        "roles",
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only a JSON report on stdout.")
+INPUTS = click.option(
+    "--inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Samples: .npz (one request), .npy, HDF5 (FILE:GROUP), Parquet, ROOT (FILE:TREE). May be repeated; axes whose "
+    "length differs between the files become dynamic.",
+)
+COLUMNS = (
+    click.option(
+        "--input-columns",
+        "columns",
         multiple=True,
-        metavar="NAME=KIND[:AXIS[:GROUPS]]",
-        help="What an input's numbers mean: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Found if not given.",
-    )(function)
+        metavar="INPUT=COL,COL,...",
+        help="Columns of the files that fill an input, in this order. Default: the column with the input's name.",
+    ),
+    click.option(
+        "--layout",
+        "layouts",
+        multiple=True,
+        metavar="INPUT=AXIS,AXIS,...",
+        help="Meaning of an input's axes where their lengths leave it open: rows, entries, features.",
+    ),
+    click.option(
+        "--mask",
+        "masks",
+        multiple=True,
+        metavar="INPUT=COL",
+        help="Fill an input with 1 where a row of column COL has an entry, else 0.",
+    ),
+)
+STREAM = (
+    click.option(
+        "--extra-column",
+        "beside",
+        multiple=True,
+        metavar="NAME[=COL]",
+        help="Also read this column of the files, for example a label or a weight.",
+    ),
+    click.option(
+        "--batch-rows",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Rows of a file read at once. Default: about 64 MB, at most 65536 rows.",
+    ),
+    click.option("--max-rows", type=click.IntRange(min=1), metavar="N", help="Rows of a file read in total. Default: all."),
+    click.option("--first-row", type=click.IntRange(min=0), default=0, metavar="N", help="First row to read. Default: 0."),
+)
+ROLE = click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    metavar="NAME=KIND[:AXIS[:GROUPS]]",
+    help="Meaning of an input's numbers: value, index:AXIS, segment:AXIS, mask:AXIS, row_splits:AXIS. Default: detected.",
+)
+PERMISSIONS = (
+    click.option("--allow-pickle", is_flag=True, help="Unpickle the model's files. This runs code from them."),
+    click.option("--allow-code", is_flag=True, help="Run code from the model file, such as Lambda layers."),
+    click.option("--freeze-state", is_flag=True, help="Keep the model's own state as loaded, although calls change it."),
+)
+LIMITS = (
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1800.0,
+        metavar="SECONDS",
+        help="Time limit for one step of the source's process. Default: 1800.",
+    ),
+    click.option(
+        "--memory",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="GB",
+        help="Memory limit of the source's process. Default: no limit.",
+    ),
+)
+TOLERANCE = (
+    click.option("--rtol", type=float, metavar="R", help="|candidate - reference| <= A + R |reference|. Default: by type."),
+    click.option(
+        "--atol", type=float, metavar="A", help="See --rtol. Default: by type, times the scale of each output column."
+    ),
+)
+FILE = (
+    click.option("--opset", type=int, metavar="N", help="ONNX opset to write. Default: 18."),
+    click.option("--triton-release", metavar="YY.MM", help="Oldest Triton release that must be able to load the result."),
+)
 
 
-def loading_options(function: F) -> F:
-    """Add what loading a source needs."""
-    return _all(
-        click.option("--weights", type=click.Path(path_type=Path), help="Weights for a factory's model."),
+def sample_options(*more: Option[Any]) -> Option[Any]:
+    """Return the group of options on files of samples."""
+    value_range = click.option(
+        "--value-range",
+        "ranges",
+        multiple=True,
+        metavar="INPUT=LOW:HIGH",
+        help="Range of generated values. Default: learned from the samples.",
+    )
+    return cloup.option_group("Samples", INPUTS, *COLUMNS, value_range, *more)
+
+
+def model_options(*more: Option[Any]) -> Option[Any]:
+    """Return the group of options on how a source is loaded."""
+    return cloup.option_group(
+        "Loading the model",
+        click.option("--weights", type=click.Path(path_type=Path), help="Weights for the model that a factory returns."),
         click.option(
-            "--inputs",
-            multiple=True,
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Samples: .npz (one request), .npy, HDF5 (FILE:GROUP), Parquet, ROOT (FILE:TREE). Given twice, axes that differ "
-            "become dynamic.",
+            "--saved-model-signature", "signature", metavar="NAME", help="Signature of a SavedModel or a .tflite file."
         ),
-        column_options,
-        click.option(
-            "--range",
-            "ranges",
-            multiple=True,
-            metavar="INPUT=LOW:HIGH",
-            help="Range of generated values; learned from the samples if not given.",
-        ),
-        click.option("--signature", metavar="NAME", help="Signature of a SavedModel or a .tflite file."),
         click.option("--input-name", "input_names", multiple=True, metavar="OLD=NEW", help="Rename an input."),
-        click.option("--outputs", metavar="A,B", help="Name the outputs, in the model's order."),
-    )(function)
+        click.option("--outputs", metavar="A,B", help="Names of the outputs, in the model's order."),
+        *PERMISSIONS,
+        *more,
+    )
 
 
-def source_options(function: F) -> F:
-    """Add everything that describes a source."""
-    return _all(
-        loading_options,
+def axis_options() -> Option[Any]:
+    """Return the group of options on axes and on what an input means."""
+    return cloup.option_group(
+        "Axes",
         click.option(
             "--dynamic",
             multiple=True,
             metavar="NAME:AXIS[=LABEL],...",
-            help="Make an axis dynamic; equal labels are one symbol.",
-        ),
-        role_option,
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=1800.0,
-            metavar="SECONDS",
-            help="How long one step of the source's process may take (1800).",
-        ),
-        click.option(
-            "--memory",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="GB",
-            help="Memory that the source's process may hold; no bound if not given.",
+            help="Make an axis dynamic. Axes with the same label have the same length.",
         ),
         click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
         click.option("--maximum", "maximums", multiple=True, metavar="AXIS=N", help="Largest length of a dynamic axis."),
-        permission_options,
-    )(function)
+        ROLE,
+    )
+
+
+def source_options(function: F) -> F:
+    """Add everything that describes a source."""
+    for group in (axis_options(), model_options(*LIMITS), sample_options()):
+        function = group(function)
+    return function
 
 
 def convert_options(function: F) -> F:
-    """Add every option of ``portinf convert`` but the output file."""
-    return _all(
-        source_options,
-        tolerance_options,
-        click.option("--opset", type=int, metavar="N", help="ONNX opset to write; default 18."),
-        click.option("--triton-release", metavar="YY.MM", help="Oldest Triton release that must read the result."),
-    )(function)
+    """Add every option of ``portinf convert`` but those on the file that is written."""
+    return source_options(cloup.option_group("Comparison", *TOLERANCE)(function))
 
 
 def _pairs(texts: Sequence[str], option: str, form: str) -> dict[str, str]:
@@ -235,14 +227,14 @@ def _lengths(texts: Sequence[str], option: str) -> dict[str, int]:
 
 def _ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
-    for name, value in _pairs(texts, "--range", "INPUT=LOW:HIGH").items():
+    for name, value in _pairs(texts, "--value-range", "INPUT=LOW:HIGH").items():
         low, _, high = value.partition(":")
         try:
             found[name] = float(low), float(high)
         except ValueError as error:
-            raise UsageError(f"--range {name}={value}: expected two numbers, as INPUT=LOW:HIGH") from error
+            raise UsageError(f"--value-range {name}={value}: expected two numbers, as INPUT=LOW:HIGH") from error
         if not -math.inf < found[name][0] <= found[name][1] < math.inf:
-            raise UsageError(f"--range {name}={value}: expected LOW:HIGH with LOW no larger than HIGH")
+            raise UsageError(f"--value-range {name}={value}: expected LOW:HIGH with LOW no larger than HIGH")
     return found
 
 
@@ -266,7 +258,7 @@ def _layouts(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_stream_options(given: Mapping[str, Any]) -> StreamOptions:
-    """Read what `column_options` and `stream_options` parsed; options that the command lacks count as not given.
+    """Read the options on sample files; options that the command lacks count as not given.
 
     Raises:
         UsageError: a text is not of the form expected.
@@ -276,9 +268,9 @@ def read_stream_options(given: Mapping[str, Any]) -> StreamOptions:
     beside = [text.partition("=") for text in given.get("beside", ())]
     for name, sign, column in beside:
         if not name or (sign and not column):
-            raise UsageError(f"--column {name}{sign}{column}: expected NAME or NAME=COL")
+            raise UsageError(f"--extra-column {name}{sign}{column}: expected NAME or NAME=COL")
     return StreamOptions(
-        columns=_lists(given.get("columns", ()), "--columns", "INPUT=COL,COL,..."),
+        columns=_lists(given.get("columns", ()), "--input-columns", "INPUT=COL,COL,..."),
         beside={name: column or name for name, _, column in beside},
         layouts=_layouts(given.get("layouts", ())),
         masks=_pairs(given.get("masks", ()), "--mask", "INPUT=COL"),
@@ -289,7 +281,7 @@ def read_stream_options(given: Mapping[str, Any]) -> StreamOptions:
 
 
 def read_sourcing_options(given: Mapping[str, Any]) -> SourcingOptions:
-    """Read what `source_options` (or `loading_options`) parsed; options that the command lacks count as not given.
+    """Read the options on a source; options that the command lacks count as not given.
 
     Raises:
         UsageError: a text is not of the form expected.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,50 +13,39 @@ from portinf.core.errors import UsageError
 if TYPE_CHECKING:
     from portinf.validation import PhysicsOptions
 
-__all__ = ["metrics_options", "read_physics_options"]
+__all__ = ["METRICS", "read_physics_options"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 _FRACTION = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
 _BOUND = click.FloatRange(min=0)
 
 
-def metrics_options(function: F) -> F:
-    """Add what physics metrics need to know."""
-    for option in reversed(
-        (
-            click.option("--label", metavar="COLUMN", help="Labels in the sample files: ROC curves of both sides."),
-            click.option("--signal", metavar="VALUE", help="Label that counts as signal (1)."),
-            click.option("--score", metavar="OUTPUT[:INDEX]", help="What separates signal; the only output if not given."),
-            click.option("--weight", metavar="COLUMN", help="Weight of each row."),
-            click.option(
-                "--at-background",
-                type=_FRACTION,
-                multiple=True,
-                metavar="E",
-                help="Background efficiency at which the signal efficiency is given (0.1 and 0.01).",
-            ),
-            click.option("--truth", metavar="COLUMN", help="True values in the sample files: bias and resolution."),
-            click.option("--prediction", metavar="OUTPUT[:INDEX]", help="What is predicted; the only output if not given."),
-            click.option("--bin-by", metavar="COLUMN[:EDGES]", help="Variable of the bins, with edges such as 0,10,50."),
-            click.option("--relative", is_flag=True, help="Residuals relative to the truth."),
-            click.option("--bootstrap", type=click.IntRange(min=20), metavar="N", help="Draws for the errors (200)."),
-            click.option(
-                "--max-auc-loss", type=_BOUND, metavar="X", help="Fail if the AUC falls by more than X plus its error."
-            ),
-            click.option(
-                "--max-bias-change", type=_BOUND, metavar="X", help="Fail if a bias moves by more than X plus its error."
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+METRICS = (
+    click.option("--label", metavar="COLUMN", help="Column with the labels. Computes ROC curves of both models."),
+    click.option("--signal", metavar="VALUE", help="Label of the signal. Default: 1."),
+    click.option("--score", metavar="OUTPUT[:INDEX]", help="Output that separates signal. Default: the only output."),
+    click.option("--weight", metavar="COLUMN", help="Column with the weight of each row."),
+    click.option(
+        "--at-background",
+        type=_FRACTION,
+        multiple=True,
+        metavar="E",
+        help="Report the signal efficiency at this background efficiency. Default: 0.1 and 0.01.",
+    ),
+    click.option("--truth", metavar="COLUMN", help="Column with the true values. Computes bias and resolution."),
+    click.option("--prediction", metavar="OUTPUT[:INDEX]", help="Output with the prediction. Default: the only output."),
+    click.option("--bin-by", metavar="COLUMN[:EDGES]", help="Column to bin by, with edges such as 0,10,50."),
+    click.option("--relative", is_flag=True, help="Use residuals relative to the truth."),
+    click.option("--bootstrap", type=click.IntRange(min=20), metavar="N", help="Bootstrap replicas. Default: 200."),
+    click.option("--max-auc-loss", type=_BOUND, metavar="X", help="Fail if the AUC drops by more than X plus its error."),
+    click.option("--max-bias-change", type=_BOUND, metavar="X", help="Fail if a bias changes by more than X plus its error."),
+)
 
 
 def read_physics_options(given: Mapping[str, Any]) -> PhysicsOptions:
-    """Read what `metrics_options` parsed.
+    """Read the options on physics metrics.
 
     Raises:
-        UsageError: an option needs another one, or the edges are not rising numbers.
+        UsageError: an option needs another one, or the edges do not increase.
     """
     from portinf.validation import PhysicsOptions
     from portinf.validation.checks.regression import RegressionOptions
@@ -69,10 +58,10 @@ def read_physics_options(given: Mapping[str, Any]) -> PhysicsOptions:
     ):
         for name in names:
             if given[name] not in (None, (), False) and given[needed] is None:
-                raise UsageError(f"--{name.replace('_', '-')}: it says nothing without --{needed} COLUMN")
+                raise UsageError(f"--{name.replace('_', '-')} requires --{needed} COLUMN")
     for name in ("weight", "bootstrap"):
         if given[name] is not None and given["label"] is None and given["truth"] is None:
-            raise UsageError(f"--{name}: it says nothing without --label COLUMN or --truth COLUMN")
+            raise UsageError(f"--{name} requires --label COLUMN or --truth COLUMN")
     replicas = given["bootstrap"] or REPLICAS
     weight = given["weight"] or ""
     discrimination = regression = None
@@ -111,5 +100,5 @@ def _bins(text: str) -> tuple[str, tuple[float, ...]]:
     if not sign:
         return text, ()
     if len(edges) < 2 or any(not low < high for low, high in pairwise(edges)):
-        raise UsageError(f"--bin-by {text}: expected at least two rising edges, for example {column}:0,10,50")
+        raise UsageError(f"--bin-by {text}: expected at least two increasing edges, for example {column}:0,10,50")
     return column, edges

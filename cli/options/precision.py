@@ -1,34 +1,31 @@
-"""The options of a lower precision in ``portinf optimize``, and how its result is told."""
+"""The options of a lower precision in ``portinf optimize``, and the text of its result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from portinf.cli.options.metrics import metrics_options, read_physics_options
+from portinf.cli.options.metrics import read_physics_options
 from portinf.core.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.mixed_precision.lower import Lowered
     from portinf.validation import PhysicsOptions
 
-__all__ = ["check_precision", "precision_lines", "precision_options", "read_precision_physics"]
+__all__ = ["PRECISION", "check_precision", "precision_lines", "read_precision_physics"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 PRECISIONS = ("fp16", "bf16", "int8")
 
 
-def precision_options(function: F) -> F:
-    """Add --precision and the metrics that may decide beside the tolerance."""
-    option = click.option(
-        "--precision",
-        metavar="PRECISION",
-        help="fp16, bf16 or int8: compute in fewer bits; nodes stay in float32 until the tolerance holds, int8 is calibrated on "
-        "--inputs. hls4ml: 'ap_fixed<W,I>' for all numbers, or auto: by the samples' ranges and the tolerance (auto).",
-    )
-    return option(metrics_options(function))
+PRECISION = click.option(
+    "--precision",
+    metavar="PRECISION",
+    help="fp16, bf16 or int8: compute in lower precision; nodes stay in float32 as far as the tolerance needs it. int8 is "
+    "calibrated on --inputs. hls4ml: 'ap_fixed<W,I>' for all numbers, or auto (the default): chosen by the ranges of the "
+    "samples and the tolerance.",
+)
 
 
 def check_precision(given: Mapping[str, Any]) -> None:
@@ -52,9 +49,7 @@ def read_precision_physics(given: Mapping[str, Any]) -> PhysicsOptions:
     physics = read_physics_options(given)
     decides = given["precision"] is not None or given["search"]
     if not decides and (physics.discrimination is not None or physics.regression is not None):
-        raise UsageError(
-            f"{'--label' if given['label'] else '--truth'}: it decides about a lower precision: give --precision or --search"
-        )
+        raise UsageError(f"{'--label' if given['label'] else '--truth'} requires --precision or --search")
     return physics
 
 
@@ -62,6 +57,6 @@ def precision_lines(lowered: Lowered) -> Iterator[str]:
     """Yield what there is to say of a lowered file."""
     count = len(lowered.islands)
     trials = f"{lowered.trials} choice{'s' * (lowered.trials != 1)} tried"
-    yield f"{lowered.precision}: {lowered.lowered} nodes lowered, {count} island{'s' * (count != 1)} in float32, {trials}"
+    yield f"{lowered.precision}: {lowered.lowered} nodes in lower precision, {count} island{'s' * (count != 1)} in float32, {trials}"
     for name in lowered.islands:
         yield f"island: {name}: {lowered.reasons[name]}"

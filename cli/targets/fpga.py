@@ -1,73 +1,46 @@
-"""What ``portinf optimize --target hls4ml`` takes beside the options of every target, and what it prints."""
+"""The options of ``portinf optimize --target hls4ml``, and the text of its result."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from portinf.cli.options import read_stream_options
-from portinf.cli.options.metrics import read_physics_options
 from portinf.cli.progress import progress_line, tell
-from portinf.core.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.targets.fpga.options import FpgaResult
 
-__all__ = ["TARGET", "fpga_options", "refuse_fpga_options", "run_fpga"]
+__all__ = ["TARGET", "fpga_options", "run_fpga"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 TARGET = "hls4ml"
-NAMES = {"part": "--part", "clock_ns": "--clock-ns", "reuse": "--reuse"}
-NAMES |= {"strategy": "--strategy", "io": "--io", "csim": "--csim", "hdl": "--hdl", "rtl": "--rtl", "synth": "--synth"}
-
-
-def fpga_options(function: F) -> F:
-    """Add the options of the target hls4ml; None where one is not given."""
-    options = (
-        click.option("--part", metavar="PART", help="hls4ml: the device (xcvu13p-flga2577-2-e)."),
-        click.option(
-            "--clock-ns", type=click.FloatRange(min=0, min_open=True), metavar="T", help="hls4ml: clock period in ns (5)."
-        ),
-        click.option(
-            "--reuse", type=click.IntRange(min=1), metavar="R", help="hls4ml: products that one multiplier computes (1)."
-        ),
-        click.option(
-            "--strategy",
-            type=click.Choice(["latency", "resource", "distributed_arithmetic"]),
-            help="hls4ml: how products are built (latency).",
-        ),
-        click.option("--io", type=click.Choice(["parallel", "stream"]), help="hls4ml: how data enters and leaves (parallel)."),
-        click.option(
-            "--csim/--no-csim", default=None, help="hls4ml: compile the C simulation with g++ and check against it (yes)."
-        ),
-        click.option(
-            "--hdl", type=click.Choice(["verilog", "vhdl"]), help="hls4ml: language of distributed_arithmetic's RTL (verilog)."
-        ),
-        click.option(
-            "--rtl/--no-rtl",
-            default=None,
-            help="hls4ml: simulate that RTL and check against it (where Verilator is installed).",
-        ),
-        click.option("--synth", is_flag=True, default=None, help="hls4ml: count that RTL's LUTs and flip-flops with yosys."),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def refuse_fpga_options(given: dict[str, Any], target: str) -> None:
-    """Refuse these options where another target was given.
-
-    Raises:
-        UsageError: names the option.
-    """
-    for key, option in NAMES.items():
-        if given[key] is not None:
-            raise UsageError(f"{option} does not fit --target {target}: it is for --target {TARGET}")
+fpga_options = cloup.option_group(
+    "FPGA (hls4ml)",
+    click.option("--part", metavar="PART", help="Device. Default: xcvu13p-flga2577-2-e."),
+    click.option(
+        "--clock-ns", type=click.FloatRange(min=0, min_open=True), metavar="T", help="Clock period in ns. Default: 5."
+    ),
+    click.option("--reuse", type=click.IntRange(min=1), metavar="R", help="Reuse factor: products per multiplier. Default: 1."),
+    click.option(
+        "--strategy",
+        type=click.Choice(["latency", "resource", "distributed_arithmetic"]),
+        help="How products are implemented. Default: latency.",
+    ),
+    click.option("--io", type=click.Choice(["parallel", "stream"]), help="How data enters and leaves. Default: parallel."),
+    click.option("--csim/--no-csim", default=None, help="Compile the C simulation with g++ and compare with it. Default: yes."),
+    click.option(
+        "--hdl", type=click.Choice(["verilog", "vhdl"]), help="Language of the RTL of distributed_arithmetic. Default: verilog."
+    ),
+    click.option(
+        "--rtl/--no-rtl", default=None, help="Simulate that RTL and compare with it. Default: if Verilator is installed."
+    ),
+    click.option("--synth", is_flag=True, default=None, help="Count the LUTs and flip-flops of that RTL with yosys."),
+)
 
 
 def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: Mapping[str, Any]) -> None:
@@ -76,12 +49,6 @@ def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool,
     from portinf.targets.fpga.options import TOLERANCE, FpgaOptions
     from portinf.validation import Tolerance
 
-    if given["threads"]:
-        raise UsageError(f"--threads does not fit --target {TARGET}")
-    physics = read_physics_options(given)
-    if physics.discrimination is not None or physics.regression is not None:
-        option = "--label" if given["label"] else "--truth"
-        raise UsageError(f"{option} does not fit --target {TARGET}: the folder is judged by it with portinf validate")
     told = {key: given[key] for key in ("part", "reuse", "strategy", "csim", "hdl", "rtl", "synth") if given[key] is not None}
     if given["precision"] is not None:
         told["precision"] = given["precision"]

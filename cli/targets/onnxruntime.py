@@ -1,49 +1,39 @@
-"""The options of a search in ``portinf optimize``, and how its result is told."""
+"""Options of ``portinf optimize --target onnxruntime``; runs a search and prints its result."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from portinf.cli.options import read_stream_options
 from portinf.cli.progress import progress_line
-from portinf.core.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.validation import PhysicsOptions
 
-__all__ = ["check_search", "run_search", "search_options"]
+__all__ = ["onnxruntime_options", "run_search"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def search_options(function: F) -> F:
-    """Add --search and --report."""
-    report = click.option(
-        "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Also write what --search found, with a plot."
-    )
-    search = click.option(
-        "--search", is_flag=True, help="Time rewritings, precisions, levels and threads on --inputs; take the best."
-    )
-    return search(report(function))
-
-
-def check_search(given: Mapping[str, Any], target: str) -> None:
-    """Refuse what does not fit a search, before anything is computed.
-
-    Raises:
-        UsageError: --report without --search, or a target that is not searched.
-    """
-    if not given["search"]:
-        if given["report"] is not None:
-            raise UsageError("--report: it is the report of --search; for one of a comparison use portinf validate --report")
-        return
-    if target != "onnxruntime":
-        raise UsageError(f"--search: only for --target onnxruntime, not for {target}")
+onnxruntime_options = cloup.option_group(
+    "ONNX Runtime",
+    click.option(
+        "--threads",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help="Intra-op threads at run time; 1 enables rewrites that are safe on one thread only.",
+    ),
+    click.option(
+        "--search", is_flag=True, help="Time rewrites, precisions, graph levels and threads on --inputs; keep the best."
+    ),
+    click.option(
+        "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the results of --search, with a plot."
+    ),
+)
 
 
 def run_search(

@@ -77,7 +77,7 @@ def export_dynamo(capture: Callable[[], Any], options: ExportOptions, folder: Pa
         capture: returns the exported program.
         options: opset and names; takes the assumptions.
         folder: where to write.
-        parts: the modules of the model, in whose code hints are looked for where the program does not tell.
+        parts: the modules of the model, whose code is searched for hints where the program has none.
 
     Raises:
         CannotError: the exporter failed; the message is the root cause, with the line of the user's file.

@@ -190,7 +190,7 @@ STEP = """step (int64 number, bool go, int64[1] step, TYPE[] x) => (bool more, i
 
 
 def _logcumsumexp(self: Any, dim: int) -> Any:
-    """Write sums of neighbours, of neighbours of neighbours and so on: exponentials that lie far apart have no common scale."""
+    """Write sums of neighbours, of neighbours of neighbours and so on: exponentials of very different size have no common scale."""
 
     def formula(op: Any, x: Any) -> Any:
         rank = len(self.shape)

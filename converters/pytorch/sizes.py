@@ -135,7 +135,7 @@ class _Symbols:
             self._equal.append(self._sympy.Eq(remainder(length, size.args[0]), 0))
 
     def of_inputs(self, recorded: Sequence[Condition]) -> Iterator[Condition]:
-        """Yield what the inputs of the program say; of a size that became a number, with the line that wanted one."""
+        """Yield what the inputs of the program say; of a size that became a number, with the line that needed one."""
         for equal in self._equal:
             asked = [c.place for c in recorded if c.place and _is_number(c.expression, equal.rhs)]
             about = [

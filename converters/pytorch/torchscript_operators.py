@@ -93,7 +93,7 @@ def _helper() -> Any:
 
 
 def _dtype(*values: Any) -> Any:
-    """Return the type of the first value of which it is known; a script does not tell all of them."""
+    """Return the type of the first value of which it is known; a script does not record all of them."""
     types = require("torch.onnx", "torch").JitScalarType
     known = [kind for kind in (types.from_value(value, types.UNDEFINED) for value in values) if kind != types.UNDEFINED]
     return (known[0] if known else types.FLOAT).dtype()

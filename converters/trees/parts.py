@@ -47,6 +47,6 @@ class Parts:
         return self.node("Cast", name, to=to)
 
     def named(self, name: str, wanted: str) -> None:
-        """Give a value the name that is wanted outside."""
+        """Give a value the name that the caller expects."""
         helper = require("onnx", "").helper
         self.nodes.append(helper.make_node("Identity", [name], [wanted], name=f"{wanted}_identity"))

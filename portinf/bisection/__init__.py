@@ -1,1 +1,1 @@
-"""Two sides that part -> the first node at which they do."""
+"""Two models that differ -> the first node where they do."""

@@ -1,4 +1,4 @@
-"""Two sides that disagree on a request -> the first node at which they part, and files that show it by themselves."""
+"""Two models that disagree on a request -> the first node where they differ, and files that reproduce it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Bisector:
     Attributes:
         tolerance: of the comparison.
         folder: where reproducers go; a second one gets ``-2`` behind its name.
-        progress: told what happens.
+        progress: called with each step.
     """
 
     tolerance: Tolerance
@@ -90,13 +90,13 @@ class Bisector:
     def bisect(self, hop: Hop, reference: Place, candidate: Place, batch: Batch | None) -> Hop:
         """Return the hop with a check ``bisection`` and the profiles of the error."""
         if batch is None:
-            return _with(hop, _cannot("there is no request to look at"))
+            return _with(hop, _cannot("there is no request to compare"))
         for place, role in ((reference, "reference"), (candidate, "candidate")):
             if place.side.endpoint:
                 return _with(hop, _cannot(_live(place.side.name, role)))
             if place.side.fpga is not None:
                 return _with(
-                    hop, _cannot(f"{place.side.name}: a network in fixed point differs everywhere: see the errors by layer")
+                    hop, _cannot(f"{place.side.name}: a fixed-point network differs everywhere; see the errors by layer")
                 )
         self.progress(f"bisecting at {batch.name}")
         try:
@@ -136,7 +136,7 @@ class Bisector:
         if written is None:
             return ["no reproducer: the difference does not show when ONNX Runtime runs the node by itself"]
         self._written += 1
-        return [f"shown again by: {written.command}"]
+        return [f"reproduce with: {written.command}"]
 
     def _file(self, place: Place, other: Place, batch: Batch, opset: int) -> Path | str:
         """Return an ONNX file that computes what this side does, or why there is none; the other side may know more axes."""
@@ -149,7 +149,7 @@ class Bisector:
 
     def _converted(self, source: OpenedSource, batch: Batch, opset: int) -> Path | str:
         """Convert a source afresh by the first route that answers this request as the source does."""
-        self.progress("converting the source afresh")
+        self.progress("converting the source again")
         options = ConvertOptions(tolerance=self.tolerance, opset=opset)
         reasons = []
         for number, route in enumerate(source.process.routes(source.signature, source.example(), opset)):
@@ -165,7 +165,7 @@ class Bisector:
             if made.hop.verdict == "equal":
                 return made.path
             reasons.append(f"{route['name']}: disagrees with the source on this request too")
-        return f"the source has no ONNX file to walk along ({'; '.join(reasons)})"
+        return f"bisection needs an ONNX export of the source, and every route failed ({'; '.join(reasons)})"
 
     def _layers(self, source: OpenedSource, path: Path, batch: Batch) -> LayerWalk | None:
         """Look for the source's layers in the file; None where the framework shows none."""
@@ -203,11 +203,11 @@ def _alike(left: Signature, right: Signature) -> bool:
 
 def _live(name: str, role: str) -> str:
     advice = {
-        "candidate": "give the ONNX file or package folder that it serves as one more candidate: where that agrees with the "
+        "candidate": "also give the ONNX file or package folder that it serves as a candidate; if that agrees with the "
         "reference, the server is at fault",
-        "reference": "give the ONNX file or package folder that it serves in its place",
+        "reference": "give the ONNX file or package folder that it serves instead",
     }[role]
-    return f"{name} is a live model, which shows its outputs alone and cannot be traced; {advice}"
+    return f"{name} is a live model, which returns only its outputs and cannot be traced; {advice}"
 
 
 def _cannot(text: str) -> CheckResult:

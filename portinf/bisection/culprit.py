@@ -1,4 +1,4 @@
-"""Matched tensors of two graphs -> the first node at which they part, proved by running it alone."""
+"""Matched tensors of two graphs -> the first node where they differ, confirmed by running it by itself."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Culprit:
     """Where two graphs part.
 
     Attributes:
-        kind: ``node`` (out of tolerance alone, on the reference's own inputs), ``suspect`` (within tolerance alone, but far
+        kind: ``node`` (out of tolerance alone, on the reference's inputs), ``suspect`` (within tolerance alone, but far
             more than rounding), ``part`` (the first of some nodes that together replace others, out of tolerance alone).
         node: the candidate's.
-        match: the tensor at which the difference was proved.
+        match: the tensor at which the difference was confirmed.
         before: largest error among what goes into the node.
         after: error of ``match``.
         alone: the proof.

@@ -1,4 +1,4 @@
-"""Two tensors -> how far they lie apart, measured by the reference's own size, and whether that is too far."""
+"""Two tensors -> their difference relative to the reference, and whether it is within tolerance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Deviation", "deviation"]
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
-    """How far two tensors lie apart.
+    """The difference of two tensors.
 
     Attributes:
         error: largest difference over the largest finite element of the reference; for other types than floats the share

@@ -1,4 +1,4 @@
-"""A part of a graph -> an ONNX file of its own, with the names and shapes that are wanted for its inputs and its output."""
+"""A part of a graph -> an ONNX file of its own, with given names and shapes of its inputs and its output."""
 
 from __future__ import annotations
 

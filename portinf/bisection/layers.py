@@ -64,13 +64,13 @@ def walk_layers(
     figure = _figure(layers, {name: error for name, (error, _) in errors.items()})
     if lost is None:
         return LayerWalk(
-            text="the file has the outputs of all layers that can be followed", layer=None, nodes=(), figure=figure
+            text="the file contains the outputs of all layers that can be traced", layer=None, nodes=(), figure=figure
         )
     nodes = [node for node in graph.nodes if _stands_in(node, lost.name)]
     names = ", ".join(f"{node.operator} '{node.name}'" for node in nodes[:6])
     there = f"; its nodes: {names}{' and more' if len(nodes) > 6 else ''}" if nodes else ""
     text = (
-        f"layer '{lost.name}' ({lost.kind}) is the first whose inputs the file has and whose output it lacks "
+        f"layer '{lost.name}' ({lost.kind}) is the first whose inputs are in the file and whose output is not "
         f"(nearest tensor: error {errors[lost.outputs[0]][0]:.2g}){there}"
     )
     return LayerWalk(text=text, layer=lost, nodes=nodes, figure=figure)
@@ -131,8 +131,8 @@ def _figure(layers: Sequence[Layer], errors: dict[str, float]) -> Figure:
     return Figure(
         kind="bars",
         title="Error of the source's layers",
-        x_label="layer, in the order in which they finish",
-        y_label="least difference from any tensor of the file / largest element",
+        x_label="layer, in order of execution",
+        y_label="smallest difference from any tensor of the file / largest element",
         series=(Series(name="error", x=[float(number) for number in range(len(rows))], y=heights),),
         log_y=True,
         ticks=[layer.name for layer, _ in rows],

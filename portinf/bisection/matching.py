@@ -1,4 +1,4 @@
-"""Two graphs and the tensors that they compute -> which tensor of one is which of the other, and how far they lie apart."""
+"""Two graphs and the tensors that they compute -> which tensors correspond, and how much they differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from portinf.validation.tolerance import Tolerance
 __all__ = ["Match", "Matching"]
 
 _SWAP = ("Add", "Mul", "And", "Or", "Xor", "Equal", "Max", "Min", "Sum", "Mean")
-_FEW = 8  # elements below which equal values prove nothing
+_FEW = 8  # elements below which equal values mean nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ class Matching:
         return equal + (node.attributes() == other.attributes())
 
     def _same_values(self, tensor: str) -> Iterator[str]:
-        """Yield free tensors of the reference that may hold these values; equal values of a few elements prove nothing."""
+        """Yield free tensors of the reference that may hold these values; equal values of a few elements mean nothing."""
         array = self._found[tensor]
         if not _telling(array):
             return

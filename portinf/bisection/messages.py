@@ -1,4 +1,4 @@
-"""A culprit -> the sentences that name it and say what differs."""
+"""The first different node -> the sentences that name it and say what differs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def named(node: Node, total: int | None = None) -> str:
 
 
 def told(culprit: Culprit, graph: Graph) -> str:
-    """Return one line: the node, the errors before and after it, the proof, and what differs."""
+    """Return one line: the node, the errors before and after it, its own error, and what differs."""
     match, alone = culprit.match, culprit.alone
     name = named(culprit.node, len(graph.nodes))
     allowed = f", allowed {match.deviation.allowed:.2g}" if match.deviation is not None and match.deviation.allowed else ""
     head = (
-        f"the sides part first at {name}: error {culprit.before:.2g} before it, {culprit.after:.2g} after it "
-        f"(of the largest element of '{match.tensor}'{allowed}); alone, on the reference's own inputs, it is off by "
+        f"the models first differ at {name}: error {culprit.before:.2g} before it, {culprit.after:.2g} after it "
+        f"(of the largest element of '{match.tensor}'{allowed}); run by itself on the reference's inputs, its error is "
         f"{alone.deviation.error:.2g}"
     )
     if culprit.kind == "part":
         head += f" (together with {len(alone.candidate.active) - 1} more nodes up to '{match.tensor}')"
     if culprit.kind == "suspect":
         head = (
-            f"no node is out of tolerance by itself; the largest error of its own is at {name}: {alone.deviation.error:.2g} "
-            f"of the largest element of '{match.tensor}' on the reference's own inputs, far more than rounding"
+            f"no single node is out of tolerance; the node with the largest error of its own is {name}: {alone.deviation.error:.2g} "
+            f"of the largest element of '{match.tensor}' on the reference's inputs, far more than rounding"
         )
     more = "; ".join(differences(culprit))
     return f"{head}; {more}" if more else head

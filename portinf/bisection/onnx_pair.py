@@ -1,4 +1,4 @@
-"""Two ONNX files and one request -> where they part: the walk over both graphs, its sentence, its profile, its proof."""
+"""Two ONNX files and one request -> where they differ: the walk over both graphs, its message, its profile, its check."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def walk(reference: Path, candidate: Path, inputs: Arrays, tolerance: Tolerance)
         culprit = find_culprit(matching, wrong, expected, found, tolerance)
         text = told(culprit, graphs[1]) if culprit is not None else ""
         if culprit is None and not wrong:
-            text = _by_rewriting(reference, candidate, inputs, tolerance) or "the outputs agree, and no node is wrong by itself"
+            text = _by_rewriting(reference, candidate, inputs, tolerance) or "the outputs agree, and no single node is wrong"
         if not text:
-            text = "no node is wrong by itself: the error grows along the way, as rounding does"
+            text = "no single node is wrong; the error grows along the graph, as rounding errors do"
         return Walk(
             text=f"{text}; {_ranked(matching, found)}",
             figure=_figure(matching),
@@ -107,7 +107,7 @@ def _by_rewriting(reference: Path, candidate: Path, inputs: Arrays, tolerance: T
             bad = [name for name in plain if name in answer and not deviation(plain[name], answer[name], tolerance).agrees]
             if bad:
                 return (
-                    f"both files agree on this request as they stand; ONNX Runtime's own rewriting (level '{level}') of {path} "
+                    f"without graph optimization both files agree on this request; ONNX Runtime's optimization (level '{level}') of {path} "
                     f"changes output '{bad[0]}'"
                 )
     return ""

@@ -1,4 +1,4 @@
-"""A proof that one node is wrong -> three small files that show it again: reference.onnx, candidate.onnx, inputs.npz."""
+"""The check of a wrong node -> three small files that reproduce it: reference.onnx, candidate.onnx, inputs.npz."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tensor of both sides -> the parts of both graphs that compute it, run alone on the reference's own inputs."""
+"""One tensor of both sides -> the parts of both graphs that compute it, run by themselves on the reference's inputs."""
 
 from __future__ import annotations
 

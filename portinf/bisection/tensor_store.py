@@ -1,4 +1,4 @@
-"""Inner tensors of one run by name: small ones in memory, the rest in files, so that all of them can be looked up."""
+"""Inner tensors of one run by name: small ones in memory, the rest in files, so that all of them can be read."""
 
 from __future__ import annotations
 

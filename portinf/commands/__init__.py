@@ -1,1 +1,1 @@
-"""The verbs: each combines sources, converters, runners and validation into one readable page."""
+"""The commands: each combines sources, converters, runners and validation."""

@@ -1,4 +1,4 @@
-"""Turns this machine into a list of what portinf can do on it and what is missing, importing no framework."""
+"""Lists what portinf can do on this machine and what is missing, without importing a framework."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def _need(name: str, at_least: str = "", below: str = "", *, module: str = "", o
 
 # The same bounds as in pyproject.toml, which a test holds this table against.
 BASE: tuple[Need, ...] = (
-    _need("click", "8.1"),
+    _need("click", "8.5"),
+    _need("cloup", "4", "5"),
     _need("jinja2", "3.1"),
     _need("numpy", "1.26"),
     _need("onnx", "1.17", "1.21"),
@@ -88,7 +89,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "pytorch": ("torch", "modules, TorchScript and .pt2 to ONNX"),
     "pyg": ("pyg", "graph networks of PyTorch Geometric to ONNX"),
     "trees": ("trees", "scikit-learn, XGBoost and LightGBM to ONNX"),
-    "onnx": ("", "ONNX files, upgraded or kept, and checked"),
+    "onnx": ("", "ONNX files: upgraded or kept, then checked"),
     "data": ("data", "samples in HDF5, Parquet and ROOT"),
 }
 FOREIGN_TARGETS: dict[str, Need] = {"hls4ml": HLS4ML}
@@ -188,7 +189,7 @@ def _tensorrt() -> str:
     trtexec = shutil.which("trtexec")
     wrong = next((reason for need in EXTRAS["trt-check"] if (reason := _wrong(need))), "")
     builds = f"builds here: {trtexec}" if trtexec else "trtexec is not on PATH: build where the GPU is"
-    check = f"--check rtx: {_advice([wrong], 'trt-check')}" if wrong else "--check rtx works"
+    check = f"--check-with rtx: {_advice([wrong], 'trt-check')}" if wrong else "--check-with rtx works"
     return f"writes the folder; {builds}; {check}"
 
 

@@ -92,7 +92,7 @@ def _package(inspection: Inspection) -> dict[str, str]:
     validation = manifest.validation or {}
     judged = f"{validation.get('verdict', 'not judged')}: {validation.get('summary', '')}"
     return {
-        "verified": "yes: every file is as it was packaged" if not problems else "NO: " + "\n".join(problems),
+        "verified": "yes: no file changed since packaging" if not problems else "NO: " + "\n".join(problems),
         "judged": judged + (" (packaged by --force)" if manifest.forced else ""),
         "batching": f"max_batch_size {manifest.max_batch_size}: {manifest.batching}",
         "created": manifest.created,
@@ -164,10 +164,12 @@ def _step(step: Mapping[str, Any]) -> str:
         return f"rewritten: {_plain(step['optimised'])}{end}"
     if "lowered" in step:
         islands = step.get("islands") or {}
-        return f"{step['lowered']}: {step.get('nodes')} nodes lowered, in float32: {', '.join(islands) or 'none'}{end}"
+        return (
+            f"{step['lowered']}: {step.get('nodes')} nodes in lower precision, in float32: {', '.join(islands) or 'none'}{end}"
+        )
     if "pick" in step:
         pick = ", ".join(f"{key} {value}" for key, value in dict(step["pick"]).items())
-        return f"picked by --search: {pick}; {step.get('reason', '')}"
+        return f"chosen by --search: {pick}; {step.get('reason', '')}"
     return _plain(step)
 
 

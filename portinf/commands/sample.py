@@ -31,7 +31,7 @@ def sample(
         out: npz file to write.
         sizes: length of dynamic axes by label; a small default for the rest.
         options: what the user said of the source.
-        progress: told what happens.
+        progress: called with each step.
 
     Raises:
         UsageError: an axis is not known, or a length is one that the model does not take.

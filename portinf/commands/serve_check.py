@@ -108,7 +108,9 @@ def check_repository(folder: Path, options: ServeOptions, progress: Progress) ->
                 place = folder / model / str(version)
                 notes += verify(place) if (place / MANIFEST).is_file() else []
                 if (place / GOLDENS).is_file() and not in_a_url(model):
-                    notes.append(f"{printable(model)}: not replayed over HTTP, where Triton takes no such name; gRPC takes it")
+                    notes.append(
+                        f"{printable(model)}: not replayed over HTTP, where Triton does not accept this name; gRPC does"
+                    )
                 for row in _replay(server, model, version, place):
                     progress(f"{printable(row.model)} version {row.version} {row.protocol}: {row.verdict}")
                     rows.append(row)

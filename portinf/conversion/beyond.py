@@ -63,13 +63,16 @@ def narrowed(opened: OpenedSource, hop: Hop, assumptions: Sequence[Assumption]) 
         axis, cases = opened.signature.axes[label], [case for case in hop.cases if not assumption.holds(case.sizes)]
         if assumption.fixed:
             largest = max((case.sizes[label] for case in hop.cases if case.status == "equal"), default=largest)
-            why = f"the exporter made it a number: {assumption}; the file was right wherever it was tried"
+            why = f"the exporter replaced it by a number: {assumption}; the file was correct wherever it was tested"
         elif any(case.status != "outside domain" for case in cases):
             continue
         elif cases:
-            why = f"the model has no answer where this does not hold: {assumption}"
+            why = f"the model fails where this does not hold: {assumption}"
         else:
-            why = f"too large to try where this does not hold: {assumption}; a longer sample in --inputs is tried"
+            why = (
+                f"not tested where this does not hold, because the inputs are too large: {assumption}; "
+                "to test it, give a longer sample with --inputs"
+            )
         if largest is not None and (axis.maximum is None or largest < axis.maximum):
             opened = opened.with_limits(label, maximum=largest)
             notes.append(f"the largest length {label}={largest} is recorded: {why}")
@@ -93,7 +96,7 @@ def cause(hop: Hop, assumptions: Sequence[Assumption]) -> str:
         return ""
     if best.fixed:
         where = f" ({best.place})" if best.place else ""
-        return f"the exporter made the length of {best.label} a number, {best.least}{where}: "
+        return f"the exporter fixed the length of {best.label} at {best.least}{where}: "
     return f"it was exported for {best}: "
 
 

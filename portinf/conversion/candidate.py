@@ -1,4 +1,4 @@
-"""One exported file on its way to being accepted: mended, named, checked and compared with its source."""
+"""One exported file on its way to being accepted: fixed, named, checked and compared with its source."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Candidate:
     Attributes:
         path: the ONNX file, its external data beside it.
         hop: the comparison with the source.
-        notes: what was mended or given up.
+        notes: what was fixed or skipped.
         opened: the source as given, or with a domain that was narrowed.
         assumptions: what the exporter assumed of the lengths of axes.
     """
@@ -51,7 +51,7 @@ class Candidate:
 
 
 def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, list[str]] | None:
-    """Give up length 0 of axes where the file refuses it aloud: the smallest length is recorded, nothing is silently wrong."""
+    """Give up length 0 of axes where the file refuses it with an error: the smallest length is recorded, nothing is silently wrong."""
     bad = [case for case in hop.cases if case.status == "disagrees" or case.refused]
     if not bad or any(case.outputs or case.origin == "given" for case in bad):
         return None
@@ -63,7 +63,7 @@ def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, list[str]] 
             continue
         opened = opened.with_minimum(label, max(1, opened.signature.axes[label].minimum))
         notes.append(
-            f"the ONNX file cannot answer at {label}=0, as the source can: the smallest length 1 is recorded ({mine[0].reason})"
+            f"the ONNX file does not accept {label}=0, although the source does: the smallest length 1 is recorded ({mine[0].reason})"
         )
         bad = [case for case in bad if case not in mine]
     return None if bad else (opened, notes)
@@ -84,7 +84,7 @@ def make_candidate(
         number: of the route.
         folder: where the file is put.
         options: of the conversion.
-        progress: told what happens.
+        progress: called with each step.
         beyond: the source with further cases, on which a file that is right on the others is compared, as where its exporter's
             assumptions do not hold; None where the cases are all that counts.
 
@@ -96,7 +96,7 @@ def make_candidate(
     onnx = require("onnx", "")
     exported = opened.process.export(number)
     assumptions = opened.process.assumed()
-    progress("mending and naming")
+    progress("fixing and naming")
     model = load_proto(exported)
     mended = [*mend(model), *mend_ends(model, opened.process.framework)]
     check_operators(model)
@@ -105,7 +105,7 @@ def make_candidate(
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), True)
     _check_release(model, options.triton_release)
     if options.opset is not None and opset_of(model) > options.opset:
-        raise CannotError(f"asked for opset {options.opset}, the exporter wrote {opset_of(model)}")
+        raise CannotError(f"requested opset {options.opset}; the exporter produced {opset_of(model)}")
     for data in exported.parent.iterdir():
         if data != exported:
             shutil.move(data, folder / data.name)
@@ -138,7 +138,7 @@ def _mended_for_empty(candidate: Candidate, options: ConvertOptions, progress: P
         try:
             better = _checked(candidate.opened, path, [*candidate.notes, *more], options, progress)
         except (CannotError, UnreadableError) as error:
-            progress(f"mending for empty inputs was given up: {first_line(error)}")
+            progress(f"fixes for empty inputs were skipped: {first_line(error)}")
             continue
         if better.hop.count("disagrees") < best.hop.count("disagrees"):
             best, kept = better, path.read_bytes()

@@ -1,4 +1,4 @@
-"""From a source to an ONNX file that was proved to compute the same."""
+"""From a source to an ONNX file that was checked to compute the same."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def convert(source: str, out: Path, options: ConvertOptions, progress: Progress 
         source: path, ``file.py:factory`` or ``package.module:factory``.
         out: the ONNX file to write.
         options: what the user said.
-        progress: told what happens, one line each.
+        progress: called with each step.
 
     Raises:
         DisagreementError: every route that gave a file gave a wrong one; nothing is at ``out``.
@@ -115,7 +115,7 @@ def convert_opened(
         for like_the_samples, example in other_examples(opened, judged.assumptions) if judged.wrong else ():
             if judged.right is not None:
                 break
-            progress("the model branches on a size: exporting at another")
+            progress("the model branches on a size; exporting at another size")
             again = _judged(opened, example, options, opset, folders, progress, judged.assumptions)
             judged = again if like_the_samples or again.right is not None else judged
         accepted = judged.right or (next(iter(judged.wrong), None) if options.force else None)
@@ -126,7 +126,7 @@ def convert_opened(
     if judged.wrong:
         refuse_changing_answers(source, opened, judged.wrong[0][1].hop, options.tolerance)
         raise DisagreementError(
-            f"{source}: no route gave a file that computes the same, nothing was written: {lines}{_hint(judged.wrong[0][1])}"
+            f"{source}: no route gave an equivalent file; nothing was written: {lines}{_hint(judged.wrong[0][1])}"
         )
     raise CannotError(f"{source}: no route to ONNX: {lines}")
 
@@ -183,7 +183,7 @@ def _judged(
             judged.assumptions += opened.process.assumed()
             beyond = with_lengths_beyond(
                 beyond, opened.process.assumed()
-            )  # the routes that follow may not tell what they assume
+            )  # the routes that follow may not report what they assume
     return judged
 
 
@@ -198,7 +198,7 @@ def _alike(tried: Sequence[tuple[str, str]]) -> dict[str, str]:
 def _hint(candidate: Candidate) -> str:
     """Name the way out where only sizes that the user may never ask for are wrong."""
     found = way_out(candidate.hop, candidate.assumptions)
-    return f"; if the model is never asked at such a size, say so: {found}" if found else ""
+    return f"; if the model never gets such a size, add: {found}" if found else ""
 
 
 def _accepted(
@@ -225,10 +225,10 @@ def _remarks(opened: OpenedSource, written: int, options: ConvertOptions) -> lis
     remarks = []
     if options.opset is not None and written < options.opset:
         remarks.append(
-            f"asked for opset {options.opset}, the exporter writes {written}: whatever reads the one reads the other"
+            f"requested opset {options.opset}; the exporter produced {written}, which every runtime for {options.opset} can also load"
         )
     if opened.given and not opened.signature.axes:
-        remarks.append("every axis is fixed: give a second sample of another size, or --dynamic, if sizes vary")
+        remarks.append("all axes are fixed; if sizes vary, give a second sample of another size, or --dynamic")
     return remarks
 
 

@@ -1,4 +1,4 @@
-"""A converted file that is right on the samples -> the same, judged outside their range too, with notes or a refusal."""
+"""A converted file that is right on the samples -> the same, also tested outside their range, with notes or a refusal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from portinf.validation.check import CheckResult
 __all__ = ["NAME", "at_extremes", "cause_of"]
 
 NAME = "inner extremes"
-REWRITE = "write this operation in another way in the model"
+REWRITE = "rewrite this operation in the model"
 STRANGE = ("nan", "infinite")
 MANNERS = ("other", "not finite", "discrete", "shape", "finite")  # the worst first
 
@@ -45,7 +45,7 @@ def at_extremes(candidate: Candidate, options: ConvertOptions, progress: Progres
     Args:
         candidate: a file that is equal on every case.
         options: of the conversion; the user's ranges bound what is asked.
-        progress: told what happens.
+        progress: called with each step.
 
     Returns:
         The candidate with a check: ``failed`` where the source gives numbers and the file none, or grossly other ones, at numbers
@@ -76,7 +76,9 @@ def at_extremes(candidate: Candidate, options: ConvertOptions, progress: Progres
         found, answered = search(sides, space)
     except CannotError as error:
         way_out = _way_out(space, [*space.floats, *space.integers])
-        raise CannotError(f"outside the samples' range {first_line(error)}: make the model answer there{way_out}") from error
+        raise CannotError(
+            f"outside the samples' range {first_line(error)}: make the model accept such inputs{way_out}"
+        ) from error
     if not found and not answered:
         return candidate
     gross = [finding for finding in found if finding.gross]
@@ -84,7 +86,7 @@ def at_extremes(candidate: Candidate, options: ConvertOptions, progress: Progres
         check = CheckResult(name=NAME, status="failed", text=_refused(space, gross))
         return replace(candidate, hop=replace(candidate.hop, checks=(*candidate.hop.checks, check)))
     notes = _notes(found)
-    text = "; ".join(notes) or f"{answered} requests outside the samples' range: the file answers as the source"
+    text = "; ".join(notes) or f"{answered} requests outside the samples' range: file and source agree"
     check = CheckResult(name=NAME, status="reported" if notes else "passed", text=text)
     return replace(
         candidate, notes=[*candidate.notes, *notes], hop=replace(candidate.hop, checks=(*candidate.hop.checks, check))
@@ -139,7 +141,7 @@ def _notes(found: Sequence[Finding]) -> list[str]:
 def _worst(found: Sequence[Finding]) -> str:
     worst = min(found, key=_rank)
     others = dict.fromkeys(_title(finding) for finding in found if finding.cause and _title(finding) != _title(worst))
-    return f"{_said(worst)}{'; so do: ' if others else ''}{', '.join(others)}"
+    return f"{_said(worst)}{'; also: ' if others else ''}{', '.join(others)}"
 
 
 def _leaves(space: Space, finding: Finding, name: str) -> bool:
@@ -202,11 +204,11 @@ def _number(value: object) -> str:
 def _way_out(space: Space, names: Sequence[str]) -> str:
     """Return the options that keep inputs to what the samples hold."""
     options = [
-        f"--range {name}={_outward(space.seen(name)[0], -1)}:{_outward(space.seen(name)[1], 1)}"
+        f"--value-range {name}={_outward(space.seen(name)[0], -1)}:{_outward(space.seen(name)[1], 1)}"
         for name in names
         if space.free(name)
     ]
-    return f", or, if the model is never asked there, say so: {' '.join(options)}" if options else ""
+    return f", or, if the model never gets such inputs, add: {' '.join(options)}" if options else ""
 
 
 def _outward(value: float, sign: int) -> str:

@@ -128,7 +128,7 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
     Args:
         source: path, ``file.py:factory`` or ``package.module:factory``.
         options: what the user said.
-        progress: told what happens, one line each.
+        progress: called with each step.
 
     Raises:
         PortinfError: it cannot be loaded or described; the message says why and what to do.
@@ -292,7 +292,7 @@ def source_heads(
     Args:
         files: the user's.
         inputs: what the model declares.
-        told: what it and the user say of axes and roles.
+        told: axes and roles from the source and from the user.
         infer: runs the source.
 
     Returns:

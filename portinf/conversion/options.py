@@ -1,4 +1,4 @@
-"""Everything that a conversion may be told."""
+"""The options of a conversion."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SourcingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """Everything ``portinf convert`` may be told.
+    """The options of ``portinf convert``.
 
     Attributes:
         sourcing: how to open and describe the source.

@@ -1,4 +1,4 @@
-"""Refuses, or says, what cannot be compared because its answers are random: sources, and ONNX files."""
+"""Refuses or reports models whose results are random and so cannot be compared: sources and ONNX files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refuse_random_source(source: str, opened: OpenedSource) -> None:
 
 
 def refuse_changing_answers(source: str, opened: OpenedSource, hop: Hop, tolerance: Tolerance) -> None:
-    """Refuse a source that, asked again, answers otherwise than before: that explains why no file computes the same.
+    """Refuse a source that, second run, answers otherwise than before: that explains why no file computes the same.
 
     Args:
         source: as the user calls it.
@@ -45,8 +45,8 @@ def refuse_changing_answers(source: str, opened: OpenedSource, hop: Hop, toleran
     refuse_random_source(source, opened)
     if again.verdict != "equal":
         raise CannotError(
-            f"{source}: the model's answers differ from call to call, so that no file can repeat them: {again.reason}: "
-            "it draws random numbers, or keeps something from one call to the next"
+            f"{source}: the model's results differ from call to call, so no file can reproduce them: {again.reason}; "
+            "it draws random numbers or keeps state between calls"
         )
 
 
@@ -58,5 +58,5 @@ def refuse_random_file(path: Path) -> None:
 def random_checks(path: Path) -> list[CheckResult]:
     """Return the failed check of an ONNX file whose outputs depend on random numbers; nothing for any other."""
     found = random_nodes(load_proto(path))
-    text = f"{path}: {found.text}: its answers differ from call to call, equal or not in these cases"
+    text = f"{path}: {found.text}: its results differ from call to call, whether or not these cases are equal"
     return [CheckResult(name="randomness", status="failed", text=text)] if found.reaching else []

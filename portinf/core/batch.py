@@ -141,7 +141,7 @@ def load_goldens(path: Path) -> list[Batch]:
         case, _, rest = key.partition("/")
         side, _, name = rest.partition("/")
         if side not in ("input", "output") or not name:
-            raise UnreadableError(f"{path}: key '{key}' is not of the form case_0/input/NAME: not a file of goldens")
+            raise UnreadableError(f"{path}: key '{key}' is not of the form case_0/input/NAME: not a goldens file")
         cases.setdefault(case, ({}, {}))[0 if side == "input" else 1][name] = array
     return [Batch(name=case, inputs=inputs, expected=outputs) for case, (inputs, outputs) in cases.items()]
 

@@ -34,7 +34,7 @@ def run_program(
         environment: variables; None for those of this process.
 
     Raises:
-        CannotError: it fails, and the message is its first line that speaks of an error; or it takes longer.
+        CannotError: it fails, and the message is its first line about an error; or it takes longer.
     """
     name = Path(command[0]).name
     try:

@@ -1,4 +1,4 @@
-"""How steps that take a while say what they do."""
+"""How long steps report what they do."""
 
 from __future__ import annotations
 

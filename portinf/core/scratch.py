@@ -38,7 +38,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
 
 
 def _made(prefix: str) -> tempfile.TemporaryDirectory[str]:
-    failure = OSError("nowhere to make it")
+    failure = OSError("no usable folder")
     for parent in (tempfile.gettempdir(), *_USUAL):
         if _PLAIN.fullmatch(parent):
             try:

@@ -153,7 +153,7 @@ class Axis:
         if length < self.minimum:
             return f"this model needs at least {self.minimum}"
         if self.maximum is not None and length > self.maximum:
-            return f"this model is right up to {self.maximum} only"
+            return f"this model is valid up to {self.maximum} only"
         return f"this model takes multiples of {self.multiple} only" if length % self.multiple else ""
 
 

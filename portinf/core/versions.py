@@ -1,4 +1,4 @@
-"""What is installed, and what time it is: for whoever reads a record later."""
+"""Installed versions and the current time, for records."""
 
 from __future__ import annotations
 

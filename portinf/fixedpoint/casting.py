@@ -48,7 +48,7 @@ def carrier(interval: Interval, what: str) -> npt.DTypeLike:
         return np.float64
     if bits <= INTEGER_BITS:
         return np.int64
-    raise FixedPointError(f"{what}: needs whole numbers of {bits} bits; exact here are up to {INTEGER_BITS}")
+    raise FixedPointError(f"{what}: needs integers of {bits} bits; at most {INTEGER_BITS} bits are computed exactly")
 
 
 def round_off(numbers: Array, mode: str) -> Array:
@@ -106,9 +106,9 @@ class Cast:
     """One conversion from a grid to a format, prepared for the range that can come.
 
     Args:
-        fraction: bits behind the point of what comes.
+        fraction: fraction bits of what comes.
         interval: its range.
-        format: what is wanted.
+        format: the target format.
         layer: whose result it is: for messages and `Watch`.
 
     Attributes:
@@ -133,7 +133,7 @@ class Cast:
         return self.scaled(self.scale(numbers), watch)
 
     def scale(self, numbers: Array) -> Array:
-        """Bring raw numbers onto the grid wanted: float64 in units of a step, not rounded yet; int64 rounded."""
+        """Bring raw numbers onto the target grid: float64 in units of a step, not rounded yet; int64 rounded."""
         numbers = numbers.astype(self.dtype, copy=False)
         if self.dtype == np.float64:
             return numbers * self._factor if self.drop else numbers
@@ -169,7 +169,7 @@ def from_real(values: Array, format: Format, layer: str = "", watch: Watch | Non
         FixedPointError: the format is too wide.
     """
     if format.width > FLOAT_BITS:
-        raise FixedPointError(f"{layer or 'a number'}: {format}: real numbers are read into at most {FLOAT_BITS} bits")
+        raise FixedPointError(f"{layer or 'a number'}: {format}: floats are converted to at most {FLOAT_BITS} bits")
     numbers = np.asarray(values, dtype=np.float64) * 2.0**format.fraction  # exact: a power of two
     endless = np.isinf(numbers)
     if endless.any():

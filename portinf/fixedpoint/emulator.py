@@ -70,7 +70,7 @@ class Emulator:
             float64 arrays by output name, exact.
 
         Raises:
-            FixedPointError: an input is missing, has another shape or holds a NaN or an infinity.
+            FixedPointError: an input is missing, has another shape or contains NaN or infinity.
         """
         rows = self._checked(inputs)
         found: dict[str, list[Array]] = {name: [] for name in self.network.outputs}
@@ -130,7 +130,9 @@ class Emulator:
                     f"input '{item.name}': expected shape [rows, {_text(item.shape)}], found {list(array.shape)}"
                 )
             if not np.isfinite(array).all():
-                raise FixedPointError(f"input '{item.name}': holds a NaN or an infinity: fixed-point numbers have neither")
+                raise FixedPointError(
+                    f"input '{item.name}': contains NaN or infinity, which fixed-point numbers cannot represent"
+                )
             rows.add(len(array))
         if len(rows) != 1:
             raise FixedPointError(f"inputs have {sorted(rows)} rows: expected the same number in all")

@@ -24,7 +24,7 @@ class Format:
 
     Attributes:
         width: bits in all.
-        integer: bits before the point, the sign included; may be negative or beyond ``width``.
+        integer: integer bits, the sign included; may be negative or beyond ``width``.
         signed: two's complement.
         rounding: what becomes of bits behind the last one: one of `ROUNDINGS`.
         overflow: what becomes of numbers out of range: one of `OVERFLOWS`.
@@ -43,11 +43,11 @@ class Format:
         if self.rounding not in ROUNDINGS or self.overflow not in OVERFLOWS:
             raise FixedPointError(f"{self}: expected a rounding of {', '.join(ROUNDINGS)} and one of {', '.join(OVERFLOWS)}")
         if abs(self.integer) > 256:
-            raise FixedPointError(f"{self}: {self.integer} bits before the point")
+            raise FixedPointError(f"{self}: {self.integer} integer bits")
 
     @property
     def fraction(self) -> int:
-        """Bits behind the point; negative where the last bits before it are missing."""
+        """Fraction bits; negative where the last integer bits are missing."""
         return self.width - self.integer
 
     @property
@@ -102,7 +102,9 @@ class Format:
         numbers = 1 if match and match[2] == "int" else 2
         modes = [part.removeprefix("AP_") for part in parts[numbers:]]
         if match is None or not all(re.fullmatch(r"-?\d+", part) for part in parts[:numbers]) or len(parts) < numbers:
-            raise FixedPointError(f"'{text}': expected ap_fixed<W,I> or ap_ufixed<W,I>, W bits in all and I before the point")
+            raise FixedPointError(
+                f"'{text}': expected ap_fixed<W,I> or ap_ufixed<W,I>, W bits in total, I of them integer bits"
+            )
         if len(modes) > 2 or (modes and numbers == 1):
             raise FixedPointError(f"'{text}': expected at most a rounding and an overflow mode after the bits, found {modes}")
         rounding = modes[0] if modes else "TRN"

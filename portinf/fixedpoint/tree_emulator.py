@@ -30,7 +30,7 @@ def joined(shape: Shape, inputs: Mapping[str, Array]) -> Array:
         float64, shape [rows, columns].
 
     Raises:
-        FixedPointError: an input is missing, has another shape or holds a NaN or an infinity.
+        FixedPointError: an input is missing, has another shape or contains NaN or infinity.
     """
     parts = []
     for item in shape.inputs:
@@ -40,9 +40,7 @@ def joined(shape: Shape, inputs: Mapping[str, Array]) -> Array:
         if array.ndim != 2 or array.shape[1] != item.count:
             raise FixedPointError(f"input '{item.name}': expected shape [rows, {item.count}], found {list(array.shape)}")
         if not np.isfinite(array).all():
-            raise FixedPointError(
-                f"input '{item.name}': holds a NaN or an infinity: fixed-point numbers have neither, and no missing values"
-            )
+            raise FixedPointError(f"input '{item.name}': contains NaN or infinity, which fixed-point numbers cannot represent")
         parts.append(array.astype(np.float32) if shape.single else array)
     if len({len(array) for array in parts}) != 1:
         raise FixedPointError(f"inputs have {sorted({len(array) for array in parts})} rows: expected the same number in all")
@@ -113,7 +111,7 @@ class TreeEmulator:
         self.trees = trees
         shape = trees.shape
         if trees.column.width > 52 or trees.score.width > 52:
-            raise FixedPointError(f"{trees.column}, {trees.score}: exact here are formats of up to 52 bits")
+            raise FixedPointError(f"{trees.column}, {trees.score}: only formats of up to 52 bits are computed exactly")
         low, high = reach(shape, trees.value, trees.start)
         carrier((low, high), SCORES)
         self._within = trees.score.holds(low, high)  # nothing can wrap or saturate, whatever the order
@@ -166,7 +164,7 @@ class TreeEmulator:
             arrays by output name; what follows the sums is computed in floats.
 
         Raises:
-            FixedPointError: an input is missing, has another shape or holds a NaN or an infinity.
+            FixedPointError: an input is missing, has another shape or contains NaN or infinity.
         """
         return answers(self.trees, self.scores(joined(self.trees.shape, inputs), watch))
 

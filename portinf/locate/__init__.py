@@ -1,1 +1,1 @@
-"""The text that names a model on the command line into something that answers."""
+"""From the text that names a model on the command line to a model that can be run."""

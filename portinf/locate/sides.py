@@ -93,7 +93,7 @@ class Recorded:
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Refuse; see `portinf.runners.protocol.Runner.infer`."""
-        raise RunnerError(f"{self.name}: recorded outputs cannot answer new inputs")
+        raise RunnerError(f"{self.name}: recorded outputs cannot be used with new inputs")
 
     def __enter__(self) -> Recorded:
         return self
@@ -183,7 +183,7 @@ def _packaged_fpga(name: str, folder: Path, part: Path, stack: ExitStack) -> Sid
 
 
 def _onnx_facts(artifact: Artifact) -> dict[str, str]:
-    """Say what an ONNX file is and where it came from, as far as its metadata tells."""
+    """Say what an ONNX file is and where it came from, as far as its metadata records it."""
     origin = artifact.provenance
     named = {
         "made from": origin.get("source"),

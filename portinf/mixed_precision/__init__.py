@@ -1,4 +1,4 @@
-"""ONNX graphs in float32 -> the same with fewer bits: fp16, bfloat16, or int8; what they give is judged by someone else."""
+"""ONNX graphs in float32 -> the same in lower precision: fp16, bfloat16 or int8; their result is tested elsewhere."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class _Lowering:
     def _tensor(self, array: Array, name: str) -> Any:
         if array.nbytes > LARGEST:
             raise CannotError(
-                f"{self._kind}: weight '{name}' takes {array.nbytes / 1e9:.1f} GB: more than a message of ONNX holds"
+                f"{self._kind}: weight '{name}' takes {array.nbytes / 1e9:.1f} GB, more than an ONNX file can hold"
             )
         kind = FLOAT if array.dtype == np.float32 else _TYPES[self._kind]
         return self._onnx.TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=array.tobytes())

@@ -68,7 +68,7 @@ def quantisable(model: Any, ranges: Ranges, flavour: Flavour) -> tuple[list[str]
     """
     opset = next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < LEAST_OPSET:
-        raise CannotError(f"int8: the file has opset {opset}, scales by channel need {LEAST_OPSET}: convert it anew")
+        raise CannotError(f"int8: the file has opset {opset}, scales by channel need {LEAST_OPSET}: convert it again")
     types = types_of(model)
     weights = {tensor.name for tensor in model.graph.initializer if tensor.data_type == FLOAT}
     nodes, weighted = [], []

@@ -1,4 +1,4 @@
-"""An ONNX file -> the same in fewer bits, with as few nodes in float32 as a tolerance needs, proved against the original."""
+"""An ONNX file -> the same in fewer bits, with as few nodes in float32 as a tolerance needs, checked against the original."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Lowered:
         lowered: number of nodes that were lowered; for int8, of products of quantised operands.
         trials: how many choices of islands were tried.
         hop: the comparison of the file (fp16, bf16: of the graph that rounds where it does) with the original.
-        notes: what stays in float32 by rule, and what was proved.
+        notes: what stays in float32 by rule, and what was tested.
     """
 
     path: Path
@@ -103,7 +103,7 @@ def lower(
         tolerance: when two numbers are equal.
         physics: metrics that decide beside it; their columns come with the batches.
         threads: intra-op threads; 0 lets ONNX Runtime choose.
-        progress: told what happens.
+        progress: called with each step.
         original: what to compare with, where ``model`` is a rewriting of it.
 
     Raises:
@@ -114,7 +114,7 @@ def lower(
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     if precision == "int8" and not any(batch.origin == "given" for batch in batches):
-        raise UsageError("int8: it is calibrated on samples, and none was given")
+        raise UsageError("int8 requires samples for calibration; none were given")
     artifact = read_onnx(model)
     with tempfile.TemporaryDirectory(prefix="portinf-lower-") as name:
         folder = Path(name)
@@ -199,7 +199,7 @@ class _Judge:
                 except RunnerError:
                     continue
         if not found:
-            raise CannotError(f"{self._original}: it answers none of the samples: nothing to judge a lower precision by")
+            raise CannotError(f"{self._original}: it fails on all samples, so a lower precision cannot be tested")
         return found
 
     def few(self, path: Path, level: Level) -> Hop:
@@ -249,7 +249,7 @@ def _check_opens(recipe: Recipe, folder: Path) -> None:
 
 
 def _dies(path: Path) -> bool:
-    """Whether ONNX Runtime ends its process when it opens a file as it is run: tried in a process apart."""
+    """Whether ONNX Runtime crashed when it opens a file as it is run: tried in a separate process."""
     code = "import onnxruntime, sys; onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])"
     return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False).returncode < 0
 
@@ -282,7 +282,7 @@ def _check_guess(recipe: Recipe, precision: Precision) -> None:
     if recipe.heavy <= set(recipe.guess):
         first = next(name for name in recipe.nodes if name in recipe.heavy)
         raise CannotError(
-            f"{precision}: all {len(recipe.heavy)} products leave the type on these samples; '{first}': {recipe.guess[first]}; "
+            f"{precision}: all {len(recipe.heavy)} matrix products overflow on these samples; '{first}': {recipe.guess[first]}; "
             "scale the inputs, or keep float32"
         )
 
@@ -306,7 +306,7 @@ def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
 
     def trial_by(compared: Callable[[frozenset[str]], Hop]) -> Callable[[frozenset[str]], Trial]:
         def trial(islands: frozenset[str]) -> Trial:
-            progress(f"trying {len(recipe.nodes) - len(islands)} of {len(recipe.nodes)} nodes lowered")
+            progress(f"trying {len(recipe.nodes) - len(islands)} of {len(recipe.nodes)} nodes in lower precision")
             hop = compared(islands)
             return Trial(holds=hop.verdict == "equal", excess=_excess(hop))
 
@@ -326,7 +326,7 @@ def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
 
 
 def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Progress) -> Hop:
-    """Judge the proof on everything, then the file as it will be run; return the first that fails, else the proof's."""
+    """Judge the emulation on everything, then the file as it will be run; return the first that fails, else the emulation's."""
     progress("comparing with the original")
     path, level = recipe.proof(islands, judge.folder / "proof.onnx")
     file, _ = recipe.write(islands, judge.folder / "file.onnx")
@@ -338,7 +338,7 @@ def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Pro
         PlainSession(file, level=other, threads=1, name="lowered").close()
     except UnreadableError as error:
         if recipe.runs_here:
-            raise CannotError(f"the lowered file: {first_line(error)}") from error
+            raise CannotError(f"the file in lower precision: {first_line(error)}") from error
         candidates.pop()
     hops = judge.all(*candidates)
     return next((hop for hop in hops if hop.verdict != "equal"), hops[0])
@@ -360,8 +360,8 @@ def _reason(name: str, found: Found) -> str:
 
 def _no_choice(recipe: Recipe, first: Hop, trials: int) -> str:
     return (
-        f"no choice of nodes in float32 holds the tolerance ({trials} tried); nothing was written. With "
-        f"{len(recipe.nodes) - len(recipe.guess)} nodes lowered: {first.reason}{_would_hold(first)}"
+        f"no choice of float32 nodes meets the tolerance ({trials} tried); nothing was written. With "
+        f"{len(recipe.nodes) - len(recipe.guess)} nodes in lower precision: {first.reason}{_would_hold(first)}"
     )
 
 
@@ -376,7 +376,7 @@ def _would_hold(hop: Hop) -> str:
     if not 0 < worst < float("inf"):
         return ""
     other = f", or with --rtol {_above(relative)}" if relative < 0.5 else ""
-    return f"; these samples would hold with --atol {_above(worst)}{other}"
+    return f"; these samples would pass with --atol {_above(worst)}{other}"
 
 
 def _above(value: float) -> str:
@@ -398,12 +398,12 @@ def _check_file(path: Path, model: Path) -> None:
     try:
         checker.check_model(str(path), full_check=True)
     except Exception as error:
-        raise CannotError(f"{model}: lowered, it is no valid ONNX file: {first_line(error)}") from error
+        raise CannotError(f"{model}: in lower precision it is not a valid ONNX file: {first_line(error)}") from error
 
 
 def _proved(precision: Precision, flavour: Flavour) -> list[str]:
     if precision == "int8":
-        return [] if flavour == "cpu" else ["proved by ONNX Runtime's own Q/DQ arithmetic; TensorRT: not run here"]
+        return [] if flavour == "cpu" else ["tested with ONNX Runtime's Q/DQ arithmetic; TensorRT: not run here"]
     return [
-        f"proved by a float32 graph that rounds where {precision} does, sums inside one operator in float32; a GPU: not run here"
+        f"tested with a float32 graph that rounds where {precision} does, sums inside one operator in float32; a GPU: not run here"
     ]

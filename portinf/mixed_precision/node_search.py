@@ -1,4 +1,4 @@
-"""Nodes and a trial of any choice of them -> the few that must stay in float32 for the trial to hold."""
+"""Nodes and a trial of any choice of them -> the few that must stay in float32 for the trial to pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Found", "Trial", "find_islands"]
 
 TRIALS = 48
 HOPELESS = 14  # trials of parts of which none held
-_Part = tuple[float, list[str]]  # excess of some nodes lowered on their own, and these nodes
+_Part = tuple[float, list[str]]  # excess of some nodes in lower precision on their own, and these nodes
 
 
 @dataclass(frozen=True, kw_only=True)

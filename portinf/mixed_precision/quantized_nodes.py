@@ -15,7 +15,7 @@ HEAVY = ("MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum")  # where the time 
 
 _DRAWS = "draws random numbers"
 _LONG = "adds up many terms one after the other, rounding each time on some targets"
-_SQUARES = "its squares or powers may leave fp16 inside the operator"
+_SQUARES = "its squares or powers may overflow fp16 inside the operator"
 _ORDER = "gives indices or an order, which rounding would change"
 # operator -> why it stays in float32 although ONNX allows it fewer bits
 KEPT: Mapping[str, str] = {
@@ -108,7 +108,7 @@ def _place(model: Any, node: Any, types: Mapping[str, int], type_name: str) -> P
         return why
     schema = schema_of(model, node)
     if schema is None:
-        return "not an operator of ONNX's own"
+        return "not a standard ONNX operator"
     inputs = _changing(node.input, schema.inputs, schema, types, type_name)
     outputs = _changing(node.output, schema.outputs, schema, types, type_name)
     if node.op_type in _NARROW_TAIL:

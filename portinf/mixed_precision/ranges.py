@@ -1,4 +1,4 @@
-"""A graph and batches -> the least and the largest number of every float32 tensor, one batch in memory at a time."""
+"""A graph and batches -> the smallest and the largest number of every float32 tensor, one batch in memory at a time."""
 
 from __future__ import annotations
 

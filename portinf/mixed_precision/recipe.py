@@ -94,7 +94,7 @@ class HalfRecipe:
         name, share = headroom(lowered, ranges, self._kind)
         if share < NEAR:
             return []
-        return [f"{self._kind}: the samples come to {share:.0%} of the largest number at '{name}': larger inputs may overflow"]
+        return [f"{self._kind}: the samples reach {share:.0%} of the largest number at '{name}': larger inputs may overflow"]
 
     def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write the rounding graph; ``all`` would keep its casts too."""
@@ -155,7 +155,9 @@ class IntegerRecipe:
         )
         count = count_quantised(made)
         if not count and self.heavy - set(islands):
-            raise CannotError(f"int8: the quantiser quantised none of {len(self.heavy - set(islands))} nodes, and said nothing")
+            raise CannotError(
+                f"int8: the quantiser did not quantise any of {len(self.heavy - set(islands))} nodes and gave no error"
+            )
         return save_whole(made, path), count
 
 

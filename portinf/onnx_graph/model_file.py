@@ -43,7 +43,7 @@ class Artifact:
         opset: version of the default ONNX domain.
         ir_version: version of the file format.
         operators: how often each operator occurs (``domain::Name`` outside the default domain).
-        one_thread: it is right on one intra-op thread only; see `needs_one_thread`.
+        one_thread: it is correct on one intra-op thread only; see `needs_one_thread`.
     """
 
     root: Path

@@ -66,7 +66,7 @@ def refuse_random(model: Any, shown: str) -> list[str]:
     found = random_nodes(model)
     if found.reaching:
         raise CannotError(
-            f"{shown} is random, its answers differ from call to call: {found.text}: remove them from the model, "
+            f"{shown} is random, its results differ from call to call: {found.text}: remove them from the model, "
             "or pass the random numbers as an input"
         )
     return [f"random operators that no output depends on: {', '.join(found.unused)}"] if found.unused else []

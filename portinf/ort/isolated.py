@@ -1,4 +1,4 @@
-"""Answers requests with empty tensors in a process apart: ONNX Runtime's kernels abort on some of them and take their process along."""
+"""Runs requests with empty tensors in a separate process, because some kernels of ONNX Runtime abort on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ApartSession", "main"]
 
 
 class _Child:
-    """The one process of all sessions apart, started with the first request, and again after a crash; ends with the last session."""
+    """The separate process of all isolated sessions: starts with the first request and after a crash, ends with the last session."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -85,7 +85,7 @@ _NUMBERS = count()
 
 
 class ApartSession:
-    """One session in the process apart.
+    """One session in the separate process.
 
     Args:
         path: the ONNX file.
@@ -109,7 +109,7 @@ class ApartSession:
             raise RunnerError(f"{self._name}: {answer}")
         if isinstance(answer, int):
             ending = f"signal {-answer}" if answer < 0 else f"code {answer}"
-            raise RunnerError(f"{self._name}: ONNX Runtime ends its process ({ending})")
+            raise RunnerError(f"{self._name}: ONNX Runtime crashed ({ending})")
         return answer
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a package may be told, and what is said of it."""
+"""The options of a package, and its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PackageOptions:
         repository: the model repository; created where it is missing.
         name: model name; None for the stem of the source, made safe.
         version: its number; None for the next one.
-        max_batch_size: None for 64 where the rows are proved independent, else 0.
+        max_batch_size: None for 64 where the rows are verified independent, else 0.
         force: package a model whose judgement is "disagrees"; the manifest says so.
         tolerance: of the judgement and of the independence of rows.
         recorded: all options as given, for the manifest.
@@ -103,9 +103,9 @@ def refuse_conversion(shown: str, conversion: ConvertOptions) -> None:
         "--input-name": told.input_names,
         "--outputs": told.outputs,
         "--weights": told.weights,
-        "--signature": told.signature,
+        "--saved-model-signature": told.signature,
         "--opset": conversion.opset,
     }
     for option, value in given.items():
         if value:
-            raise UsageError(f"{shown}: {option} describes a source to convert, and this is none: leave it out")
+            raise UsageError(f"{option} applies only when converting; {shown} is already converted")

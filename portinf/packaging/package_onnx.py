@@ -66,7 +66,7 @@ def package_onnx(
     if problem and not options.force:
         raise DisagreementError(
             f"{shown}: not packaged: {problem}; give other samples or a wider tolerance if that is right, "
-            "or --force to package it all the same"
+            "or --force to package it anyway"
         )
     entry = Entry(
         name=name,

@@ -68,7 +68,7 @@ def _asked_again(reference: Runner, samples: Sequence[Batch], hop: Hop, toleranc
     good = [batch for batch, case in zip(samples, hop.cases, strict=True) if case.status == "equal"]
     largest = max(good, key=lambda batch: sum(array.size for array in batch.inputs.values()))
     again = compare(reference, reference, [largest], tolerance=tolerance)
-    return hop if again.verdict == "equal" else replace(again, candidate=f"{again.candidate}, asked again")
+    return hop if again.verdict == "equal" else replace(again, candidate=f"{again.candidate}, second run")
 
 
 def _goldens(reference: Runner, batches: Sequence[Batch]) -> Iterator[Batch]:

@@ -1,1 +1,1 @@
-"""A source and its ONNX file, asked outside the samples' range -> where the file says something else."""
+"""A source and its ONNX file, compared outside the samples' range -> where the file differs."""

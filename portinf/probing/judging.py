@@ -201,7 +201,7 @@ class _Floats:
         return self._report("not finite", firm if firm.any() else lost, gross)
 
     def _apart(self, rtol: float, atol: float) -> Difference | None:
-        """Both give numbers, and rounding does not explain how far they are apart."""
+        """Both give numbers, and rounding does not explain their difference."""
         wide, apart = self._wide, np.abs(self._other - self._wide)
         scale = _by_column(np.where(np.isfinite(wide), np.abs(wide), 0.0))
         wrong = self._number & np.isfinite(self._other) & (apart > rtol * np.abs(wide) + atol * np.maximum(1.0, scale))

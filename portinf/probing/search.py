@@ -1,4 +1,4 @@
-"""A source, its ONNX file and a request that both answer alike -> requests outside the samples' range that the file answers otherwise."""
+"""A source, its ONNX file and a request that both answer alike -> requests outside the samples' range that the file answers differently."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Sides:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One request that the file answers otherwise.
+    """One request that the file answers differently.
 
     Attributes:
         probe: the request.
@@ -221,7 +221,7 @@ def _becomes_length(graph: Graph, name: str) -> bool:
 
 
 def _divides_integers(graph: Graph, names: Sequence[str]) -> bool:
-    """Whether whole numbers are divided by numbers that depend on inputs: ONNX Runtime ends its process at a divisor of 0."""
+    """Whether whole numbers are divided by numbers that depend on inputs: ONNX Runtime crashed at a divisor of 0."""
     reached = dependents(graph, names)
     divisors = [node.inputs[1] for node in graph.nodes if node.operator in ("Div", "Mod") and node.inputs[1] in reached]
     if not divisors:

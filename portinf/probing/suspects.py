@@ -148,7 +148,7 @@ LARGE = _far("argument beyond 100", 0, lambda x: np.abs(x) > 100)
 HALF = Danger(name="exact halves", family="far", holds=_any(0, lambda x: np.abs(x - np.trunc(x)) == 0.5), tie=True)
 NEGATIVE = _far("negative argument", 0, lambda x: x < 0)
 BEYOND_ONE = _far("argument beyond 1", 0, lambda x: np.abs(x) > 1)
-NO_DIVISOR = _far("divisor 0 or next to it", 1, lambda x: np.abs(x) < 1e-30)
+NO_DIVISOR = _far("divisor 0 or close to 0", 1, lambda x: np.abs(x) < 1e-30)
 BELOW_0 = _integer("index below 0", _any(1, lambda x: x < 0, "i"))
 WIDE = _integer("whole numbers beyond 2^30", lambda operands: any(_any(k, _is_wide, "iu")(operands) for k in (0, 1)))
 
@@ -161,12 +161,12 @@ DANGERS: Mapping[str, tuple[Danger, ...]] = {
     "Exp": (_far("argument above 88", 0, lambda x: x > 88), _far("argument below -88", 0, lambda x: x < -88)),
     "Log": (
         _far("argument 0", 0, lambda x: x == 0),
-        _far("argument next to 0", 0, lambda x: (x > 0) & (x < 1e-30)),
+        _far("argument close to 0", 0, lambda x: (x > 0) & (x < 1e-30)),
         NEGATIVE,
     ),
     "Sqrt": (NEGATIVE, _far("argument 0", 0, lambda x: x == 0)),
     "Pow": (NEGATIVE, _far("base 0", 0, lambda x: x == 0), LARGE),
-    "Reciprocal": (_far("argument 0 or next to it", 0, lambda x: np.abs(x) < 1e-30),),
+    "Reciprocal": (_far("argument 0 or close to 0", 0, lambda x: np.abs(x) < 1e-30),),
     "Div": (NO_DIVISOR, _integer("whole numbers, one of them negative", _inexact)),
     "Mod": (
         Danger(name="negative operand", family="far", holds=_negative_rest),
@@ -352,13 +352,13 @@ def outputs_behind(graph: Graph, asks: Callable[[Graph, Node], bool]) -> set[str
 
 
 def asks_for_nan(_: Graph, node: Node) -> bool:
-    """Whether a node tells missing values from others."""
+    """Whether a node distinguishes missing values from others."""
     compared = node.operator == "Equal" and node.inputs[0] == node.inputs[1]
     return compared or node.operator == "IsNaN" or str(node.proto.op_type) in ("Imputer", *TREES)
 
 
 def asks_for_infinity(graph: Graph, node: Node) -> bool:
-    """Whether a node tells infinite inputs from others; those that exporters write for other functions ask inside."""
+    """Whether a node distinguishes infinite inputs from others; those that exporters write for other functions ask inside."""
     return node.operator == "IsInf" and _maker(graph, node.inputs[0]) is None
 
 

@@ -1,4 +1,4 @@
-"""Rewritings of ONNX graphs: each one file, with its proof obligation; what they give is judged by someone else."""
+"""Rewrites of ONNX graphs, one file each, with what they guarantee; their result is tested elsewhere."""
 
 from __future__ import annotations
 

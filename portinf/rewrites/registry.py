@@ -23,7 +23,7 @@ class Rule:
         proof: ``exact`` (the same operations in the same order) or ``reassociated`` (equal in exact arithmetic; rounding may
             differ).
         place: ``module:function`` of a function that changes an ``onnx_ir`` model in place and returns the number of places.
-        one_thread: the result is right on one intra-op thread only; see `portinf.onnx_graph.model_file.needs_one_thread`.
+        one_thread: the result is correct on one intra-op thread only; see `portinf.onnx_graph.model_file.needs_one_thread`.
     """
 
     name: str

@@ -28,7 +28,7 @@ class OnnxRuntimeRunner:
         threads: intra-op threads; 0 lets ONNX Runtime choose; a file that is right on one thread only gets one.
         name: how reports call this side; the path where none is given.
         provider: execution provider, by its name in ONNX Runtime or shortened (``cpu``, ``cuda``, ``openvino``).
-        signature: of a file that was mended here, and so is right on any number of threads; None reads the file.
+        signature: of a file that was fixed here, and so is correct on any number of threads; None reads the file.
 
     Attributes:
         path: the file.

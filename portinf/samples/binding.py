@@ -90,7 +90,7 @@ class Binding:
         fills: in the order of the inputs.
         read: every column that is needed.
         rows: length of these columns.
-        per_event: rows cannot be told apart when they lie one after the other: one row of the file is one request.
+        per_event: rows cannot be distinguished when they are concatenated: one row of the file is one request.
     """
 
     fills: Sequence[Fill]
@@ -119,7 +119,7 @@ def bind(reader: Reader, options: StreamOptions, wanted: Sequence[Wanted]) -> Bi
     """
     wanted = wanted or _unnamed(reader, options)
     names = [item.name for item in wanted]
-    for option, given in (("--columns", options.columns), ("--layout", options.layouts), ("--mask", options.masks)):
+    for option, given in (("--input-columns", options.columns), ("--layout", options.layouts), ("--mask", options.masks)):
         unknown = [name for name in given if name not in names]
         if unknown:
             raise UsageError(f"{option} {unknown[0]}=...: no such input; the model has: {', '.join(names)}")
@@ -128,7 +128,7 @@ def bind(reader: Reader, options: StreamOptions, wanted: Sequence[Wanted]) -> Bi
     if not any(found.values()):
         raise UsageError(
             f"{reader.name}: no column for any input of the model ({', '.join(names)}); say which fill them with "
-            f"--columns {names[0]}=COL,COL,...; there are: {_listed(reader)}"
+            f"--input-columns {names[0]}=COL,COL,...; there are: {_listed(reader)}"
         )
     filled = [
         _filled(reader, options, item, found[item.name], ragged=bool(made), name=reader.name)
@@ -182,7 +182,7 @@ def _columns(reader: Reader, options: StreamOptions, item: Wanted, wanted: Seque
         )
     raise UsageError(
         f"{reader.name}: no column '{item.name}' for the input of that name; say which columns fill it with "
-        f"--columns {item.name}=COL,COL,...; there are: {_listed(reader)}"
+        f"--input-columns {item.name}=COL,COL,...; there are: {_listed(reader)}"
     )
 
 
@@ -206,7 +206,7 @@ def _filled(reader: Reader, options: StreamOptions, item: Wanted, columns: tuple
     what = f"{name}: input '{item.name}'"
     if len({info.jagged for info in infos}) > 1:
         uneven = columns[[info.jagged for info in infos].index(True)]
-        raise UsageError(f"{what}: column '{uneven}' has rows of varying length and others have not: they cannot be stacked")
+        raise UsageError(f"{what}: column '{uneven}' has rows of varying length and others do not: they cannot be stacked")
     if item.role.kind in ("segment", "row_splits"):
         raise UsageError(
             f"{what}: a {item.role.kind} is made from the counts of jagged columns, one row of the file for each event; "

@@ -1,4 +1,4 @@
-"""Files of samples -> every batch that a lowered file is judged on, as often as wanted, one part in memory at a time."""
+"""Files of samples -> every batch that a lowered file is judged on, as often as needed, one part in memory at a time."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def cast(array: Array, dtype: str, what: str, note: Callable[[str], None]) -> Ar
         array: numbers.
         dtype: numpy type name of the result.
         what: for messages, for example ``events.h5: column 'pt'``.
-        note: told of a change of type.
+        note: called when a type changes.
 
     Raises:
         UsageError: a value would change otherwise than by rounding to float32; the message names it.

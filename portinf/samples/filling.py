@@ -49,7 +49,7 @@ def fill_part(part: Mapping[str, Column], binding: Binding, file: str, remarks: 
         part: the columns that ``binding`` reads.
         binding: what fills what.
         file: for messages.
-        remarks: told of casts and cuts.
+        remarks: called for casts and cuts.
 
     Raises:
         UsageError: a value does not fit the input's type, counts differ, or an index points outside of its event.
@@ -154,7 +154,7 @@ def _ragged(part: Mapping[str, Column], fill: Fill, binding: Binding, file: str,
         columns = _shifted(part, columns, fill, binding, file)
     elif not binding.per_event and columns[0].values.dtype.kind in "iu":
         remarks.note(
-            f"{file}: input '{fill.wanted.name}' is taken for plain numbers; if it points to entries of its row, say so with "
+            f"{file}: input '{fill.wanted.name}' is treated as plain numbers; if it holds indices into its row, add "
             f"--role {fill.wanted.name}=index:AXIS"
         )
     return np.ascontiguousarray(ragged(columns, fill.layout))

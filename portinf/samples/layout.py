@@ -74,7 +74,7 @@ def chosen_layout(shape: Shape, infos: Sequence[ColumnInfo], what: str, *, only:
     if not options:
         raise UsageError(
             f"{what}: {len(infos)} column{'s' * (len(infos) != 1)} ({shown}) do not fill an input of shape {text}: "
-            "name as many as its feature axis is long with --columns INPUT=COL,COL,..."
+            "give as many columns as its feature axis is long with --input-columns INPUT=COL,COL,..."
         )
     if len(options) > 1:
         words = " or ".join(",".join(_words(layout, len(shape))) for layout in options)

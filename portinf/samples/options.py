@@ -17,7 +17,7 @@ class StreamOptions:
     Attributes:
         columns: columns of the file by input, stacked along the feature axis in this order; default: one of the input's name.
         beside: column of the file by the name under which it goes beside the inputs, into `portinf.core.batch.Batch.columns`.
-        layouts: meaning of each axis by input, out of ``rows``, ``entries`` and ``features``, where the lengths do not tell.
+        layouts: meaning of each axis by input, out of ``rows``, ``entries`` and ``features``, where the lengths do not decide.
         masks: by input, the jagged column whose validity fills it.
         batch_rows: rows of one part; None for about 64 MB, at most 65,536.
         first_row: number of the first row that is read.

@@ -1,4 +1,4 @@
-"""A file of samples as batches: its first rows, small, or all of it in parts, as often as wanted, in constant memory."""
+"""A file of samples as batches: its first rows, small, or all of it in parts, as often as needed, in constant memory."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def with_ranges(inputs: Sequence[TensorSpec], ranges: Ranges) -> tuple[TensorSpe
     known = [spec.name for spec in inputs]
     unknown = [name for name in ranges if name not in known]
     if unknown:
-        raise UsageError(f"--range {unknown[0]}=...: no such input; the model has: {', '.join(known) or 'none'}")
+        raise UsageError(f"--value-range {unknown[0]}=...: no such input; the model has: {', '.join(known) or 'none'}")
     return tuple(
         replace(spec, low=ranges[spec.name][0], high=ranges[spec.name][1]) if spec.name in ranges else spec for spec in inputs
     )

@@ -59,7 +59,7 @@ def read_repository(folder: Path) -> tuple[list[ModelFolder], list[Problem]]:
         raise UnreadableError(f"{folder} is not a folder; expected a model repository: {_LAYOUT}")
     if (folder / "tensorrt.json").is_file() and (folder / "repository").is_dir():
         raise UnreadableError(
-            f"{folder}: what 'portinf optimize --target tensorrt' wrote; the repositories are {folder / 'repository'} (once its engine is "
+            f"{folder}: a folder of 'portinf optimize --target tensorrt'; its repositories are {folder / 'repository'} (once its engine is "
             f"built) and {folder / 'repository-onnxruntime'}"
         )
     models, problems = [], []
@@ -79,7 +79,7 @@ _LAYOUT = "NAME/config.pbtxt and NAME/1/model.onnx"
 
 
 def refusal(folder: Path, problems: list[Problem]) -> ServingError:
-    """Return one error that names every model that cannot be served, and why; equal reasons are told once."""
+    """Return one error that names every model that cannot be served, and why; equal reasons are named once."""
     names: dict[str, list[str]] = {}
     for problem in sorted(problems, key=lambda problem: problem.model):
         names.setdefault(problem.reason, []).append(printable(problem.model))
@@ -93,7 +93,7 @@ def read_model(path: Path) -> ModelFolder | Problem:
     try:
         path.name.encode()
     except UnicodeEncodeError:
-        return Problem(model=path.name, reason="its folder's name is no UTF-8 text, which Triton's protocol needs: rename it")
+        return Problem(model=path.name, reason="its folder name is not UTF-8, which Triton's protocol requires: rename it")
     try:
         config = load_config(path / "config.pbtxt")
     except UnreadableError as error:
@@ -126,7 +126,9 @@ def load_config(path: Path) -> Any:
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UnreadableError(f"{path} is no model configuration: {' '.join(str(error).split())}; correct that line") from error
+        raise UnreadableError(
+            f"{path} is not a model configuration: {' '.join(str(error).split())}; correct that line"
+        ) from error
     return config
 
 
@@ -154,7 +156,7 @@ def _wrong(model: ModelFolder) -> str:
     config = model.config
     if config is not None and config.name and config.name != model.name:
         forms = {unicodedata.normalize("NFC", name) for name in (config.name, model.name)}
-        alike = ": the same letters, composed otherwise in Unicode" if len(forms) == 1 else ""
+        alike = " (the same letters in another Unicode form)" if len(forms) == 1 else ""
         return f"{model.path / 'config.pbtxt'} names the model '{config.name}', expected '{model.name}', the name of its folder{alike}"
     if not model.versions:
         return f"no version folder in {model.path}; expected a numbered one, such as {model.path / '1'}"

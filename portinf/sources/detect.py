@@ -93,11 +93,11 @@ def _of_folder(path: Path) -> str:
         return "package"
     if (path / "tensorrt.json").is_file() and (path / "build_engine.sh").is_file():
         raise CannotError(
-            f"{path}: what 'portinf optimize --target tensorrt' wrote: its engine is built by {path / 'build_engine.sh'} and served from "
-            f"{path / 'repository'}; to go on with the model itself, name {path / 'model.onnx'}"
+            f"{path}: a folder of 'portinf optimize --target tensorrt': its engine is built by {path / 'build_engine.sh'} and served from "
+            f"{path / 'repository'}; to use the model itself, name {path / 'model.onnx'}"
         )
     raise UnreadableError(
-        f"{path}: a folder of no known kind; expected a SavedModel (saved_model.pb) or a packaged model (config.pbtxt)"
+        f"{path}: unknown kind of folder; expected a SavedModel (saved_model.pb) or a packaged model (config.pbtxt)"
     )
 
 
@@ -132,7 +132,7 @@ def _of_file(path: Path) -> str:
     if _is_tensorflow(path):
         return "graphdef"
     raise UnreadableError(
-        f"{path}: of no known format; expected .keras, .h5, a SavedModel folder, a frozen .pb, .tflite, TorchScript, .pt2, a file of "
+        f"{path}: unknown format; expected .keras, .h5, a SavedModel folder, a frozen .pb, .tflite, TorchScript, .pt2, a file of "
         "XGBoost or LightGBM, .onnx or file.py:factory"
     )
 
@@ -181,7 +181,7 @@ def _of_zip(path: Path) -> str:
         return "torchscript"
     if "data.pkl" in inner:
         return "torch-pickle"
-    raise UnreadableError(f"{path}: an archive of no known kind; expected a .keras file, TorchScript, .pt2 or torch.save")
+    raise UnreadableError(f"{path}: unknown kind of archive; expected a .keras file, TorchScript, .pt2 or torch.save")
 
 
 def _is_onnx(path: Path) -> bool:

@@ -46,7 +46,7 @@ def unpickle(options: SourceOptions) -> tuple[Any, list[str]]:
         ) from error
     except Exception as error:
         why = f"{type(error).__name__}: {first_line(error)}"
-        raise UnreadableError(f"{path}: damaged, or no pickle that can be loaded here ({why})") from error
+        raise UnreadableError(f"{path}: damaged, or not a pickle that can be loaded here ({why})") from error
     return model, _versions(caught)
 
 

@@ -44,7 +44,7 @@ def source_plugins() -> dict[str, SourcePlugin]:
         try:
             module = point.load()
         except Exception as error:
-            raise CannotError(f"{where} cannot be imported: {first_line(error)}; uninstall or mend that package") from error
+            raise CannotError(f"{where} cannot be imported: {first_line(error)}; fix or uninstall that package") from error
         missing = [name for name in ("detects", "load", "routes") if not callable(getattr(module, name, None))]
         if missing:
             raise CannotError(f"{where} lacks {', '.join(missing)}; expected a module with detects, load and routes")

@@ -1,4 +1,4 @@
-"""Walks the top-level fields of a protobuf message without its schema, to tell formats apart."""
+"""Walks the top-level fields of a protobuf message without its schema, to distinguish formats."""
 
 from __future__ import annotations
 

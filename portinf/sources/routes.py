@@ -78,7 +78,7 @@ class Assumption:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What every converter is told.
+    """The options of every converter.
 
     Attributes:
         signature: names, types, fixed and dynamic axes that the result must have.

@@ -61,7 +61,7 @@ class ModelConfig:
         inputs, outputs: in the order of the signature.
         dynamic_batching: the server may join requests into one batch.
         platform: the official name of the backend's file format.
-        one_thread: the model is right on one intra-op thread only.
+        one_thread: the model is correct on one intra-op thread only.
         accelerator: what runs parts of the model on a GPU; None for the backend's own choice.
         backend: where ``platform`` does not name it; such a model has one instance, on the CPU.
         parameters: texts by name, read by the backend and by who asks the server.
@@ -247,7 +247,7 @@ def difference(old: ModelConfig, new: ModelConfig) -> str | None:
     if old.max_batch_size != new.max_batch_size:
         return f"max_batch_size is {old.max_batch_size}, now {new.max_batch_size}"
     if new.one_thread and not old.one_thread:
-        return f"the model is right on one thread only, which config.pbtxt does not say: parameters {THREADS} = 1"
+        return f"the model is correct on one thread only, which config.pbtxt does not declare: parameters {THREADS} = 1"
     for name, value in new.parameters.items():
         if old.parameters.get(name) != value:
             return f"parameter {name} is '{old.parameters.get(name, '')}', now '{value}'"

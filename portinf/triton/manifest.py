@@ -39,7 +39,7 @@ class Manifest:
         provenance: of the model.
         tolerance: ``rtol`` and ``atol`` of the judgement; None for the default of each type.
         validation: the judgement in full; None where there was none.
-        forced: the judgement was "disagrees" and the user asked for the version all the same.
+        forced: the judgement was "disagrees" and the user wanted the version anyway.
         emulation: what is emulated, of a model for an FPGA; None for an ONNX file.
     """
 
@@ -92,7 +92,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise CannotError(f"{path}: schema {data['schema']}, this version reads {SCHEMA}: update portinf")
         manifest = Manifest.from_json(data)
         if not all(isinstance(text, str) for text in (*manifest.files.values(), manifest.config_sha256)):
-            raise TypeError("a hash is no text")
+            raise TypeError("a hash is not text")
         return manifest
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableError(f"{path}: damaged: {first_line(error)}; package the model again") from error

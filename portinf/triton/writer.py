@@ -78,7 +78,7 @@ def check_entry(repository: Path, name: str, *, config: ModelConfig | None = Non
     Args:
         repository: the model repository.
         name: model name.
-        config: held against the configuration that is there; None where it is not known yet.
+        config: compared with the existing configuration; None where it is not known yet.
         version: None for the next one.
 
     Raises:
@@ -197,7 +197,7 @@ def _publish(
             _ensure_config(model, model / str(number), config)  # a failing rival may have taken it away
             return Packaged(model=model, path=model / str(number), version=number, manifest=manifest)
         check_entry(model.parent, entry.name, config=config, version=version)
-    raise CannotError(f"{model}: {ATTEMPTS} attempts at a next version all lost to other packagings; try again")
+    raise CannotError(f"{model}: {ATTEMPTS} attempts to write the next version all collided with other processes; try again")
 
 
 def _next(model: Path) -> int:

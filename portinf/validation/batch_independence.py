@@ -1,4 +1,4 @@
-"""Proves, or refutes, that the rows of a batch do not influence each other: only then may a server join requests."""
+"""Tests whether the rows of a batch influence each other: only if they do not, a server may batch requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portinf.validation.elementwise import differing
 
 __all__ = ["BATCH_SIZE", "RowProof", "choose_batch_size", "prove_rows", "servable", "why_not_batched"]
 
-BATCH_SIZE = 64  # of a model whose rows are proved independent, unless the user says otherwise
+BATCH_SIZE = 64  # of a model whose rows are verified independent, unless the user says otherwise
 FEWEST = 3  # a row, its neighbour, and one that moves
 MOST = 8  # enough to see an influence; each is also run alone
 WANTED = 5
@@ -30,7 +30,7 @@ class RowProof:
     """Whether rows are independent, and what was seen.
 
     Attributes:
-        independent: proved.
+        independent: verified.
         reason: what was seen, or why it could not be tried.
         influenced: refuted: a row's answer was seen to depend on its batch.
     """
@@ -54,11 +54,13 @@ def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], t
         return RowProof(independent=False, reason=why)
     rows = _rows(signature, batches)
     if len(rows) < FEWEST:
-        return RowProof(independent=False, reason=f"fewer than {FEWEST} different rows to try it with; give some with --inputs")
+        return RowProof(
+            independent=False, reason=f"fewer than {FEWEST} different rows to test it with; give some with --inputs"
+        )
     try:
         alone = [runner.infer(row) for row in rows]
     except RunnerError as error:
-        return RowProof(independent=False, reason=f"a row alone has no answer: {first_line(error)}")
+        return RowProof(independent=False, reason=f"a single row fails: {first_line(error)}")
     changed = _changed(signature, rows[1], rows[2])
     answer = _answer(runner, changed)
     if answer is not None:
@@ -69,7 +71,9 @@ def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], t
         if reason:
             seen = f"a row's answer depends on its batch ({title}): {reason}"
             return RowProof(independent=False, reason=seen, influenced=True)
-    return RowProof(independent=True, reason=f"{len(rows)} rows give the same answers alone, moved and beside other rows")
+    return RowProof(
+        independent=True, reason=f"{len(rows)} rows give the same results alone, in other places and with other rows"
+    )
 
 
 def _answer(runner: Runner, row: Arrays) -> Arrays | None:
@@ -95,8 +99,8 @@ def choose_batch_size(
         runner: the model.
         signature: its axes.
         batches: samples to take rows from.
-        wanted: what the user asked for; None for 64 where the rows are proved independent, else 0.
-        tolerance: of the proof.
+        wanted: requested by the user; None for 64 where the rows are verified independent, else 0.
+        tolerance: of the test.
         shown: how messages call the model.
         progress: called with one line per step.
 
@@ -105,12 +109,12 @@ def choose_batch_size(
     """
     if wanted == 0:
         return 0, "asked for"
-    progress("proving that rows do not depend on each other")
+    progress("testing that rows do not depend on each other")
     proof = prove_rows(runner, signature, batches, tolerance)
     if proof.independent:
         largest = signature.axes[signature.inputs[0].labels[0]].maximum
         if largest is not None and (wanted or 0) > largest:
-            raise CannotError(f"{shown}: --max-batch-size {wanted}: this model is right up to {largest} rows only")
+            raise CannotError(f"{shown}: --max-batch-size {wanted}: this model is valid up to {largest} rows only")
         return wanted or min(BATCH_SIZE, largest or BATCH_SIZE), proof.reason
     if wanted is not None:
         raise CannotError(f"{shown}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0")
@@ -184,7 +188,7 @@ def servable(batches: Iterable[Batch], max_batch_size: int) -> list[Batch]:
     """Cut batches with recorded outputs to what a batching server takes in one request: 1 to ``max_batch_size`` rows.
 
     Args:
-        batches: of a model whose rows are proved independent, so that a part of a batch has its part of the answer.
+        batches: of a model whose rows are verified independent, so that a part of a batch has its part of the answer.
         max_batch_size: 0 for a model without batching, whose batches stay as they are.
     """
     if max_batch_size == 0:

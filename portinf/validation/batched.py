@@ -37,7 +37,7 @@ def _why_no_rows(signature: Signature, label: str) -> str:
         if label in spec.labels[1:]:
             return f"axis '{label}' occurs in tensor '{spec.name}' {spec.shape_text()} more than once"
         if label in (spec.role.of, spec.role.into):
-            return f"input '{spec.name}' ({spec.role}) speaks of the rows of axis '{label}'"
+            return f"input '{spec.name}' ({spec.role}) refers to rows of axis '{label}', so requests cannot be batched"
         if spec.optional:
             return f"input '{spec.name}' is optional, which Triton takes only without batching"
     return ""

@@ -1,4 +1,4 @@
-"""What is looked at beside single elements: the contract of a check, its results, and the curves that reports draw from it."""
+"""Checks beyond single elements: the protocol of a check, its results, and the curves that reports draw from it."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def place_of(text: str, option: str, outputs: Arrays, preferred: int | None = No
         raise UsageError(f"{option} {name}: expected one number or one list of numbers per row, found shape {list(shape)}")
     if len(shape) == 1 or (width == 1 and index in ("", "0")):
         if index not in ("", "0"):
-            raise UsageError(f"{option} {text}: output '{name}' has one number per row, index {index} is none of them")
+            raise UsageError(f"{option} {text}: output '{name}' has one number per row, there is no index {index}")
         return Place(output=name, index=None)
     if not index and preferred is not None and preferred < width:
         index = str(preferred)

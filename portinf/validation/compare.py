@@ -1,4 +1,4 @@
-"""Two sides, or a chain of them, and a stream of batches -> the record of each hop, holding few batches at a time."""
+"""Two sides, or a chain of them, and a stream of batches -> the record of each comparison, holding few batches at a time."""
 
 from __future__ import annotations
 

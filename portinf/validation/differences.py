@@ -1,4 +1,4 @@
-"""Two arrays of one type and shape -> how far each element lies apart, and what that sums up to."""
+"""Two arrays of one type and shape -> the difference of each element, and its totals."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _place(spec: TensorSpec, inputs: Arrays, signature: Signature) -> int | None
 
 
 def _padding(name: str, place: int, samples: Sequence[Batch]) -> int:
-    """Return the value that a mask has at padding: the other one than at most first entries; 0 where no sample tells."""
+    """Return the value that a mask has at padding: the other one than at most first entries; 0 where no sample shows it."""
     arrays = [batch.inputs[name] for batch in samples if name in batch.inputs and batch.inputs[name].size]
     firsts = [np.take(array, 0, axis=place).ravel() for array in arrays]
     return 1 if firsts and float(np.concatenate(firsts).astype(np.float64).mean()) < 0.5 else 0

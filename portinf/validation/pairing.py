@@ -1,4 +1,4 @@
-"""Outputs of two sides -> the pairs of arrays that can be compared number by number, and how far apart each number lies."""
+"""Outputs of two sides -> the pairs of arrays that can be compared number by number, and the difference of each number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison found: records of one output, one case and one hop, from which reports are written."""
+"""The result of a comparison: records of one output, one case and one comparison, from which reports are written."""
 
 from __future__ import annotations
 

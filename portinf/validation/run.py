@@ -29,7 +29,7 @@ __all__ = ["Answers", "Run"]
 
 Answer = Arrays | RunnerError
 NAN = "the reference gives NaN"
-PADDING = "a made row is all padding, and the reference's answer depends on what the padding holds"
+PADDING = "a generated row is all padding, and the reference's output depends on the values in the padding"
 BASE = 8  # batches on which the reference is measured against itself in float64, should a second opinion be needed
 
 
@@ -97,7 +97,7 @@ class Run:
         return [side for side in (self.reference, self.candidate) if side is not None]
 
     def add(self, batch: Batch, answers: Answers) -> None:
-        """Judge one batch once the scales are known: given samples tell them, generated ones only where there are none."""
+        """Judge one batch once the scales are known: from the given samples; from generated ones only where there are none."""
         if not self.settled and batch.origin == "generated" and any(known.origin == "given" for known, _ in self.waiting):
             self._settle()
         if self.settled:
@@ -134,7 +134,7 @@ class Run:
         self.waiting = []
 
     def _reach(self, batches: Sequence[Batch]) -> Mapping[str, Collection[str]]:
-        """Return what each output depends on, where the inputs' types differ in precision and a graph tells."""
+        """Return what each output depends on, where the inputs' types differ in precision and a graph shows it."""
         kinds = {array.dtype for batch in batches for array in batch.inputs.values()}
         floats = [kind for kind in kinds if dtype_by_numpy(str(kind)).is_float]
         read = next((side.reach for side in self._sides if hasattr(side, "reach")), None)
@@ -193,7 +193,7 @@ class Run:
             small = sum(value < atol for value in scale.values)
             if small and name not in self.tolerance.outputs:
                 which = f"{small} of {len(scale.values)} columns lie" if len(scale.values) > 1 else "all its numbers lie"
-                text = f"{which} below atol {atol:g}: whatever the candidate gives there of that size is in tolerance"
+                text = f"{which} below atol {atol:g}: any candidate value of that size is within tolerance there"
                 yield CheckResult(name="tolerance", status="reported", output=name, text=text, figures={"columns": small})
 
     def _judge(self, batch: Batch, answers: Answers) -> CaseResult:
@@ -256,7 +256,7 @@ class Run:
         self.wrong |= {result.name for result in wrong}
         reason = "; ".join(f"output '{result.name}': {result.reason}" for result in wrong[:1]) + _others(wrong)
         if not results:
-            reason = "neither side has any output"
+            reason = "neither model has any output"
         case = self._case(batch, "disagrees" if reason else "equal", reason, tuple(results.values()))
         left_out = sum(int(mask.sum()) for mask in places.values())
         return _also(case, f"not compared: {left_out:,} elements, where {why}") if left_out else case

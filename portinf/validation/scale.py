@@ -66,7 +66,7 @@ class Sizes:
     """Collects the outputs of a reference until its scales are known.
 
     Args:
-        sides: whose signatures tell which axes are fixed: of the outputs the first that has any, of the inputs all.
+        sides: whose signatures say which axes are fixed: of the outputs the first that has any, of the inputs all.
     """
 
     def __init__(self, *sides: Runner) -> None:
@@ -172,7 +172,7 @@ def _wanted(columns: int) -> int:
 
 
 def _first(rows: Sequence[Array], wanted: int) -> list[Array]:
-    """Cut arrays so that together they have no more rows than wanted."""
+    """Cut arrays so that together they have no more rows than requested."""
     found, left = [], wanted
     for part in rows:
         found.append(part[:left])

@@ -1,4 +1,4 @@
-"""How far two answers may lie apart, by element type and by the size of an output's numbers."""
+"""How much two answers may differ, by element type and by the size of an output's numbers."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ validate mlp.onnx upgraded.onnx old.onnx --inputs x.npz --report report.html --j
 validate nets.py:mlp torch_mlp.onnx --inputs torch.npz --json
 validate nets.py:mlp torch_mlp.onnx --inputs torch.npz --reference-precision fp64 --json
 validate mlp.onnx upgraded.onnx --inputs x.npz --tolerance-from fp64 --json
-validate mlp.onnx upgraded.onnx --inputs labelled.npz --column is_signal --column energy --label is_signal --score y:0 --json
-validate mlp.onnx upgraded.onnx --inputs labelled.npz --column is_signal --column energy --truth energy --prediction y:1 --json
+validate mlp.onnx upgraded.onnx --inputs labelled.npz --extra-column is_signal --extra-column energy --label is_signal --score y:0 --json
+validate mlp.onnx upgraded.onnx --inputs labelled.npz --extra-column is_signal --extra-column energy --truth energy --prediction y:1 --json
 validate mlp.onnx double.onnx --inputs x.npz --json
 validate mlp.onnx conv.onnx --inputs x.npz --json
 validate mlp.onnx mlp.onnx --inputs unknown_name.npz --json
@@ -61,7 +61,7 @@ optimize mlp.onnx --target onnxruntime --precision fp16 --inputs x.npz --atol 0.
 optimize mlp.onnx --target onnxruntime --precision int8 --inputs x.npz --atol 0.5 -o int8.onnx --json
 optimize mlp.onnx --target onnxruntime --precision int8 --inputs x.npz --rtol 0 --atol 1e-9 -o no.onnx --json
 optimize mlp.onnx --target nowhere --inputs x.npz -o no.onnx --json
-{_TRT} --release 24.05 -o no_kit
+{_TRT} --triton-release 24.05 -o no_kit
 {_TRT} --tensorrt 8.6 -o kit
 inspect kit --json
 {_HLS} mlp.onnx --no-csim -o fpga
@@ -86,10 +86,10 @@ inspect models/mlp/7
 sample models/mlp -o s5.npz --json
 validate mlp.onnx models/mlp/1 --inputs x.npz --json
 validate mlp.onnx models/mlp --inputs x.npz --json
-serve-local models --check {_PORTS} --json
-serve-local emulated --check {_PORTS} --json
-serve-local absent --check {_PORTS} --json
-serve-local notes.txt --check {_PORTS} --json
+serve-local models --replay {_PORTS} --json
+serve-local emulated --replay {_PORTS} --json
+serve-local absent --replay {_PORTS} --json
+serve-local notes.txt --replay {_PORTS} --json
 doctor --json
 """.splitlines()
     if line

@@ -42,7 +42,7 @@ def test_the_node_is_in_the_report_and_its_files_lie_beside_it(
     (tmp_path / "out").mkdir()
     command = ["validate", str(a), str(b), "--inputs", str(f), "--bisect", "--report", "out/r.json"]
     assert run(command) == 5
-    assert "the sides part first at node 'y' (Mul, number 1 of 1)" in capsys.readouterr().err
+    assert "the models first differ at node 'y' (Mul, number 1 of 1)" in capsys.readouterr().err
     [found] = checks(json.loads((tmp_path / "out" / "r.json").read_text()))
     assert found["status"] == "reported" and found["figures"]["operator"] == "Mul"
     assert "constant 'w' differs from the reference's by up to 0.5" in found["text"]
@@ -70,7 +70,7 @@ def test_every_hop_gets_its_own_folder(tmp_path: Path) -> None:
 def test_equal_sides_and_an_unwritable_folder(tmp_path: Path) -> None:
     a, b = linear(tmp_path / "a.onnx"), linear(tmp_path / "b.onnx")
     report = validate(str(a), [str(b)], ValidateOptions(bisect=True, reproducer=tmp_path / "small"))
-    assert report.equal and "no node is wrong by itself" in found_in(report).text
+    assert report.equal and "no single node is wrong" in found_in(report).text
     assert not (tmp_path / "small").exists()
     (tmp_path / "file").write_text("")
     c = linear(tmp_path / "c.onnx", 3)
@@ -83,7 +83,7 @@ def test_a_live_model_cannot_be_looked_into(tmp_path: Path) -> None:
     with fake_http.serve(served(2.1)) as address:
         report = validate(str(folder), [f"http://{address}/m"], ValidateOptions(bisect=True, reproducer=tmp_path / "small"))
     check = found_in(report)
-    assert check.status == "not applicable" and "is a live model" in check.text and "one more candidate" in check.text
+    assert check.status == "not applicable" and "is a live model" in check.text and "as a candidate" in check.text
 
 
 def test_recorded_outputs_are_looked_into_by_the_packages_own_model(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_wrong_conversion_is_found_by_the_layers_alone(cli: Cli, tmp_path: Pat
     done = cli("validate", "net.py:build", "wrong.onnx", "--inputs", "x.npz", "--bisect", "--json")
     assert done.code == 5
     [check] = checks(done.report)
-    assert "no ONNX file to walk along" in check["text"]
+    assert "bisection needs an ONNX export of the source" in check["text"]
     assert check["figures"]["source layer"] == "two", check["text"]
     assert "its nodes: " in check["text"]
 

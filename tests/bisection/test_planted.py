@@ -99,5 +99,5 @@ def test_planted_into_a_converted_model(name: str, seed: int, cli: Cli, tmp_path
         assert check["status"] == "reported", check["text"]
         assert check["figures"].get("node") == node, (what, check["text"])
         check_reproducer(tmp_path / "small", check["figures"]["operator"])
-        for command in [part for part in check["text"].split("; ") if part.startswith("shown again by: ")]:
-            assert cli(*shlex.split(command.removeprefix("shown again by: portinf "))).code == 5
+        for command in [part for part in check["text"].split("; ") if part.startswith("reproduce with: ")]:
+            assert cli(*shlex.split(command.removeprefix("reproduce with: portinf "))).code == 5

@@ -82,7 +82,7 @@ def test_the_tensorrt_target_writes_without_a_gpu(monkeypatch: pytest.MonkeyPatc
     found = check("tensorrt", "target")
     assert found.works and found.detail.startswith("writes the folder") and "pip install 'portinf[trt-check]'" in found.detail
     without(monkeypatch, tensorrt_rtx_cu12="1.7.1.116")
-    assert "--check rtx works" in check("tensorrt", "target").detail
+    assert "--check-with rtx works" in check("tensorrt", "target").detail
 
 
 def test_another_build_of_tensorflow_counts(monkeypatch: pytest.MonkeyPatch) -> None:

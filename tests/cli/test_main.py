@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-import click
+import cloup
 import pytest
 
 from portinf.cli import main
@@ -38,7 +38,7 @@ def test_every_command_has_help_with_an_example(name: str, capsys: pytest.Captur
 def test_errors_become_one_line_and_a_code(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @click.command("broken")
+    @cloup.command("broken")
     def command() -> None:
         raise error
 

@@ -141,7 +141,7 @@ def test_minimums_and_roles_of_a_foreign_file(tmp_path: Path) -> None:
     [({"dynamic": {("x", 0): ""}}, "--dynamic"), ({"outputs": ["z"]}, "--outputs"), ({"weights": Path("w")}, "--weights")],
 )
 def test_options_of_a_source_are_refused_for_a_file(tmp_path: Path, told: dict[str, Any], option: str) -> None:
-    with pytest.raises(UsageError, match=f"{option} describes a source"):
+    with pytest.raises(UsageError, match=f"{option} applies only when converting"):
         packaged(honest(tmp_path / "net.onnx"), tmp_path, with_inputs(**told))
 
 

@@ -115,13 +115,13 @@ def test_ranges_of_generated_values(tmp_path: Path) -> None:
     assert reason.startswith("generated, values from the ranges given")
     bare = ValidateOptions(sourcing=SourcingOptions(ranges={"x": (90, 100)}))
     assert not validate(a, [b], bare).equal and validate(a, [b], ValidateOptions()).equal
-    with pytest.raises(UsageError, match=r"--range z=.*: no such input; the model has: x"):
+    with pytest.raises(UsageError, match=r"--value-range z=.*: no such input; the model has: x"):
         validate(a, [b], ValidateOptions(sourcing=SourcingOptions(ranges={"z": (0, 1)})))
 
 
 def test_a_source_is_described_by_the_head_and_answers_every_part(tmp_path: Path, cli: Cli) -> None:
     name = write(tmp_path, "parquet", {f"f{k}": X[:, k].astype(np.float64) for k in range(4)})
-    told = ["--inputs", name, "--columns", "x=f0,f1,f2,f3"]
+    told = ["--inputs", name, "--input-columns", "x=f0,f1,f2,f3"]
     done = cli("convert", f"{TORCH_MODELS}:mlp", "-o", "m.onnx", *told)
     assert done.code == 0, done.err
     assert "parquet.data: the first 64 of 300 rows describe the model" in done.err
@@ -136,15 +136,15 @@ def test_a_source_is_described_by_the_head_and_answers_every_part(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--columns", "x"], "--columns x: expected INPUT=COL,COL,..."),
-        (["--columns", "x=a,,b"], "a name is empty"),
+        (["--input-columns", "x"], "--input-columns x: expected INPUT=COL,COL,..."),
+        (["--input-columns", "x=a,,b"], "a name is empty"),
         (["--layout", "x=rows,columns"], "--layout x=rows,columns: expected each of rows, entries, features once at most"),
-        (["--range", "x=1"], "expected two numbers"),
-        (["--range", "x=2:1"], "with LOW no larger than HIGH"),
-        (["--column", "=a"], "--column =a: expected NAME or NAME=COL"),
-        (["--column", "w=weight"], "no column 'weight'; there are: x"),
+        (["--value-range", "x=1"], "expected two numbers"),
+        (["--value-range", "x=2:1"], "with LOW no larger than HIGH"),
+        (["--extra-column", "=a"], "--extra-column =a: expected NAME or NAME=COL"),
+        (["--extra-column", "w=weight"], "no column 'weight'; there are: x"),
         (["--role", "x=index:nodes"], "--role x=index:nodes: no axis 'nodes'; there are: batch"),
-        (["--columns", "x=pt"], "no column 'pt'; there are: x"),
+        (["--input-columns", "x=pt"], "no column 'pt'; there are: x"),
     ],
 )
 def test_wrong_options_are_one_line(
@@ -203,12 +203,12 @@ def test_jagged_jets_of_a_source_that_says_no_shapes(tmp_path: Path, cli: Cli) -
     rng = np.random.default_rng(0)
     pt = [rng.normal(size=n).tolist() for n in rng.poisson(8, 200)]
     name = write(tmp_path, "root", {"pt": pt, "eta": [[2 * v for v in row] for row in pt], "label": np.arange(200)})
-    told = ["--inputs", name, "--columns", "features=pt,eta"]
+    told = ["--inputs", name, "--input-columns", "features=pt,eta"]
     assert "--layout features=rows,entries,features" in cli("convert", "jet.py:build", "-o", "jet.onnx", *told).message
     axes = ["--layout", "features=rows,features,entries", "--layout", "mask=rows,features,entries", "--mask", "mask=pt"]
     done = cli("convert", "jet.py:build", "-o", "jet.onnx", *told, *axes)
     assert done.code == 0 and "(mask:features_2)" in done.out, done.err
-    report = cli("validate", "jet.py:build", "jet.onnx", *told, "--column", "label", "--json").report
+    report = cli("validate", "jet.py:build", "jet.onnx", *told, "--extra-column", "label", "--json").report
     assert report["hops"][0]["verdict"] == "equal" and report["hops"][0]["cases"][0]["sizes"] == {"rows": 200}
 
 
@@ -218,7 +218,14 @@ def test_jagged_graphs_are_one_request_each(tmp_path: Path, cli: Cli) -> None:
     nodes = rng.integers(3, 9, 30)
     columns = {name: [rng.normal(size=n).tolist() for n in nodes] for name in "abc"}
     columns |= {name: [rng.integers(0, n, 2 * n).astype(float).tolist() for n in nodes] for name in ("src", "dst")}
-    told = ["--inputs", write(tmp_path, "parquet", columns), "--columns", "x=a,b,c", "--columns", "edge_index=src,dst"]
+    told = [
+        "--inputs",
+        write(tmp_path, "parquet", columns),
+        "--input-columns",
+        "x=a,b,c",
+        "--input-columns",
+        "edge_index=src,dst",
+    ]
     axes = ["--layout", "x=entries,features", "--layout", "edge_index=features,entries"]
     np.savez(tmp_path / "one.npz", x=np.ones((3, 3), np.float32), edge_index=np.array([[0, 1], [1, 2]]))
     np.savez(tmp_path / "two.npz", x=np.ones((5, 3), np.float32), edge_index=np.array([[0, 1, 4], [1, 2, 0]]))

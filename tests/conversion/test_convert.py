@@ -239,7 +239,7 @@ def test_a_saved_model_keeps_the_names_of_its_signature(cli: Cli, keras_files: P
     assert done.code == 0, done.err
     assert {s["name"]: s["dtype"] for s in done.report["signature"]["inputs"]} == {"momenta": "float64", "charge": "int64"}
     assert {s["name"]: s["dtype"] for s in done.report["signature"]["outputs"]} == {"z_sum": "float64", "a_positive": "bool"}
-    missing = cli("convert", keras_files / "saved", "--signature", "other", "-o", "s.onnx")
+    missing = cli("convert", keras_files / "saved", "--saved-model-signature", "other", "-o", "s.onnx")
     assert missing.code == 2
     assert "serving_default" in missing.message
 

@@ -67,7 +67,7 @@ def conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conversion:
 def test_an_unstable_formula_is_refused_by_name_with_the_way_out(conversion: Conversion) -> None:
     with pytest.raises(DisagreementError, match=r"inner extremes: Log of Sigmoid \(argument 0; node .*file -inf") as caught:
         conversion.run(LOG_SIGMOID, NAIVE)
-    assert "or, if the model is never asked there, say so: --range x=-" in str(caught.value)
+    assert "or, if the model never gets such inputs, add: --value-range x=-" in str(caught.value)
     assert not conversion.out.exists()
 
 
@@ -79,7 +79,9 @@ def test_the_users_range_bounds_what_is_asked(conversion: Conversion) -> None:
 
 
 def test_negative_whole_numbers_are_tried_and_the_division_is_named(conversion: Conversion) -> None:
-    with pytest.raises(DisagreementError, match=r"inner extremes: Div \(whole numbers, one of them negative.*--range x=0:20"):
+    with pytest.raises(
+        DisagreementError, match=r"inner extremes: Div \(whole numbers, one of them negative.*--value-range x=0:20"
+    ):
         conversion.run(FLOORED, TRUNCATED, INT)
     with pytest.raises(
         DisagreementError, match=r"values from the ranges given .*look at Div \(whole numbers, one of them negative"
@@ -93,7 +95,7 @@ def test_no_way_out_is_offered_for_numbers_that_the_samples_enclose(conversion: 
     by_hand = "n = Neg (x) a = Exp (x) b = Exp (n) d = Sub (a, b) h = Constant <value_float: float = 0.5> () s = Mul (d, h)"
     with pytest.raises(DisagreementError, match="Sub of Exp") as caught:
         conversion.run(f"{big} s = Sinh (x) y = Mul (s, k)", f"{big} {by_hand} y = Mul (s, k)")
-    assert "--range" not in str(caught.value)
+    assert "--value-range" not in str(caught.value)
 
 
 def test_a_stranger_difference_is_a_note_that_the_file_keeps(conversion: Conversion) -> None:
@@ -109,7 +111,7 @@ def test_a_stranger_difference_is_a_note_that_the_file_keeps(conversion: Convers
 def test_an_honest_file_gets_no_note(conversion: Conversion) -> None:
     result = conversion.run(LOG_SIGMOID, LOG_SIGMOID)
     assert not any("outside the samples" in note for note in result.notes)
-    assert "the file answers as the source" in result.hop.checks[0].text
+    assert "file and source agree" in result.hop.checks[0].text
 
 
 def test_force_takes_the_file_with_the_judgement_in_it(conversion: Conversion) -> None:
@@ -129,5 +131,5 @@ def test_a_source_that_dies_far_out_is_an_error_with_the_way_out(
         return infer(self, inputs, double=double)
 
     monkeypatch.setattr(SourceProcess, "infer", dying)
-    with pytest.raises(CannotError, match=r"outside the samples' range .*signal 11.*--range x="):
+    with pytest.raises(CannotError, match=r"outside the samples' range .*signal 11.*--value-range x="):
         conversion.run(LOG_SIGMOID, LOG_SIGMOID)

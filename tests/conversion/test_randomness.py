@@ -118,7 +118,7 @@ def test_a_seed_in_forward_is_not_in_the_file(nets: Path) -> None:
 
 
 def test_randomness_of_the_system_shows_when_the_model_is_asked_again(nets: Path) -> None:
-    with pytest.raises(CannotError, match=r"System: the model's answers differ from call to call"):
+    with pytest.raises(CannotError, match=r"System: the model's results differ from call to call"):
         _converted(nets, "System")
 
 
@@ -182,7 +182,7 @@ def test_files_are_not_called_equal(rare: Path, unused: Path) -> None:
     assert all(case.status == "equal" for case in hop.cases)
     assert hop.verdict == "disagrees"
     assert "randomness" in hop.reason
-    assert "RandomUniform 'draw' draws random numbers: its answers differ from call to call" in hop.reason
+    assert "RandomUniform 'draw' draws random numbers: its results differ from call to call" in hop.reason
     (hop,) = validate(str(unused), [str(rare)], ValidateOptions(probes=False)).hops
     assert hop.verdict == "disagrees"
 

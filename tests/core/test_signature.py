@@ -125,7 +125,7 @@ def test_a_largest_length_is_shown_kept_and_enforced() -> None:
     assert graph.axes["edges"].maximum is None
     assert Signature.from_json(json.loads(json.dumps(graph.to_json()))) == graph
     assert graph.sizes({"x": (200, 3)}) == {"nodes": 200}
-    with pytest.raises(UsageError, match="axis 'nodes' has length 201, and this model is right up to 200 only"):
+    with pytest.raises(UsageError, match="axis 'nodes' has length 201, and this model is valid up to 200 only"):
         graph.sizes({"x": (201, 3)})
     with pytest.raises(UsageError, match="the largest length is 4, and the model needs at least 5"):
         _graph().with_limits("nodes", minimum=5, maximum=4)

@@ -129,7 +129,7 @@ def test_joined_requests_get_their_own_rows_and_a_bad_one_harms_no_other(server:
     with open_fpga(folder / "kept") as direct:
         for number, answer in enumerate(answers):
             if np.isnan(rows[number]).any():
-                assert "input 'x': holds a NaN or an infinity" in answer
+                assert "input 'x': contains NaN or infinity" in answer
             else:
                 assert answer.tobytes() == direct.infer({"x": rows[number]})["classes"].tobytes()
 

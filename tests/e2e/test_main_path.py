@@ -45,7 +45,7 @@ def test_every_hop_on_models_with_odd_names_types_and_shapes(
         packaged = cli("package", source, *inputs[name], "--repository", "models", "--name", name)
         assert packaged.code == 0, packaged.err
 
-    checked = cli("serve-local", "models", "--check", "--json")
+    checked = cli("serve-local", "models", "--replay", "--json")
     assert checked.code == 0, checked.err
     rows = {(row["model"], row["protocol"]): row["verdict"] for row in checked.report["rows"]}
     assert rows == {(name, protocol): "equal" for name in sources for protocol in ("http", "grpc")}

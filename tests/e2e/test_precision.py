@@ -54,7 +54,7 @@ def test_int8_with_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     [
         (["--precision", "int8"], 2, "give some with --inputs"),
         (["--label", "signal"], 2, "give --precision"),
-        (["--precision", "int8", "--inputs", "s.npz"], 5, "these samples would hold with --atol"),
+        (["--precision", "int8", "--inputs", "s.npz"], 5, "these samples would pass with --atol"),
         (["--precision", "bf16", "--atol", "0.05"], 4, "does not run it on this CPU"),
     ],
 )
@@ -82,4 +82,4 @@ def test_a_quantiser_that_does_nothing(
     np.savez(tmp_path / "s.npz", x=samples(50).inputs["x"])
     words = ["--precision", "int8", "--inputs", str(tmp_path / "s.npz"), "--atol", "1"]
     assert optimised(plain(tmp_path / "model.onnx"), *words) == 4
-    assert "quantised none of 2 nodes" in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
+    assert "did not quantise any of 2 nodes" in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()

@@ -97,7 +97,7 @@ def test_new_versions_and_models_are_loaded_and_gone_ones_unloaded(tmp_path: Pat
         shutil.copytree(models / "add" / "2", broken)
         (broken / "model.onnx").write_bytes(b"not a model")
         broken.rename(models / "add" / "3")
-        until(lambda: any("what was loaded before stays" in line for line in lines))
+        until(lambda: any("the loaded version stays in use" in line for line in lines))
         assert answers(server)
         # A new version takes over without one failed request; so does a damaged one, which is not taken.
         assert all(good for _, good in results)
@@ -121,7 +121,7 @@ def test_a_gpu_configuration_runs_on_the_cpu_and_stays_as_it_is(tmp_path: Path, 
 
 def test_the_end_of_the_server_is_an_error(tmp_path: Path, traces: Traces) -> None:
     add(tmp_path / "models")
-    expected = pytest.raises(ServingError, match=r"ended by signal 9 \(SIGKILL\) while it was serving")
+    expected = pytest.raises(ServingError, match=r"was killed \(SIGKILL\) while serving")
     with expected, serving(tmp_path / "models") as server:
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
@@ -155,7 +155,7 @@ def test_python_that_appears_needs_permission(tmp_path: Path, traces: Traces) ->
         until(lambda: any("answers again" in line for line in lines))
         assert answers(server)
         assert server.control.ready_versions("code") == []
-    assert any(line.startswith("model code: not loaded, what was loaded before stays: runs Python code") for line in lines)
+    assert any(line.startswith("model code: not loaded; the loaded version stays in use: runs Python code") for line in lines)
     assert not (tmp_path / "EXECUTED").exists()
 
 

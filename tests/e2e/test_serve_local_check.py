@@ -1,4 +1,4 @@
-"""``serve-local --check`` replays the goldens of packaged models over both protocols and says which disagree."""
+"""``serve-local --replay`` replays the goldens of packaged models over both protocols and says which disagree."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def models(tmp_path: Path) -> Path:
 
 def test_agreement(models: Path) -> None:
     before = fingerprint(models)
-    run = run_cli(str(models), "--check")
+    run = run_cli(str(models), "--replay")
     assert run.code == 0, run.error
     rows = [line.split() for line in run.output.splitlines()]
     assert [row[:3] for row in rows if row[:1] == ["net"]] == [["net", "1", "http"], ["net", "1", "grpc"]]
@@ -50,7 +50,7 @@ def test_disagreement(models: Path) -> None:
         for batch in load_goldens(goldens)
     ]
     save_goldens(goldens, spoiled)
-    run = run_cli(str(models), "--check", "--json")
+    run = run_cli(str(models), "--replay", "--json")
     assert run.code == 5, run.error
     report = json.loads(run.output)
     assert report["agrees"] is False
@@ -61,7 +61,7 @@ def test_disagreement(models: Path) -> None:
 
 def test_a_model_that_cannot_be_loaded(models: Path) -> None:
     (models / "net" / "1" / "model.onnx").write_bytes(b"nothing")
-    run = run_cli(str(models), "--check")
+    run = run_cli(str(models), "--replay")
     assert run.code == 6
     assert "net: ONNX Runtime cannot load" in run.message
 

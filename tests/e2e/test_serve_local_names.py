@@ -203,13 +203,13 @@ def test_check_asks_models_of_every_name(place: Path) -> None:
     verdicts = {(row.model, row.protocol): row.verdict for row in report.rows}
     names = ("plain", ODD, f"a\n{RUN}")
     assert verdicts == {("plain", "http"): "equal", **{(name, "grpc"): "equal" for name in names}}
-    assert f"a\\n{RUN}: not replayed over HTTP, where Triton takes no such name" in render(report)
+    assert f"a\\n{RUN}: not replayed over HTTP, where Triton does not accept this name" in render(report)
 
 
 def test_a_bad_model_is_named_with_the_users_path(place: Path) -> None:
     models = place / "bad" / ODD
     folder = write(models, RUN, 2)
     (folder / "1" / "model.onnx").write_bytes(b"not a model")
-    run = run_cli(str(models), "--check")
+    run = run_cli(str(models), "--replay")
     assert run.code == 6
     assert f"{RUN}: ONNX Runtime cannot load '{folder}/1/model.onnx'" in run.message

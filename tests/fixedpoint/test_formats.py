@@ -66,7 +66,7 @@ def test_casts_are_exact(data: st.DataObject) -> None:
     try:
         cast = Cast(one.fraction, (one.low, one.high), two, "layer")
     except FixedPointError as error:
-        assert "needs whole numbers of" in str(error)
+        assert "needs integers of" in str(error)
         return
     watch = Watch()
     given_ = np.array(numbers, cast.dtype if one.width > 52 else np.float64)
@@ -102,7 +102,7 @@ def test_real_numbers_are_read_exactly(format: Format, values: list[float]) -> N
 
 
 def test_what_is_too_wide_is_refused() -> None:
-    with pytest.raises(FixedPointError, match="dense_1: needs whole numbers of 72 bits"):
+    with pytest.raises(FixedPointError, match="dense_1: needs integers of 72 bits"):
         Cast(0, (0, 2**40), Format(62, 31), "dense_1")
     with pytest.raises(FixedPointError, match="at most 52 bits"):
         from_real(np.zeros(1), Format(60, 10))

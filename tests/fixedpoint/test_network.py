@@ -75,7 +75,7 @@ def test_damaged_files_are_refused(tmp_path: Path, content: str) -> None:
     [
         ({}, "no input 'steps'; found: none"),
         ({"steps": np.zeros((2, 9, 2))}, r"input 'steps': expected shape \[rows, 2, 9\], found \[2, 9, 2\]"),
-        ({"steps": np.full((2, 2, 9), np.nan)}, "holds a NaN or an infinity"),
+        ({"steps": np.full((2, 2, 9), np.nan)}, "contains NaN or infinity"),
     ],
 )
 def test_rows_that_do_not_fit(given: dict[str, np.ndarray], message: str) -> None:  # type: ignore[type-arg]
@@ -115,7 +115,7 @@ def test_sums_beyond_a_float_are_exact_in_whole_numbers() -> None:
 
 
 def test_sums_beyond_whole_numbers_are_refused_by_name() -> None:
-    with pytest.raises(FixedPointError, match=r"big: needs whole numbers of \d+ bits; exact here are up to 62"):
+    with pytest.raises(FixedPointError, match=r"big: needs integers of \d+ bits; at most 62 bits are computed exactly"):
         Emulator(widened(58))
 
 

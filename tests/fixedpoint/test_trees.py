@@ -134,7 +134,7 @@ def test_no_rows_give_no_rows() -> None:
         ({"a": np.zeros((2, 2))}, "no input 'b'; found: a"),
         ({"a": np.zeros((2, 3)), "b": np.zeros((2, 1))}, r"input 'a': expected shape \[rows, 2\], found \[2, 3\]"),
         ({"a": np.zeros((2, 2)), "b": np.zeros((3, 1))}, r"inputs have \[2, 3\] rows"),
-        ({"a": np.full((2, 2), np.nan), "b": np.zeros((2, 1))}, "input 'a': holds a NaN or an infinity"),
+        ({"a": np.full((2, 2), np.nan), "b": np.zeros((2, 1))}, "input 'a': contains NaN or infinity"),
     ],
 )
 def test_what_is_no_request_is_refused(inputs: dict[str, Any], text: str) -> None:

@@ -70,7 +70,7 @@ def test_lost_digits_are_found_by_trials(tmp_path: Path) -> None:
 
 
 def test_the_tolerance_that_is_said_to_hold_does(tmp_path: Path) -> None:
-    with pytest.raises(DisagreementError, match="no choice of nodes") as caught:
+    with pytest.raises(DisagreementError, match="no choice of float32 nodes") as caught:
         lowered(plain, tmp_path, precision="int8", tolerance=Tolerance())
     assert not (tmp_path / "out.onnx").exists()
     found = re.search(r"--atol ([^\s,]+), or with --rtol (\S+)", str(caught.value))
@@ -100,14 +100,14 @@ def test_what_cannot_be_lowered(tmp_path: Path) -> None:
     for precision in ("fp16", "bf16", "int8"):
         with pytest.raises(CannotError, match="TreeEnsembleRegressor"):
             lowered(trees, tmp_path, precision=precision, batches=[samples()])
-    with pytest.raises(UsageError, match="calibrated on samples"):
+    with pytest.raises(UsageError, match="requires samples for calibration"):
         lowered(plain, tmp_path, precision="int8", batches=[replace(samples(), origin="generated")])
     assert not (tmp_path / "out.onnx").exists()
 
 
 def test_inputs_that_leave_the_type(tmp_path: Path) -> None:
     far = Batch(name="far", inputs={"x": 1e6 * samples().inputs["x"]})
-    with pytest.raises(CannotError, match="all 2 products leave the type on these samples; 'first': overflow"):
+    with pytest.raises(CannotError, match="all 2 matrix products overflow on these samples; 'first': overflow"):
         lowered(plain, tmp_path, batches=[far])
 
 

@@ -28,6 +28,6 @@ def test_no_rows(kind: str, gates: int, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     with OnnxRuntimeRunner(tmp_path / "m.onnx") as runner:
         assert runner.infer({"x": np.ones((3, 2, 3), np.float32)})["y"].shape == (1, 2, 4)
-        with pytest.raises(RunnerError, match="ONNX Runtime ends its process"):
+        with pytest.raises(RunnerError, match="ONNX Runtime crashed"):
             runner.infer({"x": np.ones((3, 0, 3), np.float32)})
         assert runner.infer({"x": np.ones((3, 2, 3), np.float32)})["y"].shape == (1, 2, 4)

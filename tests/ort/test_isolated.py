@@ -45,13 +45,13 @@ def test_a_child_that_dies_is_one_line_and_starts_again(tmp_path: Path) -> None:
         assert onnx_apart._CHILD._process is not None
         onnx_apart._CHILD._process.kill()
         onnx_apart._CHILD._process.wait()
-        with pytest.raises(RunnerError, match=r"^onnx: ONNX Runtime ends its process \(signal 9\)$"):
+        with pytest.raises(RunnerError, match=r"^onnx: ONNX Runtime crashed \(signal 9\)$"):
             apart.infer(empty)
         assert apart.infer(empty)["y"].shape == (1, 0, 2)
 
 
 def test_sessions_share_one_process_that_ends_with_the_last(tmp_path: Path) -> None:
-    """A file that is written again under its name is opened again: sessions are told apart by more than their path."""
+    """A file that is written again under its name is opened again: sessions are distinguished by more than their path."""
     path = _einsum(tmp_path / "m.onnx")
     with OnnxRuntimeRunner(path) as first:
         assert _ask(first, 1, 0, 2) == (1, 0, 2)

@@ -77,14 +77,14 @@ def test_jagged_columns_are_padded(tmp_path: Path, kind: str) -> None:
 def test_what_is_missing_is_listed(tmp_path: Path, kind: str) -> None:
     name = write(tmp_path, kind, {"a": X, "b": Y})
     with pytest.raises(
-        UsageError, match=r"no column 'x' for the input of that name; .* --columns x=COL,COL,\.\.\.; there are: a, b"
+        UsageError, match=r"no column 'x' for the input of that name; .* --input-columns x=COL,COL,\.\.\.; there are: a, b"
     ):
         open_stream(name).bound([wanted()]).heads()
     with pytest.raises(UsageError, match="no column 'c'; there are: a, b"):
         open_stream(name, StreamOptions(columns={"x": ["c"]})).bound([wanted()]).heads()
     with pytest.raises(UsageError, match="no column 'c'; there are: a, b"):
         open_stream(name, StreamOptions(columns={"x": ["a"]}, beside={"label": "c"})).bound([wanted()]).heads()
-    with pytest.raises(UsageError, match=r"--columns z=.*: no such input; the model has: x"):
+    with pytest.raises(UsageError, match=r"--input-columns z=.*: no such input; the model has: x"):
         open_stream(name, StreamOptions(columns={"z": ["a"]})).bound([wanted()]).heads()
 
 

@@ -162,7 +162,7 @@ def test_lengths_beyond_the_largest_are_refused() -> None:
     signature = Signature(inputs=SIGNATURE.inputs[:1], outputs=()).with_limits("nodes", maximum=9)
     for make in (generate, lambda s, sizes: resample(s, generate(s), sizes)):
         assert len(make(signature, {"nodes": 9}).inputs["x"]) == 9
-        with pytest.raises(UsageError, match="axis 'nodes': length 10, and this model is right up to 9 only"):
+        with pytest.raises(UsageError, match="axis 'nodes': length 10, and this model is valid up to 9 only"):
             make(signature, {"nodes": 10})
 
 

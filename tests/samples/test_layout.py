@@ -174,7 +174,7 @@ def test_flat_columns_side_by_side_and_one_after_the_other() -> None:
     assert single(both, x(BATCH, Axis(size=2), Axis(size=3)), columns={"x": ["a", "c"]})["x"][1].tolist()[1] == [53, 54, 55]
     with pytest.raises(UsageError, match=r"2 columns .* do not fill an input of shape \[batch, 5\]"):
         single(both, x(BATCH, Axis(size=5)), columns={"x": ["a", "c"]})
-    with pytest.raises(UsageError, match="'j' has rows of varying length and others have not"):
+    with pytest.raises(UsageError, match="'j' has rows of varying length and others do not"):
         single({"a": a, "j": [[1.0], [2.0]]}, x(BATCH, N), columns={"x": ["a", "j"]})
 
 

@@ -83,7 +83,7 @@ def test_a_python_model_needs_its_file(tmp_path: Path) -> None:
 
 def test_a_damaged_configuration_names_the_place(tmp_path: Path) -> None:
     (tmp_path / "config.pbtxt").write_text('name: "x"\nmax_batch_sise: 3\n')
-    with pytest.raises(UnreadableError, match=r"config\.pbtxt is no model configuration: 2:1.*max_batch_sise"):
+    with pytest.raises(UnreadableError, match=r"config\.pbtxt is not a model configuration: 2:1.*max_batch_sise"):
         load_config(tmp_path / "config.pbtxt")
 
 
@@ -99,14 +99,14 @@ def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
     models, problems = read_repository(tmp_path)
     assert models == []
     message = str(refusal(tmp_path, problems))
-    assert message.endswith("caf\\udce9: its folder's name is no UTF-8 text, which Triton's protocol needs: rename it")
+    assert message.endswith("caf\\udce9: its folder name is not UTF-8, which Triton's protocol requires: rename it")
     message.encode()
 
 
 def test_a_name_in_two_unicode_forms(tmp_path: Path) -> None:
     folder = add(tmp_path, "caf\u00e9")
     folder.rename(tmp_path / "cafe\u0301")
-    assert problem(tmp_path / "cafe\u0301").endswith("the name of its folder: the same letters, composed otherwise in Unicode")
+    assert problem(tmp_path / "cafe\u0301").endswith("the name of its folder (the same letters in another Unicode form)")
 
 
 def test_versions_have_ascii_digits(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_no_more_rows_are_joined_than_the_model_is_right_for(
         asked = (runner, signature, [])
         assert choose_batch_size(*asked, wanted, Tolerance(), "m", lambda _: None)[0] == size
         if maximum is not None:
-            with pytest.raises(CannotError, match=f"right up to {maximum} rows only"):
+            with pytest.raises(CannotError, match=f"valid up to {maximum} rows only"):
                 choose_batch_size(*asked, maximum + 1, Tolerance(), "m", lambda _: None)
 
 
@@ -90,7 +90,7 @@ def test_a_row_that_fails_alone_is_refused(tmp_path: Path) -> None:
         )
         found = prove_rows(runner, wrong, [], Tolerance())
     assert not found.independent
-    assert "a row alone has no answer" in found.reason
+    assert "a single row fails" in found.reason
 
 
 def spec(name: str, *shape: Axis, role: Role | None = None, optional: bool = False) -> TensorSpec:

@@ -42,7 +42,7 @@ def test_the_only_output_and_the_class_that_is_wanted() -> None:
         ("", "--score: more than one output may be meant"),
         ("many", "output 'many' has 2 numbers per row: give many:0 to many:1"),
         ("many:2", "many:2: output 'many' has 2 numbers per row"),
-        ("one:1", "index 1 is none of them"),
+        ("one:1", "there is no index 1"),
         ("cube", r"found shape \[3, 2, 2\]"),
     ],
 )

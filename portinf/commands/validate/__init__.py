@@ -1,4 +1,4 @@
-"""Two or more sides and their samples -> one report: every candidate against the reference and against its predecessor."""
+"""Two or more models and their samples -> one report: every candidate against the reference and against its predecessor."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ __all__ = ["ValidateOptions", "validate"]
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateOptions:
-    """Everything ``portinf validate`` may be told.
+    """The options of ``portinf validate``.
 
     Attributes:
         sourcing: sample files, and how to open sources.
@@ -100,7 +100,7 @@ def validate(
     Args:
         reference, candidates: a source, an ONNX file, the folder of a packaged model, or the address of a live model.
         options: what the user said.
-        progress: told what happens, one line each.
+        progress: called with each step.
 
     Raises:
         UsageError: no candidate, a sample does not fit the models, or a column or output that is named is not there.
@@ -108,7 +108,7 @@ def validate(
         ServingError: a live endpoint fails.
     """
     if not candidates:
-        raise UsageError("expected at least one candidate beside the reference")
+        raise UsageError("expected at least one candidate in addition to the reference")
     _check_options(options)
     with ExitStack() as stack:
         progress(f"opening {reference}")
@@ -133,7 +133,9 @@ class _Work:
         self._sides = list(sides)
         self._options = options
         if files and isinstance(sides[0].runner, Recorded):
-            raise UsageError(f"{sides[0].name}: recorded outputs are compared on their own inputs alone: leave --inputs out")
+            raise UsageError(
+                f"{sides[0].name}: recorded outputs can only be compared on their recorded inputs; remove --inputs"
+            )
         self._with_columns = bool(options.physics.columns)  # worst rows that are written must have them, too
         self.worst: list[WorstRow] = []
         self._cases = Cases(self._sides, files, options.sourcing, list(options.physics.columns), self._note)
@@ -185,11 +187,11 @@ class _Work:
         self._truth = self.float64.of(side.runner)
         if options.tolerance_from is None:
             return
-        progress("measuring the reference against fp64")
+        progress("comparing the reference with float64")
         assert side.runner is not None
         bounds = bounds_of(side.runner, self._truth, self._cases)
         self.tolerance = replace(self.tolerance, outputs=bounds)
-        self.notes.append("the tolerance was taken from the reference's own distance from fp64")
+        self.notes.append("the tolerance is the distance between the reference and its float64 result")
 
     def _note(self, lines: Sequence[str]) -> None:
         """Add what is not said yet."""
@@ -304,7 +306,7 @@ class _Work:
         return [CheckResult(name="randomness", status="failed", text=f"{side.name}: {reason}")] if reason else []
 
     def _hints(self, hop: Hop, number: int) -> Iterator[CheckResult]:
-        """Yield what explains a failure, where it can be told from outside."""
+        """Yield likely reasons of a failure, where they can be seen from outside."""
         first, side = self._sides[0], self._sides[number]
         if first.version is not None and side.endpoint:
             versions = getattr(side.runner, "versions", ())

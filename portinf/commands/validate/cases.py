@@ -1,4 +1,4 @@
-"""What is compared in one validation: the user's samples, goldens or made inputs, and other sizes of them."""
+"""The inputs of one validation: the user's samples, golden outputs or generated inputs, and other sizes of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class Cases:
     def samples(self) -> list[Batch]:
         """Return small batches of the user's files, else goldens, else one that is made."""
         return (
-            heads(self.files) or self.recorded() or [replace(generate(self.best()[1]), name="a sample made for the signature")]
+            heads(self.files)
+            or self.recorded()
+            or [replace(generate(self.best()[1]), name="a sample generated from the signature")]
         )
 
     def sourcing(self) -> SourcingOptions:
@@ -89,7 +91,7 @@ class Cases:
         sizes = default_sizes(signature)
         larger = {label: _another(signature.axes[label], n) for label, n in sizes.items()}
         made = [generate(signature, sizes), generate(signature, larger)] if sizes else [generate(signature)]
-        return [replace(batch, name=f"a sample made for {name}", origin="given") for batch in made]
+        return [replace(batch, name=f"a sample generated for {name}", origin="given") for batch in made]
 
     def recorded(self) -> list[Batch]:
         """Return the first goldens of any side, as inputs alone."""
@@ -114,7 +116,13 @@ class Cases:
         beyond = (
             {} if opened is None else {k: a.maximum for k, a in signature.axes.items() if a != opened.signature.axes.get(k)}
         )
-        self._say([f"no case is made beyond {label}={n}, the largest length of a side" for label, n in beyond.items() if n])
+        self._say(
+            [
+                f"no case is generated beyond {label}={n}, the largest length of one of the models"
+                for label, n in beyond.items()
+                if n
+            ]
+        )
         if opened is not None and all(file.whole for file in self.files):
             self._say(opened.left_out)
             yield from map(self._columned, self._made_within(opened, signature, given=True))  # their answers are remembered

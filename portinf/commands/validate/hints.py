@@ -1,4 +1,4 @@
-"""Why a comparison fails, where it can be told from outside: another version is served, outputs were recorded in training mode."""
+"""Why a comparison fails, where it can be seen from outside: another version is served, outputs were recorded in training mode."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LARGEST = 64 << 20  # bytes of a model that is run in plain numpy for a hint
 
 
 def served_version(model: str, recorded: int, served: Sequence[str], *, equal: bool) -> CheckResult | None:
-    """Say that a server has another version of a model than the reference; None where it has the same, or does not tell.
+    """Say that a server has another version of a model than the reference; None where it has the same, or the version is unknown.
 
     Args:
         model: name of the model.
         recorded: version of the reference.
         served: versions that the server names.
-        equal: the numbers agree all the same.
+        equal: the numbers agree anyway.
     """
     if not served or str(recorded) in served:
         return None

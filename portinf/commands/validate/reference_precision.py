@@ -1,4 +1,4 @@
-"""Whether the parameters of a reference are as precise as was asked."""
+"""Whether the parameters of a reference have the requested precision."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def held_precision(side: Side, source: OpenedSource | None) -> CheckResult:
     notes = half_notes(_dtypes(side, source))
     name = "reference precision"
     if notes:
-        text = f"fp32 was asked of {side.name}: {notes[0]}; give the model with float32 parameters"
+        text = f"--reference-precision fp32: {side.name}: {notes[0]}; give the model with float32 parameters"
         return CheckResult(name=name, status="failed", text=text)
     known = (source is not None and source.process.dtypes) or side.onnx is not None
     text = (
-        "no parameter of the reference is narrower than fp32"
+        "no parameter of the reference has lower precision than fp32"
         if known
-        else "the reference does not say the types of its parameters"
+        else "the types of the reference's parameters are unknown"
     )
     return CheckResult(name=name, status="passed" if known else "not applicable", text=text)
 

@@ -21,7 +21,7 @@ def check_worst_path(path: Path) -> None:
     if path.suffix != ".npz":
         raise UsageError(f"--save-worst {path}: expected a file ending in .npz")
     if not path.parent.is_dir():
-        raise UsageError(f"--save-worst {path}: the folder {path.parent} does not exist; make it first")
+        raise UsageError(f"--save-worst {path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise UsageError(f"--save-worst {path}: expected a file, found a folder")
 

@@ -1,1 +1,1 @@
-"""Rewritings of an ONNX graph that a converted file needs to be right, one module each."""
+"""Passes that correct a converted ONNX graph, one module each."""

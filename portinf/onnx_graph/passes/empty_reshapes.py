@@ -1,4 +1,4 @@
-"""Makes reshapes right on tensors without elements, where an exporter left a length to be guessed."""
+"""Fixes reshapes of tensors without elements, where an exporter left a length to be guessed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def mend_reshapes(model: Any, *, free: bool = False) -> list[str]:
         count += 1
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    return [f"reshapes made right on empty tensors ({count} times)"] if count else []
+    return [f"reshapes fixed for empty tensors ({count} times)"] if count else []
 
 
 def _allow_zero(node: Any) -> None:

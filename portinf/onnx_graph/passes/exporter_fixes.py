@@ -1,4 +1,4 @@
-"""Mends what exporters are known to write wrongly, where a general cure exists."""
+"""Fixes what exporters are known to write wrongly, where a general fix exists."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _sorted_nodes(graph: Any) -> list[str]:
     nodes = [type(graph.node[number]).FromString(graph.node[number].SerializeToString()) for number in order]
     del graph.node[:]
     graph.node.extend(nodes)
-    return ["nodes put in the order that the standard asks for"]
+    return ["nodes sorted topologically"]
 
 
 def _taken(node: Any) -> set[str]:
@@ -182,7 +182,7 @@ def mend_empty(model: Any) -> list[str]:
         count += 1
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    done = [f"reductions made right on empty tensors ({count} times)"] if count else []
+    done = [f"reductions fixed for empty tensors ({count} times)"] if count else []
     return [*done, *mend_reshapes(model)]
 
 

@@ -118,10 +118,10 @@ def _casts(node: Any, versions: dict[str, int]) -> list[Any]:
         schema = onnx.defs.get_schema(node.op_type, versions.get(domain, 1), "" if domain == "ai.onnx" else domain)
     except onnx.defs.SchemaError as error:
         raise CannotError(
-            f"operator {domain}::{node.op_type} is none of ONNX's own: it cannot be computed in float64 here"
+            f"operator {domain}::{node.op_type} is not a standard ONNX operator: it cannot be computed in float64 here"
         ) from error
     if any(_narrow(formal, schema) for formal in schema.outputs[: len(node.output)]):
-        raise CannotError(f"operator {node.op_type} gives float32 alone: no fp64 reference by this graph")
+        raise CannotError(f"operator {node.op_type} only gives float32: this graph has no fp64 reference")
     if node.op_type == "ConstantOfShape" and not node.attribute:
         node.attribute.append(
             onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(np.zeros(1, np.float64)))

@@ -38,7 +38,7 @@ def refuse_longer(model: Any, signature: Signature) -> bool:
 
 def _name(spec: TensorSpec) -> str:
     limits = [f"{axis.maximum} along axis {k}" for k, axis in enumerate(spec.shape or ()) if axis.maximum is not None]
-    return f"input {spec.name} is right up to {', '.join(limits)}" if limits else ""
+    return f"input {spec.name} is valid up to {', '.join(limits)}" if limits else ""
 
 
 def _insert(graph: Any, spec: TensorSpec, name: str) -> None:

@@ -45,7 +45,7 @@ def name_inputs_by_position(model: Any, names: Sequence[str]) -> None:
 
     Args:
         model: an ONNX model.
-        names: its inputs in the wanted order; inputs left out keep their names.
+        names: its inputs in the requested order; inputs left out keep their names.
     """
     wanted = {name: f"in_{number}" for number, name in enumerate(names)}
     keep = {old for old, new in wanted.items() if old == new}

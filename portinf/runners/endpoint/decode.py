@@ -1,4 +1,4 @@
-"""Raw answers of the v2 protocol -> arrays, every one held against its own byte size."""
+"""Raw answers of the v2 protocol -> arrays, each checked against its own byte size."""
 
 from __future__ import annotations
 

@@ -60,6 +60,6 @@ def reshapes(config: Mapping[str, Any]) -> dict[str, Reshape]:
 
 
 def _resolvable(entry: Mapping[str, Any]) -> bool:
-    """Both shapes have the same number of dynamic axes, so that each can be told from the other."""
+    """Both shapes have the same number of dynamic axes, so that each can be assigned to the other."""
     dims, shape = entry.get("dims", []), entry["reshape"].get("shape", [])
     return [int(n) for n in dims].count(-1) == [int(n) for n in shape].count(-1)

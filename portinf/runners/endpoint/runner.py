@@ -1,4 +1,4 @@
-"""Asks a live model over the v2 protocol (gRPC or HTTP) and holds every answer against its own byte sizes."""
+"""Asks a live model over the v2 protocol (gRPC or HTTP) and checks every answer against its own byte sizes."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class EndpointRunner:
         form = {"as_json": True} if self._address.protocol == "grpc" else {}
         metadata, config = self._ask("get_model_metadata", **form), self._ask("get_model_config", **form)
         if not self._ask("is_model_ready"):
-            raise ServingError(f"{self.name}: the server has this model, and it is not ready; look at the server's log")
+            raise ServingError(f"{self.name}: the server has this model, but it is not ready; look at the server's log")
         config = config.get("config", config)
         self._max_batch_size = int(config.get("max_batch_size", 0))
         self.versions = tuple(str(number) for number in metadata.get("versions") or ())
@@ -252,7 +252,7 @@ class EndpointRunner:
     def _decoded(self, result: Any, name: str) -> Array:
         entry = result.get_output(name)
         if entry is None:
-            raise ServingError(f"{self.name}: the answer holds no output '{name}', which the model's metadata names")
+            raise ServingError(f"{self.name}: the answer has no output '{name}', which the model's metadata names")
         try:
             if self._address.protocol == "grpc":
                 return grpc_array(result, entry)
@@ -289,5 +289,5 @@ class EndpointRunner:
         if isinstance(error, OSError) or (status == "UNAVAILABLE" and "model" not in text.lower()):
             return f"no server answers at {self._address.netloc}: {text}; start one with: portinf serve-local"
         escaped = self._address.protocol == "http" and quote(self._address.model, safe="") != self._address.model
-        hint = "; Triton reads no escapes in a URL: ask for a model of that name with grpc://" if escaped else ""
+        hint = "; Triton does not decode escapes in a URL: use grpc:// for a model of this name" if escaped else ""
         return (f"{text} [{status}]" if status else text) + hint

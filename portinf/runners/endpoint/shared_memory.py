@@ -55,7 +55,9 @@ class SharedRegions:
         except Exception as error:
             self.close()
             why = f"{name}: shared memory: {first_line(error)}"
-            raise ServingError(f"{why}; it needs a server on this machine, outside any container: leave '+shm' out") from error
+            raise ServingError(
+                f"{why}; shared memory needs a server on this machine, outside any container: remove '+shm'"
+            ) from error
 
     def _make(self, side: str, sizes: Sequence[tuple[str, int]]) -> None:
         offsets = []

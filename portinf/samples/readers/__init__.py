@@ -1,4 +1,4 @@
-"""A name on the command line -> a stream of samples; the format is told by the file's content, not by its name."""
+"""A name on the command line -> a stream of samples; the format is recognised by the file's content, not by its name."""
 
 from __future__ import annotations
 

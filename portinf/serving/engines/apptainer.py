@@ -18,7 +18,7 @@ def plan(request: EngineRequest) -> ServerCommand:
     """Return the command that runs the image, a file or a name in a registry, with the repository bound read-only.
 
     Raises:
-        CannotError: apptainer is not on PATH, or cannot be told this path.
+        CannotError: apptainer is not on PATH, or does not accept this path.
     """
     program = shutil.which("apptainer")
     if program is None:

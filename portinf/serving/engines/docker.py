@@ -19,7 +19,7 @@ def plan(request: EngineRequest) -> ServerCommand:
     """Return the command that runs the image with the repository mounted read-only and the ports on the loopback address.
 
     Raises:
-        CannotError: docker is not on PATH, or cannot be told this path.
+        CannotError: docker is not on PATH, or does not accept this path.
     """
     program = shutil.which("docker")
     if program is None:

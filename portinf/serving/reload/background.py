@@ -13,7 +13,7 @@ __all__ = ["repeating"]
 
 @contextmanager
 def repeating(name: str, step: Callable[[], None], seconds: float, report: Callable[[str], None]) -> Iterator[None]:
-    """Call ``step`` every ``seconds``; when it fails twice in a row that is reported, once, and the next call comes all the same."""
+    """Call ``step`` every ``seconds``; when it fails twice in a row that is reported, once, and the next call is made anyway."""
     over = threading.Event()
 
     def loop() -> None:
@@ -23,7 +23,7 @@ def repeating(name: str, step: Callable[[], None], seconds: float, report: Calla
                 step()
                 failures = 0
             except (PortinfError, OSError) as error:
-                # A single failure is how the end of the server looks from here; who waits for the server tells of that.
+                # A single failure also happens when the server ends; the code that waits for the server reports that.
                 failures += 1
                 if failures == 2 and not over.is_set():
                     report(f"{name}: {error}")

@@ -22,7 +22,7 @@ _STUB = "triton_python_backend_stub"
 _WORDS = 11
 _PROC = Path("/proc")
 _LOAD_SECONDS = 120.0
-_SILENT_LOOKS = 6  # every so many looks the processes are held against what the server calls ready
+_SILENT_LOOKS = 6  # every so many looks the processes are compared with what the server calls ready
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ class Supervisor:
         self._report(f"model {name}: it answers again")
 
     def _end(self, stubs: list[Stub]) -> None:
-        # The server waits for the dead one, and so would keep the instances beside it for ever.
+        # The server waits for the dead one, and so would block the instances beside it forever.
         alive = read_stubs(self._server)
         for stub in stubs:
             if alive.get(stub.pid) == stub:

@@ -81,11 +81,13 @@ class Watcher:
                 self._control.load(name, timeout=_LOAD_SECONDS)
                 versions = self._control.ready_versions(name)
         except PermissionNeededError as error:
-            self._report(f"model {printable(name)}: not loaded, what was loaded before stays: {error}; --allow-code allows it")
+            self._report(
+                f"model {printable(name)}: not loaded; the loaded version stays in use: {error}; --allow-code allows it"
+            )
             return
         except ServingError as error:
             self._report(
-                f"model {printable(name)}: the change was not loaded, what was loaded before stays: {clean(str(error))}"
+                f"model {printable(name)}: the change was not loaded; the loaded version stays in use: {clean(str(error))}"
             )
             return
         self._report(f"model {printable(name)}: now serving version {', '.join(str(version) for version in versions)}")

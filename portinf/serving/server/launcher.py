@@ -83,7 +83,7 @@ class Server:
         """
         while self._process.poll() is None:
             time.sleep(0.2)
-        raise ended(self._process, "while it was serving")
+        raise ended(self._process, "while serving")
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def serve(folder: Path, options: ServeOptions, report: Report) -> Iterator[Serve
     Args:
         folder: the model repository; it is only read.
         options: ports, engine and the rest.
-        report: told one line of progress or of trouble at a time, also from other threads.
+        report: called with one line of progress or trouble at a time, also from other threads.
 
     Raises:
         UnreadableError: the folder does not exist.

@@ -36,8 +36,8 @@ def await_ready(process: ServerProcess, control: Control, models: int, timeout: 
         if ready:
             return
         if process.poll() is not None:
-            raise ended(process, "while it was loading")
-        if NOT_STARTED in process.log():  # the server would wait for it for ever
+            raise ended(process, "while loading")
+        if NOT_STARTED in process.log():  # the server would wait for it forever
             raise ServingError(f"the server cannot load its models{_last_words(process)}; report this as a bug of portinf")
         if time.monotonic() > deadline:
             raise ServingError(
@@ -76,10 +76,10 @@ def ended(process: ServerProcess, when: str) -> ServingError:
     """Return the error for a server that has ended by itself."""
     code = process.poll()
     killed = code is not None and code < 0
-    how = f"was ended by signal {-(code or 0)} ({signal.Signals(-(code or 0)).name})" if killed else f"ended with code {code}"
+    how = f"was killed ({signal.Signals(-(code or 0)).name})" if killed else f"exited with code {code}"
     return ServingError(f"the server {how} {when}{_last_words(process)}; start it again")
 
 
 def _last_words(process: ServerProcess) -> str:
     words = last_error(process.log())
-    return f"; its last words: {words}" if words else ""
+    return f"; last log line: {words}" if words else ""

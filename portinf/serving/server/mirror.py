@@ -40,7 +40,7 @@ class Mirror:
         scratch: of the server.
         own: the server is portinf's own: its ONNX backend finds the files in `FILES`, no shell starts its stubs, it uses no GPU.
         rule: which code may run.
-        report: told what is done otherwise than the configuration says.
+        report: called with what is done differently from the configuration.
     """
 
     def __init__(self, scratch: Path, *, own: bool, rule: CodeRule, report: Callable[[str], None]) -> None:
@@ -206,7 +206,7 @@ class Original:
             raise ServingError(unfit)
         compiled = [path for path in model.path.rglob("__pycache__") if code and not self._rule.allow]
         if compiled:
-            raise ServingError(f"{compiled[0]} holds compiled code that no manifest knows: remove it")
+            raise ServingError(f"{compiled[0]} holds compiled code that is not in the manifest: remove it")
 
     def remove(self, name: str) -> None:
         """Do nothing: it is gone."""

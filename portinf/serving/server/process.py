@@ -1,4 +1,4 @@
-"""Starts a server under its warden and ends both; the server's process id, exit code and log are read here."""
+"""Starts a server under its reaper and stops both; the server's process id, exit code and log are read here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ServerCommand:
 
 
 class ServerProcess:
-    """One running server and the warden that watches it."""
+    """One running server and the reaper that watches it."""
 
     def __init__(self, command: ServerCommand, prefix: str, scratch: Path) -> None:
         self.log_path = scratch / "server.log"
@@ -100,7 +100,7 @@ class ServerProcess:
 
     def _send(self, line: str) -> None:
         if self._warden.stdin is None:
-            raise ServingError("the warden of the server has no standard input")
+            raise ServingError("the reaper of the server has no standard input")
         self._warden.stdin.write(line.encode() + b"\n")
         self._warden.stdin.flush()
 
@@ -116,5 +116,5 @@ class ServerProcess:
 
     def _output(self) -> IO[bytes]:
         if self._warden.stdout is None:
-            raise ServingError("the warden of the server has no standard output")
+            raise ServingError("the reaper of the server has no standard output")
         return self._warden.stdout

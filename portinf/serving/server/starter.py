@@ -2,7 +2,7 @@
 
 The backend writes that command without quotes, from paths, the model's name and texts of its configuration, so a shell would split
 them, expand them and run what is in them. This program is called ``bash`` in a folder that is the server's whole PATH. It takes the
-command apart by what it knows of it and runs the stub with these arguments; no part of it is ever interpreted.
+command by its known form and runs the stub with these arguments; no part of it is ever interpreted.
 
 It is run by a bare interpreter (standard library only). ``starter.json`` beside it says ``repository``, ``backends``, ``prefix`` (of
 shared-memory regions), ``path`` (for the stub) and ``bash`` (the real one).
@@ -25,7 +25,7 @@ _ACTIVATE = 'source "$1/bin/activate" && export LD_LIBRARY_PATH="$1/lib:$LD_LIBR
 
 
 def arguments(command: str, settings: dict[str, str]) -> list[str]:
-    """Take a command of the Python backend apart (stub_launcher.cc, ``Launch``) into a program and its arguments.
+    """Split a command of the Python backend (stub_launcher.cc, ``Launch``) into a program and its arguments.
 
     The path of the model's file becomes one below the folder that its name links to; the name itself is added as a last word.
 

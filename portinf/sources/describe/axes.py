@@ -325,7 +325,7 @@ def find_maximums(
 
 def _by_length(why: str) -> bool:
     """Whether a failure is the model's own, not that of a machine without the memory."""
-    return not re.search(r"memory|alloc|OOM|resource exhausted|was ended", why, re.IGNORECASE)
+    return not re.search(r"memory|alloc|OOM|resource exhausted|was stopped", why, re.IGNORECASE)
 
 
 def find_outputs(signature: Signature, answers: Sequence[tuple[Mapping[str, int], Arrays]]) -> tuple[TensorSpec, ...]:

@@ -148,7 +148,7 @@ def _arguments(kind: type) -> set[str]:
 
 
 def with_operations(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration of Keras 3 in which operations (``NotEqual``, ``Multiply`` of two tensors) are told from layers.
+    """Return a configuration of Keras 3 in which operations (``NotEqual``, ``Multiply`` of two tensors) are distinguished from layers.
 
     An HDF5 file keeps the class name alone, and `keras.ops` and `keras.layers` share some: a layer takes one argument.
     """

@@ -163,7 +163,7 @@ class SourceProcess:
     def _died(self, step: str) -> PortinfError:
         code = self._process.wait()
         if self._watchdog.reason:
-            return CannotError(f"the source's process was ended during '{step}': it {self._watchdog.reason}")
+            return CannotError(f"the source's process was stopped during '{step}': it {self._watchdog.reason}")
         self._log.seek(0)
         lines: Sequence[str] = [text.strip() for text in self._log.read().splitlines() if text.strip()]
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"

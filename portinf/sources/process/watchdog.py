@@ -61,7 +61,7 @@ class Watchdog:
 
 
 def _resident(pid: int) -> int:
-    """Return the resident bytes of a process; 0 where the system does not tell (only Linux does, in /proc)."""
+    """Return the resident bytes of a process; 0 where the system does not report it (only Linux does, in /proc)."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):

@@ -20,7 +20,7 @@ DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedErro
 def check_sums(path: Path) -> None:
     """Hold the members of an archive against their checksums, which torch.load does not; files of other forms have none.
 
-    A checksum of 0 says that torch was told to write none.
+    A checksum of 0 says that torch was configured to write none.
 
     Raises:
         UnreadableError: the content is not what was saved.

@@ -17,7 +17,7 @@ __all__ = ["knn", "provide_knn", "tell"]
 TYPING = "torch_geometric.typing"
 WITHOUT = (
     "nearest neighbours are portinf's dense kNN, in the reference (plain PyTorch) and in the file: pyg-lib is not installed, "
-    "so nothing was compared with its own answers"
+    "so nothing was compared with its results"
 )
 BESIDE = "nearest neighbours in the file are portinf's dense kNN, those of the reference are pyg-lib's"
 _told: set[str] = set()

@@ -67,7 +67,7 @@ def refusal(draws: Sequence[Draw]) -> str:
     drawn = "draws" if len(texts) == 1 else "draw"
     cures = list(dict.fromkeys(draw.cure for draw in draws))
     return (
-        f"the model is random, its answers differ from call to call: {', '.join(texts[:3])}{more} {drawn} random numbers "
+        f"the model is random, its results differ from call to call: {', '.join(texts[:3])}{more} {drawn} random numbers "
         f"in evaluation mode: {'; '.join(cures[:2])}"
     )
 

@@ -20,7 +20,7 @@ GLOBAL = {"random (its global generator)": "random", "numpy.random (its global g
 TORCH = "an operation of torch that is not known by name"
 UNSEEDED = "numpy.random.default_rng() without a seed"
 _ONES = 0x12DD9BB3  # the word of a Mersenne twister that is given out as 32 ones
-_EXTREME = 600  # words of its 624; behind them it goes on at random, so that no rejection waits for ever
+_EXTREME = 600  # words of its 624; behind them it goes on at random, so that no rejection waits forever
 
 
 def global_states() -> dict[str, Any]:

@@ -52,7 +52,7 @@ def forced_training(model: Any, answer: Callable[[bool | None], Any]) -> str:
     shown = ", ".join(f"'{name}'" for name in list(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     layers = f"layer {shown} is" if len(names) == 1 else f"layers {shown} are"
     what = (
-        "draws random numbers, its answers differ from call to call" if drawn else "answers as in training (batch statistics)"
+        "draws random numbers, its results differ from call to call" if drawn else "answers as in training (batch statistics)"
     )
     return f"{layers} called with training=True, so that model(x) {what}, and model.predict(x) does not: remove training=True"
 

@@ -27,7 +27,7 @@ def frozen(places: Sequence[Place]) -> str:
     """Say what ``--freeze-state`` did."""
     return (
         f"--freeze-state: a call changes {_named(places)}; the file holds the state as loaded, "
-        "and every request was compared with the model put back into it"
+        "and every request was compared with the model reset to it"
     )
 
 
@@ -39,7 +39,7 @@ def harmless(places: Sequence[Place]) -> str:
 def too_large(places: Sequence[Place]) -> str:
     """Say what cannot be put back."""
     return (
-        f"a call changes {_named(places)}, which is too large to be kept and put back: take the update out of the model's call"
+        f"a call changes {_named(places)}, which is too large to be saved and restored: take the update out of the model's call"
     )
 
 
@@ -54,8 +54,8 @@ def refusal(verdict: Verdict, framework: str, inputs: Mapping[str, Array]) -> St
     places = verdict.harmful
     if verdict.lost:
         return StateError(
-            f"a call moves on {_named(places)}, an iterator, and the same request gets another answer: an iterator cannot be put "
-            "back; keep a number in a buffer or variable instead"
+            f"a call advances {_named(places)}, an iterator, so the same request gets another answer, and an iterator cannot be "
+            "reset; keep a number in a buffer or variable instead"
         )
     stored = [place for place in places if place.noun in STORED]
     plain = [place for place in places if place not in stored]
@@ -72,7 +72,7 @@ def refusal(verdict: Verdict, framework: str, inputs: Mapping[str, Array]) -> St
         aside = f" (first make {_named(plain)} a {'buffer' if framework in TORCH else 'variable'})" if plain else ""
         message += f"An ONNX file keeps no state from request to request: make it an input and an output of the model{aside}"
         example = _example(stored or places, framework, list(inputs))
-    return StateError(f"{message}; or, if the state as loaded is right for every request, say so with --freeze-state", example)
+    return StateError(f"{message}; or, if the state as loaded is right for every request, add --freeze-state", example)
 
 
 def _example(places: Sequence[Place], framework: str, inputs: Sequence[str]) -> str:

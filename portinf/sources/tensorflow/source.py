@@ -179,7 +179,9 @@ def _declared_leaf(tf: Any, spec: Any) -> Declared:
 def _check_unique(names: Sequence[str]) -> None:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise UsageError(f"two inputs of the function are named '{twice[0]}': name them apart in their TensorSpec(name=...)")
+        raise UsageError(
+            f"two inputs of the function are named '{twice[0]}': give them different names in TensorSpec(name=...)"
+        )
 
 
 def declared_spec(name: str, spec: Any) -> Declared:
@@ -195,7 +197,7 @@ def _choose(path: Path, signatures: Mapping[str, Any], name: str | None) -> Any:
     if name is None:
         name = "serving_default" if "serving_default" in signatures else next(iter(signatures))
         if name != "serving_default" and len(signatures) > 1:
-            raise UsageError(f"{path}: choose one with --signature: {', '.join(signatures)}")
+            raise UsageError(f"{path}: choose one with --saved-model-signature: {', '.join(signatures)}")
     if name not in signatures:
         raise UsageError(f"{path}: no signature '{name}'; there are: {', '.join(signatures)}")
     return signatures[name]

@@ -179,7 +179,7 @@ def load_xgboost(options: SourceOptions) -> EstimatorSource:
 
 
 def _named(path: Path) -> Any:
-    """Return the content: XGBoost tells the formats of a path by its suffix, and those of a buffer by its first bytes."""
+    """Return the content: XGBoost recognises the format of a path by its suffix, and that of a buffer by its first bytes."""
     return bytearray(path.read_bytes())
 
 

@@ -58,7 +58,7 @@ class FpgaRecord:
         tolerance: (rtol, atol) that it was judged with.
         layers: for reports: name, kind, tensor and formats of each layer.
         facts: part, clock, strategy, versions and hashes, by name.
-        tags: how each figure was come by: ``measured-csim``, ``emulated``, ``not-run``, by what it is about.
+        tags: the source of each figure: ``measured-csim``, ``emulated``, ``not-run``, by what it is about.
         kind: ``hls4ml`` for a network, ``conifer`` for boosted trees.
     """
 
@@ -123,7 +123,7 @@ def named_way(name: str) -> tuple[Path, str | None] | None:
         return None
     if way not in WAYS:
         raise UsageError(
-            f"{name}: '{way}' does not answer for a folder for an FPGA; expected one of {', '.join(WAYS)} after the @"
+            f"{name}: '{way}' is not a backend of a folder for an FPGA; expected one of {', '.join(WAYS)} after the @"
         )
     return Path(folder), way
 

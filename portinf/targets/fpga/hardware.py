@@ -29,7 +29,7 @@ from portinf.validation import CheckResult
 
 __all__ = ["ROWS", "Hardware", "hold_rtl", "rows_of", "write_rtl"]
 
-ROWS = 10_000  # of the samples, on which logic and RTL are held against the emulator
+ROWS = 10_000  # of the samples, on which logic and RTL are compared with the emulator
 ANYWHERE = 1_000  # rows more, drawn over the whole range of the inputs' formats
 WIDEST = 32  # bits of a number that da4ml's simulation takes in or gives out
 
@@ -41,7 +41,7 @@ class Hardware:
     Attributes:
         checks: equality of logic and RTL, and the figures in words.
         facts: figures by name.
-        tags: how each was come by, by the same names.
+        tags: the source of each, by the same names.
     """
 
     checks: list[CheckResult] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Hardware:
         self.facts[name], self.tags[name] = text, tag
 
     def text(self) -> str:
-        """Say all figures in one line, each with how it was come by."""
+        """Say all figures in one line, each with its source."""
         return "; ".join(f"{name}: {text} ({self.tags[name]})" for name, text in self.facts.items())
 
 
@@ -66,8 +66,8 @@ def write_rtl(folder: Path, judged: Judged, signature: Signature, options: FpgaO
         DisagreementError: logic or RTL is not equal to the emulator.
     """
     if not judged.emulated:
-        raise CannotError(f"{judged.why_not}: da4ml's logic is held against the exact emulator, which does not compute it")
-    progress("laying the network out (da4ml)")
+        raise CannotError(f"{judged.why_not}: da4ml's logic is compared with the exact emulator, which cannot compute it")
+    progress("implementing the network (da4ml)")
     rtl = folder / RTL
     told = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
     figures = write_logic(folder / NETWORK, rtl, told)
@@ -145,7 +145,7 @@ def _simulated(
     expected: Mapping[str, object],
     progress: Progress,
 ) -> bool:
-    """Build the RTL's simulation and hold it against the emulator, where that is wanted and can be done."""
+    """Build the RTL's simulation and compare it with the emulator, if requested and possible."""
     why = _why_not(options, figures)
     if why:
         found.checks.append(CheckResult(name="RTL", status="not applicable", text=f"not run here ({why})"))
@@ -153,7 +153,7 @@ def _simulated(
         return False
     progress(f"building the simulation of the RTL ({options.hdl}, Verilator): minutes")
     build_simulation(rtl, options.hdl, (options.cache or Path(user_cache_dir("portinf"))) / "rtl")
-    progress("holding the RTL against the emulator")
+    progress("comparing the RTL with the emulator")
     _equal(found, "RTL", "measured-rtl", RtlRunner(rtl, network, signature, "RTL"), rows, expected)
     return True
 
@@ -164,7 +164,7 @@ def _why_not(options: FpgaOptions, figures: Mapping[str, Any]) -> str:
         return "--no-rtl"
     wide = max(sum(figures["given"]), sum(figures["found"]))
     if wide > WIDEST:
-        text = f"numbers of {wide} bits go in or out; the simulation moves up to {WIDEST}"
+        text = f"numbers of {wide} bits go in or out; the simulation supports up to {WIDEST}"
         if options.rtl:
             raise CannotError(f"--rtl: {text}")
         return text

@@ -52,7 +52,7 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
         model: an ONNX file, or a source as of ``portinf convert``.
         out: the folder to write; one that was written before is replaced.
         options: what the user said.
-        progress: told what happens, one line each.
+        progress: called with each step.
 
     Raises:
         UsageError: no samples, or a format, tolerance or folder that will not do.
@@ -96,7 +96,7 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
             judged = judge_qonnx(Path(model), path, artifact.signature, read)
             said = [
                 *remarks,
-                "QONNX: the file's own bits, no other; model.onnx is the same in operators of ONNX alone",
+                "QONNX: the bits of the file are kept; model.onnx is the same model in standard ONNX operators",
             ]
         else:
             judged = choose(plan, path, artifact.signature, read, options.precision, options.tolerance, progress)
@@ -202,7 +202,8 @@ def _rows_of(files: Sequence[Any]) -> Callable[[], Iterator[Batch]]:
 
 def _turned(plan: Plan) -> list[str]:
     return [
-        f"input '{item.name}': the hardware takes its axes in the order {list(item.axes)} of a row (channels last); the runner turns them"
+        f"input '{item.name}': the hardware takes its axes in the order {list(item.axes)} of a row (channels last); "
+        "the runner transposes them"
         for item in plan.inputs
         if list(item.axes) != sorted(item.axes)
     ]

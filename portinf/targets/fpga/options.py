@@ -1,4 +1,4 @@
-"""What portinf optimize --target hls4ml may be told, and what it gives."""
+"""The options of portinf optimize --target hls4ml, and its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOLERANCE = 0.01  # rtol and atol where none is given
 
 @dataclass(frozen=True, kw_only=True)
 class FpgaOptions:
-    """Everything ``portinf optimize --target hls4ml`` may be told.
+    """The options of ``portinf optimize --target hls4ml``.
 
     Attributes:
         precision: ``auto``, or one format for all weights and results.
@@ -55,7 +55,7 @@ class FpgaOptions:
 
     @property
     def project(self) -> ProjectOptions:
-        """What hls4ml is told."""
+        """Options of hls4ml."""
         return ProjectOptions(part=self.part, clock=self.clock, reuse=self.reuse, strategy=self.strategy, stream=self.stream)
 
 
@@ -68,7 +68,7 @@ class FpgaResult:
         report: comparison with the float model, and of a source's conversion before it.
         layers: name, kind, tensor and formats of each layer.
         facts: of the build, by name.
-        tags: how each figure was come by.
+        tags: the source of each figure.
         notes: what the user should know.
     """
 
@@ -102,4 +102,4 @@ STRATEGY = "distributed_arithmetic"
 EXACT = Tolerance(rtol=0.0, atol=0.0)
 
 
-CSIM_ROWS = 1000  # rows on which every build is held against the emulator
+CSIM_ROWS = 1000  # rows on which every build is compared with the emulator

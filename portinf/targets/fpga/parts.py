@@ -11,7 +11,7 @@ __all__ = ["DEFAULT_PART", "check_part"]
 
 DEFAULT_PART = "xcvu13p-flga2577-2-e"  # hls4ml's own
 # Devices by family, from AMD's product tables (DS180, DS890, DS950, DS1003; UG1120 for the cards); packages and speed grades
-# are held against their form alone.
+# are checked by their form only.
 _SEVEN = """
 xc7s6 xc7s15 xc7s25 xc7s50 xc7s75 xc7s100 xc7a12t xc7a15t xc7a25t xc7a35t xc7a50t xc7a75t xc7a100t xc7a200t xc7k70t xc7k160t
 xc7k325t xc7k355t xc7k410t xc7k420t xc7k480t xc7v585t xc7v2000t xc7vx330t xc7vx415t xc7vx485t xc7vx550t xc7vx690t xc7vx980t

@@ -129,7 +129,7 @@ def optimize(
         threads: intra-op threads on which the file will run; 0 for not known.
         precision: to compute in after the rewritings; None for the model's own.
         physics: metrics that decide about the precision beside the tolerance.
-        progress: told what happens.
+        progress: called with each step.
 
     Raises:
         CannotError: the target is not there yet, or the model cannot be lowered.
@@ -197,7 +197,7 @@ def _lowered(
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     if precision == "int8" and not inputs:
-        raise UsageError("--precision int8: it is calibrated on samples: give some with --inputs")
+        raise UsageError("--precision int8 requires samples for calibration; give some with --inputs")
     artifact = read_onnx(model)
     streams = with_columns(streams, artifact.signature, physics.columns)
     with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
@@ -230,9 +230,9 @@ def _lowered(
         except DisagreementError:
             if result is None or not any(step.kept and step.proof == "reassociated" for step in result.steps):
                 raise
-            progress("trying without the rewritings, which round in another order")
+            progress("trying without the rewrites, which change the order of rounding")
             result, lowered = None, lower_it(model)
-        progress("timing the original and the lowered file in turns")
+        progress("timing the original and the file in lower precision alternately")
         timed = timing_batch(artifact.signature, heads(files))
         before, after = paired(model, out, timed.inputs, threads=threads)
     written = read_onnx(out)
@@ -253,7 +253,7 @@ def _threads_note(path: Path) -> list[str]:
     if not read_onnx(path).one_thread:
         return []
     return [
-        "right on one intra-op thread only (ScatterND with a reduction): portinf runs and packages it so; "
+        "correct on one intra-op thread only (ScatterND with a reduction): portinf runs and packages it so; "
         "elsewhere set intra_op_num_threads = 1"
     ]
 
@@ -354,7 +354,7 @@ class _Trial:
 
 def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
     if name in FOLDERS:
-        raise UsageError(f"--target {name}: writes a folder, not one file: {FOLDERS[name]}")
+        raise UsageError(f"use --output DIR with --target {name}")
     if name not in TARGETS:
         raise UsageError(f"--target {name}: no such target; there are: {', '.join([*TARGETS, *FOLDERS])}")
     module, _, attribute = TARGETS[name].partition(":")

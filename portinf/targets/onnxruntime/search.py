@@ -71,7 +71,7 @@ class Tried:
         seconds: median of one request of the largest sample; 0 where it was not timed.
         faster: median, over the pairs, of the original's time over its own; 0 where it was not timed.
         spread: quartiles of that ratio.
-        front: no other setting that holds is both faster and nearer to the original.
+        front: no other setting that holds is both faster and closer to the original.
     """
 
     setting: Setting
@@ -145,7 +145,7 @@ def search(
     """Try the settings and write the file of the best one.
 
     Every setting is timed in turns with the original, as ONNX Runtime runs that by itself on the same number of threads or more,
-    on the largest sample. The pick is the nearest to the original among those whose times cannot be told from the fastest's (of
+    on the largest sample. The choice is the closest to the original among those whose times cannot be distinguished from the fastest's (of
     equally near ones that with fewer threads); it is compared once more on all samples before it is written.
 
     Args:
@@ -157,13 +157,13 @@ def search(
         physics: metrics that decide beside it.
         threads: the only number of intra-op threads to try; 0 tries one and all.
         precisions: to try beside the model's own.
-        progress: told what happens.
+        progress: called with each step.
 
     Raises:
         UsageError: no samples, or ``out`` is a folder.
     """
     if not inputs:
-        raise UsageError("--search: it measures on samples: give some with --inputs")
+        raise UsageError("--search requires samples; give some with --inputs")
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     artifact, physics = read_onnx(model), physics or PhysicsOptions()
@@ -405,7 +405,7 @@ def _picked(rows: list[Tried], bench: _Bench, everything: JudgedOn) -> tuple[Tri
 def _best(rows: Sequence[Tried]) -> Tried:
     right = [row for row in rows if row.holds]
     if not right:
-        raise DisagreementError(f"not even the original repeats its own answers: {rows[0].text}")
+        raise DisagreementError(f"the original model is not deterministic: {rows[0].text}")
     fastest = max(right, key=lambda row: row.faster)
     plain = [row for row in right if row.setting.file == ORIGINAL]
     if fastest.faster < WORTH and plain:
@@ -417,12 +417,10 @@ def _best(rows: Sequence[Tried]) -> Tried:
 def _reason(pick: Tried, rows: Sequence[Tried]) -> str:
     fastest = max((row for row in rows if row.holds), key=lambda row: row.faster)
     if pick.setting.file == ORIGINAL and pick.faster < WORTH:
-        return f"nothing that holds is {WORTH:g} times faster than the original as it is"
+        return f"nothing within the tolerance is {WORTH:g} times faster than the original"
     if pick is fastest:
-        return (
-            f"the fastest that holds: {pick.faster:.2f} times the original's speed, {pick.error:.2g} of the tolerance used up"
-        )
-    better = "nearer to the original" if pick.error < fastest.error else "simpler to run"
+        return f"the fastest within the tolerance: {pick.faster:.2f} times the original's speed, {pick.error:.2g} of the tolerance used up"
+    better = "closer to the original" if pick.error < fastest.error else "simpler to run"
     return (
         f"as fast as the fastest ({fastest.setting}) within the spread, and {better}: "
         f"{pick.faster:.2f} times the original's speed, {pick.error:.2g} of the tolerance used up"
@@ -432,10 +430,10 @@ def _reason(pick: Tried, rows: Sequence[Tried]) -> str:
 def _needs(pick: Tried, files: _Files) -> list[str]:
     setting = pick.setting
     if read_onnx(files.made[setting.file]).one_thread:
-        return ["the pick is right on one intra-op thread only (ScatterND with a reduction); portinf runs and packages it so"]
-    return [
-        f"to run the pick as it was timed: intra_op_num_threads = {setting.threads}, graph optimisation level '{setting.level}'"
-    ]
+        return [
+            "the choice is correct on one intra-op thread only (ScatterND with a reduction); portinf runs and packages it so"
+        ]
+    return [f"to run it as it was timed: intra_op_num_threads = {setting.threads}, graph optimisation level '{setting.level}'"]
 
 
 def _written(artifact: Artifact, path: Path, out: Path, rows: Sequence[Tried], pick: Tried, reason: str) -> Artifact:

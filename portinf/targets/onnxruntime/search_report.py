@@ -42,7 +42,7 @@ def search_text(result: SearchResult) -> str:
             table.add_row(*_cells(row, result.pick))
     console.print(table)
     console.print("faster: than the original in turns; error: largest share of the tolerance;", soft_wrap=True)
-    console.print("* no other is both faster and nearer to the original; > the pick", soft_wrap=True)
+    console.print("* no other is both faster and closer to the original; > the choice", soft_wrap=True)
     for row in result.rows:
         if not row.holds:
             console.print(f"left out: {_name(row)}: {row.text}", soft_wrap=True)
@@ -64,7 +64,7 @@ def _name(row: Tried) -> str:
 
 
 def figure(result: SearchResult) -> Figure:
-    """Return speed against error: the pick, the front, and the others that hold."""
+    """Return speed against error: the pick, the front, and the others within the tolerance."""
     right = [row for row in result.rows if row.holds]
     front = sorted((row for row in right if row.front), key=lambda row: row.faster)
     return Figure(
@@ -73,7 +73,7 @@ def figure(result: SearchResult) -> Figure:
         x_label="times faster than the original",
         y_label="share of the tolerance",
         series=[
-            _series("others that hold", [row for row in right if not row.front and row is not result.pick]),
+            _series("others within the tolerance", [row for row in right if not row.front and row is not result.pick]),
             _series("front", [row for row in front if row is not result.pick]),
             _series("pick", [result.pick]),
         ],

@@ -49,7 +49,7 @@ def check_parameters(release: str, parameters: Mapping[str, str]) -> None:
     for key, value in parameters.items():
         if key not in keys:
             since = next((row["from"] for row in _table()["rows"] if key in row["adds"]), None)
-            when = f"from {since} on" if since else "in no release that was looked at"
+            when = f"from {since} on" if since else "in no known release"
             raise CannotError(
                 f"Triton {release}: its ONNX Runtime backend does not read '{key}', which would fail the load; {when}"
             )
@@ -87,5 +87,7 @@ def tensorrt_accelerator(
         )
     looked_at = _table()["looked_at"]
     if _month(release.name) > _month(looked_at):
-        notes.append(f"the accelerator's parameters are those of Triton {looked_at}, the newest whose source was looked at")
+        notes.append(
+            f"the accelerator's parameters are those of Triton {looked_at}, the newest release whose source was checked"
+        )
     return Accelerator(name="tensorrt", parameters=parameters), notes

@@ -45,7 +45,7 @@ class Recorded:
 
 
 def check_types(signature: Signature, version: Version) -> list[str]:
-    """Refuse inputs and outputs that an engine has in another type, or not at all; return what to tell of the others.
+    """Refuse inputs and outputs that an engine has in another type, or not at all; return notes on the others.
 
     Raises:
         CannotError: a type is not supported; the message names the tensor.

@@ -1,7 +1,7 @@
 """Turns an ONNX graph and a version of TensorRT into what that version cannot run, node by node, before anyone waits for a build.
 
 The tables are facts of onnx-tensorrt's ``docs/operators.md`` (`operators.json` names the page of each). A version between two
-tables is held against both: what both lack is refused, on what they differ the build decides.
+tables is checked against both: what both lack is refused; where they differ, the build decides.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Checked:
     """The outcome of a check that refused nothing.
 
     Attributes:
-        sources: the pages that the graph was held against.
+        sources: the pages that the graph was checked against.
         notes: what only the build can decide.
     """
 
@@ -156,7 +156,7 @@ def _cure(operator: str) -> str:
 
 def _notes(model: Any, around: Sequence[Table], version: Version) -> Iterator[str]:
     if all(table.version < version for table in around):
-        yield f"held against TensorRT {around[-1].version}, the newest whose table is known: the build decides"
+        yield f"checked against TensorRT {around[-1].version}, the newest whose table is known: the build decides"
     opset = opset_of(model)
     if opset > min(table.max_opset for table in around):
         yield f"opset {opset}: TensorRT {around[0].version} takes up to {around[0].max_opset}, {around[-1].version} more: the build decides"
@@ -176,7 +176,7 @@ _TYPES = {1: "FP32", 10: "FP16", 16: "BF16", 6: "INT32", 7: "INT64", 9: "BOOL", 
 
 
 def _types(model: Any, around: Sequence[Table], version: Version) -> Iterator[str]:
-    """Say which operators meet a type that their row does not list; shape arithmetic often does and builds all the same."""
+    """Say which operators meet a type that their row does not list; shape arithmetic often does and builds anyway."""
     kinds = _known_types(model.graph)
     seen: dict[tuple[str, str], int] = {}
     for node, _ in walk(model.graph):
@@ -193,7 +193,7 @@ def _types(model: Any, around: Sequence[Table], version: Version) -> Iterator[st
     for (operator, kind), count in seen.items():
         yield f"{operator} on {kind} ({count} nodes): not in the table of TensorRT {around[0].version}: the build decides"
     if "FP64" in kinds.values():
-        yield "float64 inside the graph: TensorRT computes it in float32, without saying so; the recorded answers decide"
+        yield "float64 inside the graph: TensorRT computes it in float32 without a warning; the recorded answers decide"
 
 
 def _known_types(graph: Any) -> dict[str, str]:

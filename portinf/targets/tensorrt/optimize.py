@@ -51,7 +51,7 @@ class TensorrtOptions:
         release: of Triton; None where only the version counts, and then no accelerator is configured.
         precision: of the graph.
         physics: metrics that decide about the precision beside the tolerance.
-        max_batch_size: None for 64 where the rows are proved independent, else 0.
+        max_batch_size: None for 64 where the rows are verified independent, else 0.
         spans: shapes by axis label that come before the rule.
         name: of the model in the repository; None for the stem of the file.
         check: ask the proxy.
@@ -82,7 +82,7 @@ class TensorrtResult:
         precision: of the graph.
         max_batch_size, batching: of the configuration, and the reason.
         profile: shapes of the engine.
-        checked: the tables that the operators were held against.
+        checked: the tables that the operators were checked against.
         recorded: number of requests that the engine must answer.
         lowered: what became of the precision; None for fp32.
         proxy: what the proxy said; None where it was not asked.
@@ -142,10 +142,10 @@ def optimize_tensorrt(
         model: the ONNX file.
         out: the folder to write; must not exist yet, or be empty.
         options: see there.
-        inputs: files with samples: they give the shapes, the recorded requests and the proof of independent rows.
+        inputs: files with samples: they give the shapes, the recorded requests and the test of independent rows.
         streams: how the files' columns become inputs.
-        tolerance: of the engine's answers; of the proof too, but not for a lower precision.
-        progress: told what happens.
+        tolerance: of the engine's answers, and of the test of independent rows except for a lower precision.
+        progress: called with each step.
 
     Raises:
         UsageError: an option does not fit; ``out`` holds something.
@@ -232,14 +232,14 @@ def _prepared(
 
 
 def _filled(job: _Job, work: Path, out: Path) -> TensorrtResult:
-    """Write everything into a folder and return what to tell of it."""
+    """Write everything into a folder and return notes on it."""
     options, model, precision = job.options, job.model, job.options.precision
     written, lowered = _write_model(job, work)
     checked = check_operators(_typed(written.path), job.version, f"{model} in {precision}")
     proxy = ask_proxy(written.path, job.profile, _blind(written)) if options.check else None
     if proxy is not None and proxy.verdict == "refuses":
         raise CannotError(f"{model}: {proxy.text()}")
-    job.progress("recording what the engine must answer")
+    job.progress("recording the answers that the engine must reproduce")
     recorded, left_out = record(model, job.artifact.signature, job.samples, job.profile, job.tolerance)
     write_site(work, name=job.name, version=job.version, precision=precision, profile=job.profile, recorded=recorded)
     write_engine_config(work, job.name, job.artifact.signature, job.max_batch_size, job.version)
@@ -268,7 +268,9 @@ def _write_accelerated(
     job: _Job, work: Path, written: Artifact, recorded: Sequence[Recorded], lowered: Lowered | None
 ) -> list[str]:
     if job.row is None:
-        return ["no Triton release given: no configuration of the ONNX Runtime accelerator was written; --release adds it"]
+        return [
+            "no Triton release given: no configuration of the ONNX Runtime accelerator was written; --triton-release adds it"
+        ]
     entry = Entry(
         name=job.name,
         artifact=written,
@@ -286,11 +288,11 @@ def _versions(options: TensorrtOptions) -> tuple[Release | None, Version]:
     row = release(options.release) if options.release is not None else None
     asked = parse_version(options.tensorrt) if options.tensorrt is not None else None
     if row is None and asked is None:
-        raise UsageError("--target tensorrt: say for what: --release YY.MM (of your Triton) or --tensorrt VERSION")
+        raise UsageError("--target tensorrt requires --triton-release YY.MM or --tensorrt VERSION")
     if row is None or row.tensorrt is None:
         if asked is None:
             raise CannotError(
-                f"Triton {options.release}: no public page that was found says which TensorRT it holds; add --tensorrt VERSION "
+                f"Triton {options.release}: the TensorRT version of this release is unknown; add --tensorrt VERSION "
                 "(in the container: echo $TRT_VERSION)"
             )
         return row, asked
@@ -316,7 +318,9 @@ def _guesses(profile: Profile) -> list[str]:
     if not guessed:
         return []
     shown = ", ".join(f"{label}={span}" for label, span in guessed.items())
-    return [f"no sample says how long these axes get, so they were set by rule: {shown}; --inputs or --range tells better"]
+    return [
+        f"the samples do not show the lengths of these axes, so defaults were used: {shown}; set them with --inputs or --axis-range"
+    ]
 
 
 def _write_model(job: _Job, work: Path) -> tuple[Artifact, Lowered | None]:

@@ -1,4 +1,4 @@
-"""Turns a signature and the lengths in its samples into the smallest, usual and largest shape of every dynamic input."""
+"""Turns a signature and the lengths in its samples into the min, opt and max shape of every dynamic input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Span:
     guessed: bool = False
 
     def __str__(self) -> str:
-        """Show it as ``--range`` takes it."""
+        """Show it as ``--axis-range`` takes it."""
         return f"{self.least}:{self.usual}:{self.most}"
 
 
@@ -73,7 +73,7 @@ def parse_span(text: str) -> tuple[str, Span]:
     """
     found = re.fullmatch(r"(.+)=(\d+):(\d+):(\d+)", text)
     if found is None:
-        raise UsageError(f"--range {text}: expected LABEL=MIN:OPT:MAX, for example batch=1:8:64")
+        raise UsageError(f"--axis-range {text}: expected LABEL=MIN:OPT:MAX, for example batch=1:8:64")
     return found[1], Span(least=int(found[2]), usual=int(found[3]), most=int(found[4]))
 
 
@@ -99,7 +99,7 @@ def profile_of(
     """
     for label in given:
         if label not in signature.axes:
-            raise UsageError(f"--range {label}=...: no such axis; there are: {', '.join(signature.axes) or 'none'}")
+            raise UsageError(f"--axis-range {label}=...: no such axis; there are: {', '.join(signature.axes) or 'none'}")
     batch = signature.inputs[0].labels[0] if max_batch_size else None
     spans: dict[str, Span] = {}
     for label, axis in signature.axes.items():
@@ -139,17 +139,17 @@ def _by_rule(axis: Axis, lengths: Sequence[int]) -> Span:
 
 
 def _checked(label: str, axis: Axis, span: Span, lengths: Sequence[int], max_batch_size: int) -> Span:
-    shown = f"--range {label}={span}"
+    shown = f"--axis-range {label}={span}"
     if not span.least <= span.usual <= span.most or span.most < 1:
         raise UsageError(f"{shown}: expected MIN <= OPT <= MAX, and MAX of at least 1")
     if span.least < axis.minimum:
         raise UsageError(f"{shown}: the model needs at least {axis.minimum}")
     if axis.maximum is not None and span.most > axis.maximum:
-        raise UsageError(f"{shown}: the model is right up to {axis.maximum} only")
+        raise UsageError(f"{shown}: the model is valid up to {axis.maximum} only")
     if any(n % axis.multiple for n in (span.least, span.usual, span.most)):
         raise UsageError(f"{shown}: the model takes multiples of {axis.multiple}")
     if max_batch_size and (span.least != 1 or span.most != max_batch_size):
-        raise UsageError(f"{shown}: the server joins 1 to {max_batch_size} rows: expected {label}=1:...:{max_batch_size}")
+        raise UsageError(f"{shown}: the server batches 1 to {max_batch_size} rows: expected {label}=1:...:{max_batch_size}")
     outside = [n for n in lengths if not span.least <= n <= span.most and not max_batch_size]
     if outside:
         raise UsageError(f"{shown}: a sample has length {outside[0]} there: widen the range, or leave that sample out")

@@ -38,7 +38,7 @@ def write_engine_config(work: Path, name: str, signature: Signature, size: int, 
 def write_accelerated(
     work: Path, entry: Entry, row: Release, version: Version, profile: Profile, precision: str, cache: str
 ) -> list[str]:
-    """Write the model for the ONNX Runtime backend, with TensorRT as its accelerator; return what to tell of it."""
+    """Write the model for the ONNX Runtime backend, with TensorRT as its accelerator; return notes on it."""
     shapes = {"min": profile.text("least"), "opt": profile.text("usual"), "max": profile.text("most")}
     place = f"{cache}{entry.name}"
     try:

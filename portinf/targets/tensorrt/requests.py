@@ -87,6 +87,6 @@ def record(
         kept.append(Recorded(batch=batch, rtol={name: bound.rtol for name, bound in bounds.items()}, atol=absolute))
     if not kept:
         raise CannotError(
-            f"{model}: it answers no sample and no generated request: nothing to judge an engine by; give --inputs"
+            f"{model}: it fails on all samples and generated requests, so an engine cannot be tested; give --inputs"
         )
     return kept, said

@@ -1,4 +1,4 @@
-"""Asks TensorRT-RTX on this CPU whether it parses and builds a file: a stand-in for TensorRT, never TensorRT itself.
+"""Tries whether TensorRT-RTX on this CPU parses and builds a file: a proxy for TensorRT, never TensorRT itself.
 
 The build runs in a child process, because a network that is collected before its parser takes the process along.
 """
@@ -78,7 +78,7 @@ def ask_proxy(
     """
     if python == sys.executable and not available(MODULE):
         raise MissingPackageError(
-            f"--check rtx: the package 'tensorrt-rtx-cu12' is not installed; pip install 'portinf[{EXTRA}]'"
+            f"--check-with rtx: the package 'tensorrt-rtx-cu12' is not installed; pip install 'portinf[{EXTRA}]'"
         )
     shapes = {which: profile.shapes(which) for which in ("least", "usual", "most")}
     try:
@@ -91,20 +91,20 @@ def ask_proxy(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CannotError(f"{LABEL}: gave no answer within {seconds:g} s; leave --check rtx out") from error
+        raise CannotError(f"{LABEL}: no answer within {seconds:g} s; remove --check-with rtx") from error
     line = next((line for line in reversed(done.stdout.splitlines()) if line.startswith("{")), "")
     if not line:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise CannotError(
-            f"{LABEL}: its process died ({how}: {last[:200]}), which says nothing of the model; leave --check rtx out"
+            f"{LABEL}: its process died ({how}: {last[:200]}), which says nothing about the model; remove --check-with rtx"
         )
     return _report(json.loads(line), blind)
 
 
 def _report(answer: Mapping[str, Any], blind: bool) -> ProxyReport:
     if "missing" in answer:
-        raise MissingPackageError(f"--check rtx: {answer['missing']}; pip install 'portinf[{EXTRA}]'")
+        raise MissingPackageError(f"--check-with rtx: {answer['missing']}; pip install 'portinf[{EXTRA}]'")
     if not answer["reason"]:
         return ProxyReport(verdict="builds", version=answer["version"], seconds=answer["seconds"], size=answer["size"])
     failing = set(answer["operators"])

@@ -1,4 +1,4 @@
-"""Turns ``--tensorrt`` and ``--release`` into one version of TensorRT, and says what is known of it."""
+"""Turns ``--tensorrt`` and ``--triton-release`` into one version of TensorRT, and looks up what is known about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user wants looked at -> the checks of one comparison."""
+"""The user's options -> the checks of one comparison."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PhysicsOptions", "make_checks"]
 
 @dataclass(frozen=True, kw_only=True)
 class PhysicsOptions:
-    """Physics metrics; None for those that are not wanted."""
+    """Physics metrics; None for those that are not requested."""
 
     discrimination: DiscriminationOptions | None = None
     regression: RegressionOptions | None = None

@@ -156,10 +156,10 @@ def _result(name: str, output: _Output) -> CheckResult:
     top = ""
     if output.top_rows:
         figures.update({"top 5 rows": output.top_rows, "top 5 same": output.top_same})
-        top = f"; the same best {TOP} in {output.top_same:,} of {output.top_rows:,} sampled rows"
-    text = f"{output.flips:,} of {output.rows:,} rows change their best class (rate at most {high:.2g}, {LEVEL:.0%} sure)"
+        top = f"; same top {TOP} in {output.top_same:,} of {output.top_rows:,} sampled rows"
+    text = f"top-1 class changes in {output.flips:,} of {output.rows:,} rows ({LEVEL:.0%} upper limit {high:.2g})"
     if output.unexplained:
-        text = f"{output.unexplained:,} of {output.rows:,} rows change their best class beyond tolerance; {output.example}"
+        text = f"top-1 class changes beyond tolerance in {output.unexplained:,} of {output.rows:,} rows; {output.example}"
     elif output.flips:
         text += f", all ties within tolerance, largest margin {output.margin:.2g}"
     status = "failed" if output.unexplained else "reported"

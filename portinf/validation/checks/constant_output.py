@@ -1,4 +1,4 @@
-"""Float outputs of both sides -> those that say the same whatever they are asked."""
+"""Float outputs of both models -> those that are constant whatever the inputs."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Stuck:
             text = f"{int(stuck.sum())} of {len(stuck)} columns are constant in the candidate and vary in the reference, first {column}"
             return CheckResult(name="constant output", status="reported", output=name, text=text, figures=_figures(output))
         if still.all() and len(self._rows) >= DIFFERING:
-            text = f"warning: both sides give {_shown(output.high[0])} for all {output.rows:,} rows, whatever the inputs"
+            text = f"warning: both models give {_shown(output.high[0])} for all {output.rows:,} rows, whatever the inputs"
             return CheckResult(name="constant output", status="reported", output=name, text=text, figures=_figures(output))
         return None
 

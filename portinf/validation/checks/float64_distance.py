@@ -113,9 +113,7 @@ class Precision(Judging):
         if self._reason:
             return [CheckResult(name="fp64", status="not applicable", text=self._reason)]
         if not self._outputs:
-            return [
-                CheckResult(name="fp64", status="not applicable", text="there is no float output with an answer in float64")
-            ]
+            return [CheckResult(name="fp64", status="not applicable", text="no float output has a float64 result")]
         return [_result(name, output) for name, output in self._outputs.items()]
 
     def figures(self) -> Sequence[Figure]:
@@ -183,7 +181,7 @@ def bounds_of(reference: Runner, truth: Truth, batches: Iterable[Batch]) -> dict
                 known[name] = _Measured(axes=axes, lengths=lengths, relative=0.0, absolute=np.zeros(lengths).ravel(), whole=0.0)
             _measure(known[name], array, exact[name], rounding(kinds[name]))
     if not known:
-        raise CannotError("no float output has an answer in float64: no tolerance can be derived")
+        raise CannotError("no float output has a float64 result, so no tolerance can be derived")
     return {name: _bound(measured, rounding(kinds[name])) for name, measured in known.items()}
 
 

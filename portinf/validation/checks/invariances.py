@@ -1,4 +1,4 @@
-"""What must not matter to a model: neighbours in a batch, padding, the order of a set, the number of threads, asking twice."""
+"""What must not change a model's outputs: neighbours in a batch, padding, the order of a set, the number of threads, repetition."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Invariances:
         batch = self._first()
         valid = None if batch is None else _valid(spec, batch.inputs[spec.name])
         if batch is None or valid is None:
-            why = f"no sample tells which value of '{spec.name}' means padding: one with padded and unpadded entries is needed"
+            why = f"no sample shows which value of '{spec.name}' means padding: one with padded and unpadded entries is needed"
             return CheckResult(name=name, status="not applicable", text=why)
         inputs, kept = batch.inputs, valid
         changes = [("values under the padding changed", self._garbage(spec, inputs, kept), kept)]
@@ -99,7 +99,7 @@ class Invariances:
             return ""
 
         titles = ", ".join(title for title, _, _ in changes)
-        return _judged(name, broken(candidate), f"the answers stay ({titles})", broken, reference)
+        return _judged(name, broken(candidate), f"the outputs do not change ({titles})", broken, reference)
 
     def _garbage(self, mask: TensorSpec, inputs: Arrays, valid: Array) -> Arrays:
         """Put values of other entries under the padding of every input that is padded."""
@@ -263,10 +263,10 @@ def _judged(name: str, reason: str, passed: str, broken: Callable[[Runner], str]
     if not reason:
         return CheckResult(name=name, status="passed", text=passed)
     if reference is None:
-        return CheckResult(name=name, status="reported", text=f"{reason} (no reference that could be asked)")
+        return CheckResult(name=name, status="reported", text=f"{reason} (no reference to compare with)")
     if broken(reference):
-        return CheckResult(name=name, status="reported", text=f"the reference lacks it too: {reason}")
-    return CheckResult(name=name, status="failed", text=f"{reason}; the reference's do not")
+        return CheckResult(name=name, status="reported", text=f"the reference fails this check too: {reason}")
+    return CheckResult(name=name, status="failed", text=f"failed: {reason}; the reference passes this check")
 
 
 def _axes(spec: TensorSpec) -> list[str | None]:

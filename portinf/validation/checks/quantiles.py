@@ -203,7 +203,7 @@ def _text(output: _Output, exact: bool) -> str:
         return f"no difference at all in {output.all_elements:,} elements"
     rank = math.ceil(0.99 * output.elements)
     upper = _upper(absolute, output, 0.99)
-    sure = f" ({LEVEL:.0%} sure: {upper:.2g})" if upper is not None else ""
+    sure = f" ({LEVEL:.0%} upper limit {upper:.2g})" if upper is not None else ""
     within = f"{absolute.at_rank(rank):.2g}{sure}, relative {relative.at_rank(rank):.2g}, {ulps.at_rank(rank):.3g} ULP"
     most = f"{absolute.largest:.2g}, relative {relative.largest:.2g}, {ulps.largest:.3g} ULP"
     return f"99 % within {within}; largest {most}" + ("" if exact else f"; in bins of {RESOLUTION:.0%}") + _sampled(output)

@@ -176,7 +176,7 @@ class Regression:
         self._kept = []
 
     def _found_edges(self) -> Floats:
-        """Return the edges told, else those of bins of about as many of the rows that are kept; empty without a variable."""
+        """Return the given edges, else those of bins of about as many of the rows that are kept; empty without a variable."""
         if len(self._edges) or not self._options.bin_by:
             return self._edges
         if self._own_edges is not None:

@@ -96,7 +96,7 @@ def rendered(template: str, view: Mapping[str, Any]) -> str:
 
 
 def _short(name: str) -> str:
-    """Cut the name of a tick: of a layer's, the end tells more than the start."""
+    """Cut the name of a tick: of a layer's, the end says more than the start."""
     return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
 
 

@@ -1,4 +1,4 @@
-"""Hops of one validation, with all that is needed to do it again -> one verdict and plain data."""
+"""Comparisons of one validation, with all that is needed to repeat it -> one verdict and plain data."""
 
 from __future__ import annotations
 

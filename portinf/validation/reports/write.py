@@ -36,7 +36,7 @@ def check_report_path(path: Path, formats: Iterable[str] = tuple(FORMATS)) -> No
     if path.suffix.lower() not in formats:
         raise UsageError(f"--report {path}: expected a file ending in {', '.join(formats)}; found '{path.suffix or path.name}'")
     if not path.parent.is_dir():
-        raise UsageError(f"--report {path}: the folder {path.parent} does not exist; make it first")
+        raise UsageError(f"--report {path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise UsageError(f"--report {path}: expected a file, found a folder")
 

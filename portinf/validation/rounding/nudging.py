@@ -33,7 +33,7 @@ class Nudged:
     A label that two scores of equal size decide, a kernel's ``>`` at the cut, neighbours at equal distances: rounding may
     choose either. It does so where the same file answers with the other value when each weight is changed by a few roundings.
     Equal weights are changed alike, and inputs, thresholds and vectors stay: what compares an input with a threshold, or takes
-    the first or the last of equal entries, gives one answer for ever, and another side's answer is wrong.
+    the first or the last of equal entries, always gives one answer, and another model's answer is wrong.
 
     Args:
         sides: runners, or paths of ONNX files; others are left out.

@@ -247,14 +247,14 @@ def _result(name: str, excused: _Excused) -> CheckResult:
     parts = []
     if excused.computed:
         parts.append(
-            f"{excused.computed:,} elements are out of the tolerance by rounding alone: in float64 the sides differ by at most "
+            f"{excused.computed:,} elements exceed the tolerance by rounding only: in float64 the models differ by at most "
             f"{excused.apart:.2g} there; the reference is up to {excused.own:.2g} from its own float64"
         )
     if excused.ties:
         parts.append(f"{excused.ties:,} elements differ where the last digits of the weights decide")
     figures: dict[str, float | int | bool | str] = {
         "by rounding": excused.computed,
-        "apart in float64": excused.apart,
+        "difference in float64": excused.apart,
         "reference from float64": excused.own,
         "decided by the last digits": excused.ties,
     }

@@ -16,7 +16,7 @@ __all__ = ["OwnRounding"]
 
 Floats = npt.NDArray[np.float64]
 USUAL = 0.9  # quantile of the distances of a column
-ENOUGH = 16  # distances of a column that tell what is usual
+ENOUGH = 16  # distances of a column that show what is usual
 SMALL = 1 / 16  # of the largest number: what is larger need be no rounding
 
 

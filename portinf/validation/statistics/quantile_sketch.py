@@ -15,7 +15,7 @@ RESOLUTION = 2.0**-MANTISSA  # largest width of a bin relative to its values
 
 
 class Sketch:
-    """The distribution of differences; zeros are counted apart, so that they are always exact.
+    """The distribution of differences; zeros are counted separately, so that they are always exact.
 
     Args:
         wide: bins of float64, for numbers that float32 cannot hold; else of float32.

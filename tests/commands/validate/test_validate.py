@@ -87,7 +87,7 @@ def test_no_case_is_beyond_the_largest_length_of_either_side(tmp_path: Path) -> 
     report = validate(str(a), [str(a)], ValidateOptions(sourcing=told))
     assert max(case.sizes["rows"] for case in report.hops[0].cases) == 9
     too_long = SourcingOptions(inputs=[samples(tmp_path / "f.npz", 21)])
-    with pytest.raises(UsageError, match="axis 'rows' has length 21, and this model is right up to 20 only"):
+    with pytest.raises(UsageError, match="axis 'rows' has length 21, and this model is valid up to 20 only"):
         validate(str(a), [str(b)], ValidateOptions(sourcing=too_long))
     with pytest.raises(UsageError, match="--maximum events=9: no such axis; there are: rows"):
         validate(str(a), [str(b)], ValidateOptions(sourcing=SourcingOptions(maximums={"events": 9})))

@@ -34,7 +34,7 @@ def test_a_guessed_length_is_computed(n: int) -> None:
     model = _model([helper.make_node("Reshape", ["x", "shape"], ["y"])], {"shape": [0, -1, 2]})
     x = np.arange(n * 5 * 4, dtype=np.float32).reshape(n, 5, 4)
     assert mend_reshapes(model, free=True) == []
-    assert mend_reshapes(model) == ["reshapes made right on empty tensors (1 times)"]
+    assert mend_reshapes(model) == ["reshapes fixed for empty tensors (1 times)"]
     np.testing.assert_array_equal(_run(model, x), x.reshape(n, 10, 2))
 
 
@@ -46,7 +46,7 @@ def test_a_computed_shape_means_its_zeros(m: int) -> None:
         helper.make_node("Reshape", ["x", "shape"], ["y"], allowzero=0),  # as exporters write it
     ]
     model = _model(nodes, {"order": [1, 2, 0]})
-    assert mend_reshapes(model, free=True) == ["reshapes made right on empty tensors (1 times)"]
+    assert mend_reshapes(model, free=True) == ["reshapes fixed for empty tensors (1 times)"]
     x = np.arange(2 * m * 4, dtype=np.float32).reshape(2, m, 4)
     np.testing.assert_array_equal(_run(model, x), x.reshape(m, 4, 2))
 

@@ -78,7 +78,7 @@ def test_nodes_before_those_that_they_need() -> None:
         helper.make_node("Neg", ["x"], ["b"]),
     ]
     model = _model(nodes, [])
-    assert mend(model) == ["nodes put in the order that the standard asks for"]
+    assert mend(model) == ["nodes sorted topologically"]
     assert [node.op_type for node in model.graph.node] == ["Neg", "Exp", "Add"]
     assert mend(model) == []
 

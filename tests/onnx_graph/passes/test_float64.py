@@ -85,7 +85,7 @@ def test_refusals(tmp_path: Path) -> None:
     trees = helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml", norm="L2")
     path, _ = perceptron(tmp_path / "m.onnx", depth=1)
     for node, why in (
-        (trees, "gives float32 alone"),
+        (trees, "only gives float32"),
         (helper.make_node("FusedGemm", ["x"], ["y"], domain="com.microsoft"), "none of ONNX's own"),
     ):
         model = onnx.load(str(path))

@@ -44,7 +44,7 @@ def test_longer_inputs_are_refused_and_others_answered_as_before(dtype: str, num
         given = (np.arange(lengths[0] * lengths[1]).reshape(lengths) % 3).astype("str" if dtype == "object" else dtype)
         given = given.astype(object) if dtype == "object" else given
         np.testing.assert_array_equal(after.run(None, {"x": given})[0], before.run(None, {"x": given})[0])
-    with pytest.raises(Exception, match="input x is right up to 20 along axis 0"):
+    with pytest.raises(Exception, match="input x is valid up to 20 along axis 0"):
         after.run(None, {"x": np.zeros((21, 2), dtype) if dtype != "object" else np.full((21, 2), "a", object)})
 
 

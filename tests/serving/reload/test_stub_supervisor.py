@@ -169,4 +169,4 @@ def test_a_change_that_cannot_be_loaded_is_told_once(tmp_path: Path) -> None:
     shutil.copy(folder / "1" / "model.onnx", folder / "2")
     for _ in range(4):
         watcher.step()
-    assert lines[1:] == ["model add: the change was not loaded, what was loaded before stays: damaged"]
+    assert lines[1:] == ["model add: the change was not loaded; the loaded version stays in use: damaged"]

@@ -241,7 +241,7 @@ def test_a_container_sees_the_folder_and_so_the_compiled_code_in_it(tmp_path: Pa
     given = Original(tmp_path / "models", CodeRule(verify=verify))
     given.add(model(folder))
     (folder / "1" / "__pycache__").mkdir()
-    with pytest.raises(ServingError, match="1/__pycache__ holds compiled code that no manifest knows: remove it"):
+    with pytest.raises(ServingError, match="1/__pycache__ holds compiled code that is not in the manifest: remove it"):
         given.add(model(folder))
 
 

@@ -54,7 +54,7 @@ def folder(model: Path) -> Path:
     return optimized(model, model.parent / "out").folder
 
 
-def test_figures_say_how_they_were_come_by(model: Path, folder: Path) -> None:
+def test_every_figure_has_its_source(model: Path, folder: Path) -> None:
     record = json.loads((folder / "portinf-fpga.json").read_text())
     tags = record["tags"]
     assert tags["da4ml logic"] == "emulated"
@@ -84,7 +84,7 @@ def test_who_answers_is_chosen_by_name(model: Path, folder: Path, cli: Cli) -> N
 
 def test_a_folder_without_logic(model: Path, tmp_path: Path) -> None:
     optimized(model, tmp_path / "plain", strategy="latency", rtl=None)
-    with pytest.raises(UnreadableError, match=r"no logic of da4ml in it; .*--strategy distributed_arithmetic"):
+    with pytest.raises(UnreadableError, match=r"it has no da4ml logic; .*--strategy distributed_arithmetic"):
         open_runner(f"{tmp_path / 'plain'}@rtl")
 
 
@@ -152,7 +152,7 @@ def test_a_model_of_hgq2_keeps_its_bits(tmp_path: Path, cli: Cli) -> None:
         assert judged.code == 0, judged.err
     refused = cli("optimize", model, "--target", "hls4ml", "--inputs", tmp_path / "x.npz", "-o", "other")
     assert refused.code == 2
-    assert "a model of HGQ2 is laid out with its own bits: give --strategy distributed_arithmetic" in refused.message
+    assert "a model of HGQ2 keeps its own bits: use --strategy distributed_arithmetic" in refused.message
 
 
 @pytest.mark.long

@@ -85,7 +85,7 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     apart = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", *narrow)
     assert apart.code == 5, apart.err
     checks = {check["name"]: check for check in apart.report["hops"][0]["checks"]}
-    assert "a network in fixed point differs everywhere: see the errors by layer" in checks["bisection"]["text"]
+    assert "a fixed-point network differs everywhere; see the errors by layer" in checks["bisection"]["text"]
     page = (folder / "report.html").read_text()
     assert "Range against format" in page
     assert "equal to the emulation bit for bit on 1,000 rows (measured-csim)" in page
@@ -142,7 +142,7 @@ def test_constants_beyond_the_format(models: Path, tmp_path: Path, cli: Cli) -> 
     [
         (
             "ap_fixed<16,4>",
-            r"layer dense_1 \(tensor 'fc0'\): \d+ numbers wrap round, the largest .* they need \d bits before the point",
+            r"layer dense_1 \(tensor 'fc0'\): \d+ numbers wrap round, the largest .* they need \d integer bits",
         ),
         ("ap_fixed<16,3>", r"input 'x': \d+ numbers wrap round"),
         ("ap_fixed<9,5>", r"misses the tolerance: .*; the error grows most at layer \w+ \(tensor '\w+'\), ap_u?fixed"),
@@ -155,7 +155,7 @@ def test_a_format_that_will_not_do_names_its_layer(models: Path, tmp_path: Path,
 
 
 def test_wide_ranges_leave_fewer_bits_behind_the_point(models: Path, tmp_path: Path) -> None:
-    """Inputs in their own units: products of 24 bits behind the point would be wider than is exact, and fewer do."""
+    """Inputs in their own units: products of 24 fraction bits would be wider than is exact, and fewer do."""
     model = onnx.load(str(models / "facile.onnx"))
     rows = fpga_graphs.samples("facile", 500)
     rows[:, 0] *= 3000.0
@@ -245,11 +245,11 @@ def test_the_simulation_serves_where_the_emulator_does_not(models: Path, tmp_pat
     done = cli(*told, "-o", "wide")
     assert done.code == 0, done.err
     assert "the C simulation answers, not the emulator: " in done.out
-    assert "dense_1: needs whole numbers of" in done.out
+    assert "dense_1: needs integers of" in done.out
     judged = cli("validate", models / "jet.onnx", "wide", "--inputs", models / "jet.npz", "--no-probes", "--json")
     assert judged.code == 0, judged.out + judged.err
     done = cli(*told, "-o", "none", "--no-csim")
-    assert (done.code, "--no-csim leaves nothing that does" in done.message) == (4, True)
+    assert (done.code, "with --no-csim nothing else can" in done.message) == (4, True)
     assert not (tmp_path / "none").exists()
 
 
@@ -265,9 +265,9 @@ def test_packages_that_are_not_installed(models: Path, tmp_path: Path, monkeypat
 
 def test_options_that_do_not_fit(models: Path, cli: Cli) -> None:
     done = cli("optimize", models / "jet.onnx", "--target", "onnxruntime", "-o", "x.onnx", "--part", DEFAULT_PART)
-    assert (done.code, "--part does not fit --target onnxruntime" in done.message) == (2, True)
+    assert (done.code, "--part: only for --target hls4ml, not for onnxruntime" in done.message) == (2, True)
     done = cli("optimize", models / "jet.onnx", "--target", "hls4ml", "-o", "x", "--threads", 1, "--inputs", models / "jet.npz")
-    assert (done.code, "--threads does not fit --target hls4ml" in done.message) == (2, True)
+    assert (done.code, "--threads: only for --target onnxruntime, not for hls4ml" in done.message) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_within_the_spread_the_nearer_one_is_taken(net: Path, monkeypatch: pytes
     speeds(monkeypatch, rewritten=2.001, by_row=9.0, fp16=2.0)
     result = found(net, precisions=["fp16"])
     assert result.pick.setting.file == "rewritten" and result.pick.setting.level == "all"
-    assert "nearer to the original" in result.reason
+    assert "closer to the original" in result.reason
 
 
 def test_what_does_not_hold_on_all_samples_is_not_picked(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_model_that_cannot_be_improved_comes_back_byte_for_byte(tmp_path: Path
     result = found(model, precisions=[])
     assert result.pick.setting.file == "original" and result.hop is None
     assert (tmp_path / "best.onnx").read_bytes() == model.read_bytes()
-    assert "nothing that holds" in result.reason
+    assert "nothing within the tolerance" in result.reason
 
 
 def test_no_samples_or_another_target_is_refused(net: Path, capsys: pytest.CaptureFixture[str]) -> None:

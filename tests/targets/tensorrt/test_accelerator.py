@@ -42,7 +42,7 @@ def test_shape_ranges_from_24_04_on() -> None:
 def test_unknown_parameters_and_modes_are_refused() -> None:
     with pytest.raises(CannotError, match=r"does not read 'trt_cuda_graph_enable'.*from 24.04 on"):
         check_parameters("24.03", {"trt_cuda_graph_enable": "1"})
-    with pytest.raises(CannotError, match="in no release"):
+    with pytest.raises(CannotError, match="in no known release"):
         check_parameters("26.02", {"do_copy_in_default_stream": "1"})  # of CUDA, not of TensorRT
     with pytest.raises(CannotError, match="precision_mode BF16 is not one of FP16, FP32, INT8"):
         made("26.01", "bf16")
@@ -55,8 +55,8 @@ def test_precision_is_a_parameter_only_while_tensorrt_has_flags() -> None:
 
 
 def test_a_release_whose_source_was_not_looked_at_says_so() -> None:
-    assert not any("newest whose source" in note for note in made("26.06")[1])
-    assert any("newest whose source was looked at" in note for note in made("26.08")[1])
+    assert not any("newest release whose source" in note for note in made("26.06")[1])
+    assert any("newest release whose source was checked" in note for note in made("26.08")[1])
 
 
 def test_the_configuration_is_read_back() -> None:

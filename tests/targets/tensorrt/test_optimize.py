@@ -48,7 +48,7 @@ def call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
 
 def test_the_folder_and_what_it_says(net: Path, call: Call) -> None:
     folder = net.parent / "trt"
-    code, out, _ = call("--release", "24.08", "--inputs", str(net.parent / "x.npz"), "--json")
+    code, out, _ = call("--triton-release", "24.08", "--inputs", str(net.parent / "x.npz"), "--json")
     assert code == 0
     report = json.loads(out)
     assert report["engine"] == "not built" and report["tensorrt"] == "10.3" and report["max_batch_size"] == 64
@@ -68,22 +68,22 @@ def test_the_folder_and_what_it_says(net: Path, call: Call) -> None:
 
 
 def test_text_says_that_nothing_was_run(net: Path, call: Call) -> None:
-    code, out, note = call("--tensorrt", "8.6", "--max-batch", "0", "--range", "batch=1:2:16")
-    assert code == 0 and "not built (not run here)" in out and "release/8.6-GA" in out and "x:16x4" in out
+    code, out, note = call("--tensorrt", "8.6", "--max-batch-size", "0", "--axis-range", "batch=1:2:16")
+    assert code == 0 and "not built. Run" in out and "release/8.6-GA" in out and "x:16x4" in out
     assert "no Triton release given" in note and not (net.parent / "trt/repository-onnxruntime").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        ([], 2, "--release YY.MM"),
+        ([], 2, "--triton-release YY.MM"),
         (["--tensorrt", "8"], 2, "expected a version such as"),
         (["--tensorrt", "8.5"], 2, "from 8.6 on"),
-        (["--release", "24.8"], 2, "expected YY.MM"),
-        (["--release", "24.05"], 4, "add --tensorrt VERSION"),
-        (["--release", "24.08", "--tensorrt", "8.6"], 2, "holds TensorRT 10.3.0.26"),
+        (["--triton-release", "24.8"], 2, "expected YY.MM"),
+        (["--triton-release", "24.05"], 4, "add --tensorrt VERSION"),
+        (["--triton-release", "24.08", "--tensorrt", "8.6"], 2, "holds TensorRT 10.3.0.26"),
         (["--tensorrt", "10.3", "--threads", "1"], 2, "--threads"),
-        (["--tensorrt", "10.3", "--range", "batch=1:2:64", "--range", "batch=1:3:64"], 2, "given twice"),
+        (["--tensorrt", "10.3", "--axis-range", "batch=1:2:64", "--axis-range", "batch=1:3:64"], 2, "given twice"),
         (["--tensorrt", "10.3", "--name", "a b"], 2, "model name"),
         (["--tensorrt", "10.3", "--inputs", "missing.npz"], 2, "missing.npz"),
     ],
@@ -103,7 +103,7 @@ def test_a_folder_that_holds_something_is_left_alone(net: Path, call: Call) -> N
 
 def test_rows_that_depend_on_each_other_are_not_batched(net: Path, call: Call) -> None:
     minus_mean(net)
-    assert call("--tensorrt", "10.3", "--max-batch", "8")[0] == 4
+    assert call("--tensorrt", "10.3", "--max-batch-size", "8")[0] == 4
     code, out, _ = call("--tensorrt", "10.3")
     assert code == 0 and "max_batch_size 0" in out
 
@@ -118,27 +118,27 @@ def test_rows_that_depend_on_each_other_are_not_batched(net: Path, call: Call) -
 )
 def test_types_that_an_engine_would_change_are_refused(kind: int, said: str, net: Path, call: Call) -> None:
     save(net, [helper.make_node("Identity", ["x"], ["y"])], [tensor("x", ["b"], kind)], [tensor("y", ["b"], kind)])
-    code, _, line = call("--tensorrt", "10.3", "--max-batch", "0")
+    code, _, line = call("--tensorrt", "10.3", "--max-batch-size", "0")
     assert code == 4 and said in line
 
 
 def test_options_of_this_target_do_not_fit_another(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for option in (["--release", "24.08"], ["--check", "rtx"], ["--build"], ["--range", "a=1:2:3"]):
+    for option in (["--triton-release", "24.08"], ["--check-with", "rtx"], ["--build"], ["--axis-range", "a=1:2:3"]):
         assert run(["optimize", str(net), "--target", "onnxruntime", "-o", str(net.parent / "o.onnx"), *option]) == 2
-        assert f"{option[0]}: only with --target tensorrt" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="writes a folder"):
+        assert f"{option[0]}: only for --target tensorrt, not for" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="use --output DIR"):
         optimize(net, "tensorrt", net.parent / "o.onnx", tolerance=Tolerance())
 
 
 def test_a_missing_proxy_names_the_extra(net: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portinf.targets.tensorrt.rtx_check.available", lambda _: False)
-    code, _, line = call("--tensorrt", "10.3", "--check", "rtx")
+    code, _, line = call("--tensorrt", "10.3", "--check-with", "rtx")
     assert code == 3 and "pip install 'portinf[trt-check]'" in line and not (net.parent / "trt").exists()
 
 
 def test_the_other_commands_say_what_the_folder_is(net: Path, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     folder = net.parent / "trt"
-    assert call("--release", "24.08")[0] == 0
+    assert call("--triton-release", "24.08")[0] == 0
     assert run(["inspect", str(folder)]) == 0
     assert "not built: run build_engine.sh" in " ".join(capsys.readouterr().out.split())
     assert run(["inspect", str(folder / "repository/net")]) == 4
@@ -188,7 +188,7 @@ def test_no_trtexec_is_a_missing_package(net: Path, call: Call, monkeypatch: pyt
 
 @pytest.mark.parametrize(("precision", "flag"), [("fp16", "FLOAT16"), ("int8", "INT8")])
 def test_a_lower_precision_is_in_the_graph_and_judged_on_the_samples(precision: str, flag: str, net: Path, call: Call) -> None:
-    options = ["--release", "24.08", "--precision", precision, "--atol", "0.05", "--inputs", str(net.parent / "x.npz")]
+    options = ["--triton-release", "24.08", "--precision", precision, "--atol", "0.05", "--inputs", str(net.parent / "x.npz")]
     code, out, _ = call(*options, "--json")
     assert code == 0
     report = json.loads(out)
@@ -205,14 +205,14 @@ def test_a_lower_precision_is_in_the_graph_and_judged_on_the_samples(precision: 
 
 def test_bfloat16_where_only_one_of_the_two_ways_has_it(net: Path, call: Call) -> None:
     assert call("--tensorrt", "8.6", "--precision", "bf16")[2].endswith("take fp16, or TensorRT 10 or newer")
-    code, out, _ = call("--release", "24.08", "--precision", "bf16", "--atol", "0.1", "--json")
+    code, out, _ = call("--triton-release", "24.08", "--precision", "bf16", "--atol", "0.1", "--json")
     assert code == 0 and any("precision_mode BF16" in note for note in json.loads(out)["notes"])
     assert not (net.parent / "trt/repository-onnxruntime").exists() and (net.parent / "trt/repository").is_dir()
 
 
 def test_int8_without_samples_is_refused(net: Path, call: Call) -> None:
     code, _, line = call("--tensorrt", "10.3", "--precision", "int8")
-    assert code == 2 and "calibrated on samples" in line and not (net.parent / "trt").exists()
+    assert code == 2 and "requires samples for calibration" in line and not (net.parent / "trt").exists()
 
 
 def test_a_precision_that_does_not_hold_writes_nothing(net: Path, call: Call) -> None:

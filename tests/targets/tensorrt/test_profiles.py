@@ -113,7 +113,7 @@ def test_a_range_that_the_user_gives_comes_first() -> None:
         ("window=4:6:8", "multiples of 4"),
         ("batch=2:4:8", "expected batch=1:...:8"),
         ("batch=1:4:9", "expected batch=1:...:8"),
-        ("tracks=1:40:501", "the model is right up to 500 only"),
+        ("tracks=1:40:501", "the model is valid up to 500 only"),
         ("hits=1:2:3", "no such axis; there are: batch, nodes, window, tracks"),
         ("nodes", "expected LABEL=MIN:OPT:MAX"),
         ("nodes=1:2", "expected LABEL=MIN:OPT:MAX"),

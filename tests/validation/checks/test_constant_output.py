@@ -62,7 +62,7 @@ def test_single_columns_are_reported() -> None:
 def test_both_constant_is_a_warning_over_sixteen_differing_rows() -> None:
     same = np.full_like(MOVING, 0.5)
     (result,) = judged(same, same)
-    assert result.status == "reported" and result.text.startswith("warning: both sides give 0.5")
+    assert result.status == "reported" and result.text.startswith("warning: both models give 0.5")
     assert judged(same, same, np.ones_like(X))[0].status == "passed"
 
 

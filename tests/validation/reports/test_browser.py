@@ -77,7 +77,7 @@ def full_report(shift: float = 1e-6) -> Report:
         ),
     ]
     checks = [
-        CheckResult(name="batch invariance", status="passed", text="8 rows give the same answers alone"),
+        CheckResult(name="batch invariance", status="passed", text="8 rows give the same results alone"),
         CheckResult(name="stuck output", status="failed", text="constant at 0.2 while the reference varies", output="score"),
         CheckResult(
             name="AUC", status="reported", text="0.9731 +- 0.0012, change 0.0001 +- 0.0002", figures={"auc": float("nan")}

@@ -17,7 +17,7 @@ from portinf_onnx_session import ConfigurationError, arena_shrinkage, open_sessi
 
 __all__ = ["TritonPythonModel"]
 
-# Triton's default of --backend-config=default-max-batch-size, which a Python-based backend is not told.
+# Triton's default of --backend-config=default-max-batch-size, which a Python-based backend does not get.
 _DEFAULT_MAX_BATCH_SIZE = 4
 
 Arrays = dict[str, Any]

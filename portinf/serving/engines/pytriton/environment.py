@@ -64,7 +64,7 @@ def environment(folder: Path | None, report: Report, canary: Callable[[ServingEn
 
     Args:
         folder: where it is or shall be; None for the user's cache folder.
-        report: told one line of progress at a time.
+        report: called with one line of progress at a time.
         canary: tries a freshly made environment, and raises if it does not answer rightly.
 
     Raises:
@@ -80,7 +80,7 @@ def environment(folder: Path | None, report: Report, canary: Callable[[ServingEn
                     _make(place, find_interpreter(), report, canary)
     except OSError as error:
         raise CannotError(
-            f"cannot make the serving environment {place}: {error}; name a folder that can be written with --serving-env PATH"
+            f"cannot create the serving environment {place}: {error}; name a folder that can be written with --serving-env PATH"
         ) from error
     return _open(place)
 
@@ -90,7 +90,7 @@ def _open(folder: Path) -> ServingEnvironment:
     found = describe(python)
     if found is None:
         raise CannotError(
-            f"the Python of the serving environment {folder} does not run; remove that folder and it is made again"
+            f"the Python of the serving environment {folder} does not run; remove that folder; it will be created again"
         )
     return ServingEnvironment(folder=folder, python=python, version=found.version, library_folder=found.library_folder)
 
@@ -107,17 +107,17 @@ def _lock(folder: Path, report: Report) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            report(f"waiting for another process that makes the serving environment {folder}")
+            report(f"waiting for another process that creates the serving environment {folder}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def _make(folder: Path, interpreter: Interpreter, report: Report, canary: Callable[[ServingEnvironment], None]) -> None:
     _clear(folder, report)
-    report(f"making the serving environment {folder} with Python {interpreter.full_version} (once, about 300 MB)")
+    report(f"creating the serving environment {folder} with Python {interpreter.full_version} (once, about 300 MB)")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _UNFINISHED).touch()
-    _step([str(interpreter.program), "-m", "venv", str(folder)], "make a virtual environment")
+    _step([str(interpreter.program), "-m", "venv", str(folder)], "create a virtual environment")
     report(f"installing {', '.join(_pins())}")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]
     _step([*pip, "--only-binary", ":all:", "-r", str(REQUIREMENTS)], "install the packages of the serving environment")
@@ -152,7 +152,7 @@ def _step(command: list[str], purpose: str) -> None:
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line] or done.stderr.splitlines()
         reason = lines[-1].strip() if lines else f"exit code {done.returncode}"
-        raise CannotError(f"cannot {purpose}: {reason}; when that is cured, try again with: portinf serve-local --prepare")
+        raise CannotError(f"cannot {purpose}: {reason}; fix that and run: portinf serve-local --prepare")
 
 
 def _pins() -> list[str]:

@@ -91,7 +91,7 @@ def _candidates() -> Iterator[Path]:
 
 def _library_folder(record: dict[str, str]) -> Path | None:
     folders = [Path(record["folder"]), Path(record["folder"]) / record["multiarch"], Path(record["base"]) / "lib"]
-    # A Python built without a shared library names a static one (.a) here; some ship the shared one beside it all the same.
+    # A Python built without a shared library names a static one (.a) here; some ship the shared one beside it anyway.
     names = [record["library"], f"libpython{record['version']}.so.1.0"]
     for folder in folders:
         if any(".so" in name and (folder / name).exists() for name in names):

@@ -10,7 +10,7 @@ __all__ = ["plan"]
 
 
 def plan(request: EngineRequest) -> ServerCommand:
-    """Return the command for a request, making the serving environment first if need be."""
+    """Return the command for a request, creating the serving environment first if need be."""
     from portinf.serving.engines.pytriton.canary import prepare
 
     return command_for(prepare(request.serving_env, request.report), request)

@@ -198,7 +198,7 @@ def _pool(check: Comparison, layer: Layer, call: Call) -> None:
     other = not one and list(options["window"]) != list(options["strides"])
     if stream and not whole and (any(map(any, options["pads"])) or other):
         raise CannotError(
-            f"layer {layer.name}: hls4ml's streams pool without padding, and 2D windows side by side alone: use --io parallel"
+            f"layer {layer.name}: hls4ml's streams pool without padding, and in 2D only windows that do not overlap: use --io parallel"
         )
 
 
@@ -212,7 +212,7 @@ def _activation(check: Comparison, layer: Layer, call: Call) -> None:
         try:
             found = float(call.arguments[1])
         except ValueError as error:
-            raise check.refuse(layer, f"hls4ml wrote no alpha but {call.arguments[1]}") from error
+            raise check.refuse(layer, f"hls4ml wrote {call.arguments[1]} as alpha") from error
         check.same(layer.name, "alpha", float(to_real(layer.numbers["alpha"], layer.formats["alpha"]).item()), found)
         check.same(
             layer.name, "type of the call's alpha", check.firmware.settings[call.types[-1]].get("param_t"), call.types[1]

@@ -69,8 +69,8 @@ class Comparison:
         if found != asked:
             where = f"layer {name}" if name in self.layers else name
             raise CannotError(
-                f"{where}: asked hls4ml for {what} {asked}, found {found} in the firmware that it wrote: it would not compute what "
-                "the emulator does; not supported (another --strategy or --io may be)"
+                f"{where}: hls4ml changed the {what} from {asked} to {found}, so the firmware would not compute what the emulator "
+                "does; not supported (try another --strategy or --io)"
             )
 
     def refuse(self, layer: Layer, why: str) -> CannotError:
@@ -100,7 +100,7 @@ class Comparison:
         places = (inside.T if turned else inside).ravel()
         for array in (found.built, found.loaded):
             if array.shape != places.shape:
-                raise self.refuse(layer, f"hls4ml wrote {array.size} numbers as its {role}, asked for {places.size}")
+                raise self.refuse(layer, f"hls4ml wrote {array.size} numbers as its {role}, expected {places.size}")
             other = np.flatnonzero(array != asked.ravel()[places])
             if other.size:
                 where = [int(k) for k in np.unravel_index(places[other[0]], asked.shape)]

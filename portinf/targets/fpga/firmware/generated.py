@@ -14,7 +14,7 @@ from portinf.fixedpoint.formats import Format
 
 __all__ = ["Sum", "sums_of", "windows_of"]
 
-GRID = 256  # bits behind the point of the whole numbers that a `Sum` is made of
+GRID = 256  # fraction bits of the whole numbers that a `Sum` is made of
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def check_hgq(options: FpgaOptions) -> None:
         MissingPackageError: HGQ2 or da4ml is not installed.
     """
     if options.strategy != STRATEGY:
-        raise UsageError(f"a model of HGQ2 is laid out with its own bits: give --strategy {STRATEGY}, found {options.strategy}")
+        raise UsageError(f"a model of HGQ2 keeps its own bits: use --strategy {STRATEGY}, found {options.strategy}")
     if options.precision != "auto":
         raise UsageError(f"--precision {options.precision} does not fit a model of HGQ2: its bits were chosen in training")
     for package in ("hgq", "da4ml"):
@@ -62,7 +62,7 @@ def write_hgq_folder(folder: Path, model: Path, options: FpgaOptions, progress: 
         DisagreementError: the logic is not equal to the model, bit for bit, or the RTL not to the logic.
         CannotError: da4ml does not lay the model out.
     """
-    progress("laying the model out (HGQ2, da4ml)")
+    progress("implementing the model (HGQ2, da4ml)")
     told = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
     figures = write_hgq(model, folder / NETWORK, folder / RTL, told)
     network = load_network(folder)
@@ -77,7 +77,7 @@ def write_hgq_folder(folder: Path, model: Path, options: FpgaOptions, progress: 
         hop = compare(opened.runner, logic, read(), tolerance=EXACT, signature=signature, checks=checks)
         said, samples = [*opened.notes, *filled], _samples(opened.given)
     if hop.verdict != "equal":
-        raise DisagreementError(f"{model}: the logic is not what the model computes, bit for bit: {hop.reason}")
+        raise DisagreementError(f"{model}: the logic differs from the model: {hop.reason}")
     hardware = Hardware()
     drawn = rows_of(network, samples)
     hold_rtl(hardware, network, signature, folder / RTL, figures, options, drawn, logic.infer_double(drawn), progress)
@@ -116,7 +116,7 @@ def _record(
         },
         tags={**tags, **hardware.tags},
     )
-    notes = [*said, "how figures were come by: " + ", ".join(f"{name}: {tag}" for name, tag in record.tags.items())]
+    notes = [*said, "source of each figure: " + ", ".join(f"{name}: {tag}" for name, tag in record.tags.items())]
     sides = [SideRecord(name=str(model), facts={}), SideRecord(name="FPGA (da4ml logic)", facts=record.facts)]
     report = Report.of([replace(hop, checks=(*hop.checks, *hardware.checks))], EXACT, notes, sides)
     for suffix in (".html", ".json"):

@@ -102,14 +102,14 @@ def _simulated(
     """Compile, and hold the C simulation against the emulator; where there is none, against the float model."""
     if not options.csim:
         if not judged.emulated:
-            raise CannotError(f"{judged.why_not}: the emulator does not compute it, and --no-csim leaves nothing that does")
+            raise CannotError(f"{judged.why_not}: the emulator cannot compute it, and with --no-csim nothing else can")
         return judged, CheckResult(name="C simulation", status="not applicable", text="not run here (--no-csim)")
     progress("compiling the C simulation")
     build(project, options.cache or Path(user_cache_dir("portinf")) / "csim")
     simulation = CSimRunner(project / LIBRARY, judged.network, signature, "FPGA (C simulation)")
     if not judged.emulated:
         return _by_simulation(judged, simulation, model, options, judged.why_not)
-    progress("holding the emulator against the C simulation")
+    progress("comparing the emulator with the C simulation")
     rows = rows_of(judged.network, judged.samples, CSIM_ROWS - ANYWHERE - ANYWHERE // 10, ANYWHERE)
     count = len(next(iter(rows.values())))
     try:
@@ -198,7 +198,7 @@ def _report(judged: Judged, equality: Sequence[CheckResult], source: str, record
     figures.append(_format_figure(judged.network, judged.ranges))
     hop = replace(judged.hop, checks=(*judged.hop.checks, *checks), figures=(*figures, *judged.hop.figures))
     tags = ", ".join(f"{name}: {tag}" for name, tag in record.tags.items())
-    said = [*judged.notes, f"how figures were come by: {tags}", *_told(options)]
+    said = [*judged.notes, f"source of each figure: {tags}", *_told(options)]
     sides = [SideRecord(name=source, facts={}), SideRecord(name=EMULATED, facts={**record.facts, **_formats(record.layers)})]
     hops: Sequence[Hop] = (*judged.before, hop)
     return Report.of(hops, options.tolerance, said, sides)

@@ -36,7 +36,7 @@ def judge_qonnx(model: Path, plain: Path, signature: Signature, read: Read) -> J
     runner = EmulatorRunner(network, signature, EMULATED)
     hop = judge(plain, runner, read, EXACT)
     if hop.verdict != "equal":
-        raise DisagreementError(f"{model}: the exact emulation is not what the file computes, bit for bit: {hop.reason}")
+        raise DisagreementError(f"{model}: the exact emulation differs from the file: {hop.reason}")
     batches = list(read())
     if not batches:
         raise CannotError(f"{model}: there are no rows in the samples")

@@ -95,7 +95,7 @@ def _simulated(
         return CheckResult(name="C simulation", status="not applicable", text="not run here (--no-csim)")
     progress("compiling conifer's C++ emulation")
     build_cpp(judged.trees, project, options.cache or Path(user_cache_dir("portinf")) / "csim")
-    progress("holding the emulator against conifer's C++ emulation")
+    progress("comparing the emulator with conifer's C++ emulation")
     simulation = TreeSimulation(judged.trees, signature, "FPGA (C simulation)", project / LIBRARY)
     matrix = joined(judged.trees.shape, {name: array[:CSIM_ROWS] for name, array in judged.samples.items()})
     try:
@@ -170,7 +170,7 @@ def _report(
     said = [
         *judged.notes,
         *([f"no VHDL: {why}"] if why else []),
-        f"how figures were come by: {', '.join(f'{name}: {tag}' for name, tag in record.tags.items())}",
+        f"source of each figure: {', '.join(f'{name}: {tag}' for name, tag in record.tags.items())}",
     ]
     formats = {str(layer["name"]): str(layer["result"]) for layer in record.layers}
     sides = [SideRecord(name=source, facts={}), SideRecord(name=EMULATED, facts={**record.facts, **formats})]

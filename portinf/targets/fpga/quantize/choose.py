@@ -74,7 +74,7 @@ def choose(
         read: reads the samples.
         precision: ``auto`` or a format.
         tolerance: when two numbers are equal.
-        progress: told what happens.
+        progress: called with each step.
 
     Raises:
         DisagreementError: out of range or tolerance; names the layer.
@@ -180,7 +180,7 @@ def _overflows(plan: Plan, network: Network, asked: Asked, ranges: Mapping[str, 
         needed = integer_bits(low, high, signed=format.signed)
         raise DisagreementError(
             f"{where}: {count:,} numbers wrap round, the largest {watch.worst[name]:.6g}: {format} holds {format.smallest:.6g} to "
-            f"{format.largest:.6g}; they need {needed} bits before the point: use --precision auto"
+            f"{format.largest:.6g}; they need {needed} integer bits: use --precision auto"
         )
 
 

@@ -58,7 +58,7 @@ def filled_up(read: Read) -> tuple[Read, list[str]]:
 
     told = ", ".join(f"those of input '{name}' are {why}" for name, why in flat.items())
     return more, [
-        f"samples that do not say which number stands where ({told}): {rows} rows drawn within their range are judged as well"
+        f"the samples do not distinguish all inputs ({told}): {rows} rows drawn within their range are tested as well"
     ]
 
 

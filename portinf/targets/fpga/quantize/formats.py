@@ -43,7 +43,7 @@ class Choice:
 
 
 def integer_bits(low: float, high: float, *, signed: bool) -> int:
-    """Return the smallest number of bits before the point (the sign included) that holds every number of a range."""
+    """Return the smallest number of integer bits (the sign included) that holds every number of a range."""
     largest = max(high, 0.0 if not signed else -low)
     if largest <= 0 or not math.isfinite(largest):
         return int(signed)
@@ -61,14 +61,14 @@ def uniform(plan: Plan, format: Format, tolerance: float) -> Choice:
 
 
 def automatic(plan: Plan, ranges: Mapping[str, Range], fraction: int | Mapping[str, int], tolerance: float) -> Choice:
-    """Give each place the bits before the point that hold its range, and so many behind it.
+    """Give each place the integer bits that hold its range, and so many behind it.
 
     Results get `HEADROOM`, rounding and saturation; weights need no room.
 
     Args:
         plan: the layers.
         ranges: of inputs and layers, as seen on samples.
-        fraction: bits behind the point, for all or by input, layer or ``layer/role``.
+        fraction: fraction bits, for all or by input, layer or ``layer/role``.
         tolerance: absolute error that tables may add.
     """
 
@@ -138,7 +138,7 @@ def weights_out_of_range(plan: Plan, choice: Choice) -> None:
         raise DisagreementError(
             f"{layer.title}: {count} of its {role} numbers, the largest {worst:.6g}, do not fit into "
             f"{format.with_modes('TRN', 'WRAP')}, which holds {format.smallest:.6g} to {format.largest:.6g}{more}: they need "
-            f"{needed} bits before the point; use --precision auto"
+            f"{needed} integer bits; use --precision auto"
         )
 
 
@@ -195,7 +195,7 @@ def _exact_sums(layer: FloatLayer, given: Format, result: Format, choice: Choice
 
 
 def _mean_sums(layer: FloatLayer, given: Format, result: Format, choice: Choice, made: dict[str, Any]) -> None:
-    """Give sums of a pooling room for every term, and a mean more bits behind the point than the result."""
+    """Give sums of a pooling room for every term, and a mean more fraction bits than the result."""
     if layer.options["operation"] == "max":
         made["formats"] = {"accum": given}
         return

@@ -73,7 +73,7 @@ def ranges_of(plan: Plan, model: Path, batches: Iterable[Batch]) -> dict[str, Ra
     for layer in plan.layers:
         if layer.origin:
             if layer.origin not in seen:
-                raise CannotError(f"{model}: {layer.title}: the float model has no such tensor: its range cannot be seen")
+                raise CannotError(f"{model}: {layer.title}: the float model has no such tensor: its range is unknown")
             found[layer.name] = seen[layer.origin]
         else:  # a step that the float model does not have, such as one of several concatenations
             ends = [found[name] for name in layer.inputs]
@@ -123,7 +123,7 @@ def _near(title: str, found: Array, real: Array) -> None:
     apart = np.abs(found - real).max(initial=0.0) if found.shape == real.shape else np.inf
     if apart > APART * np.abs(real).max(initial=0.0):
         raise DisagreementError(
-            f"{title}: it was not read as what the model computes (largest difference {apart:.3g} on {DRAWN} drawn rows): not supported "
+            f"{title}: the layer as read differs from the model (largest difference {apart:.3g} on {DRAWN} drawn rows): not supported "
             "on --target hls4ml"
         )
 

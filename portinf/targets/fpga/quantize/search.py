@@ -1,4 +1,4 @@
-"""Ranges, samples and a tolerance -> the fewest bits behind the point with which a fixed-point network stays within it."""
+"""Ranges, samples and a tolerance -> the fewest fraction bits with which a fixed-point network stays within it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from portinf.targets.fpga.reader.plan import Plan
 __all__ = ["SLACK", "Asked", "search", "share_of_tolerance"]
 
 SLACK = 0.5  # share of the tolerance that the search may use: other rows need the rest
-MOST = 24  # bits behind the point
+MOST = 24  # fraction bits
 LEAST = 0
 WORK = 2e8  # products that one trial may compute: bounds its rows
 ROWS = (64, 2048)
@@ -68,14 +68,14 @@ def share_of_tolerance(found: Mapping[str, Array], asked: Asked) -> float:
 
 
 def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, progress: Progress, more: int = 0) -> Choice:
-    """Find the bits behind the point: as few for all as do, then fewer wherever one place needs less.
+    """Find the fraction bits: as few for all as do, then fewer wherever one place needs less.
 
     Args:
         plan: the layers.
         ranges: of inputs and layers.
         asked: what the answers should be.
         title: the model, for messages.
-        progress: told what happens.
+        progress: called with each step.
         more: bits to add to what was found for all, for rows that the search did not see.
 
     Raises:
@@ -85,7 +85,7 @@ def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, p
     trials = _Trials(plan=plan, ranges=ranges, asked=asked.cut(_rows(plan)), tolerance=_absolute(asked))
     common = trials.common(title, progress) + more
     bits = {place: common for place in trials.places}
-    progress(f"{common} bits behind the point do everywhere; taking away what is not needed")
+    progress(f"{common} fraction bits are enough everywhere; reducing them layer by layer")
     for place in trials.places:
         if place.endswith("/alpha"):  # one constant: it costs little, and samples may not come where it plays a part
             continue
@@ -128,12 +128,12 @@ class _Trials:
         if not self.fits(high):
             share = self.share(high)
             raise DisagreementError(
-                f"{title}: with {high} bits behind the point everywhere the largest error is still {share:.2g} times what is "
-                f"allowed (rtol {self.asked.rtol:g}, atol {self.asked.atol:g}): allow more with --rtol and --atol"
+                f"{title}: even with {high} fraction bits the largest error is {share:.2g} times the tolerance "
+                f"(rtol {self.asked.rtol:g}, atol {self.asked.atol:g}); relax --rtol or --atol"
             )
         while high - low > 1:
             middle = (low + high) // 2
-            progress(f"trying {middle} bits behind the point")
+            progress(f"trying {middle} fraction bits")
             low, high = (low, middle) if self.fits(middle) else (middle, high)
         return high
 

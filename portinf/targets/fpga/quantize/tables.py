@@ -12,7 +12,7 @@ from portinf.fixedpoint.formats import Format
 __all__ = ["softmax_parts", "table_parts"]
 
 SMALLEST, LARGEST = 10, 14  # bits of an address: tables of 1,024 to 16,384 entries
-REACH = 4  # bits before the point of the distance from the largest logit: beyond 16, exp is below 1.2e-7
+REACH = 4  # integer bits of the distance from the largest logit: beyond 16, exp is below 1.2e-7
 
 Parts = tuple[dict[str, Format], dict[str, Array]]
 

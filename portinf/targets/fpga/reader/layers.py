@@ -20,7 +20,7 @@ def _gemm(walk: Walk, node: Any) -> None:
     given = attributes(node)
     weight, bias = walk.constant(node, 1), walk.constant(node, 2)
     if weight is None or given.get("transA") or (len(node.input) > 2 and node.input[2] and bias is None):
-        raise walk.refuse(node, "weights that are no constants")
+        raise walk.refuse(node, "weights that are not constant")
     weight = (weight.T if given.get("transB") else weight) * given.get("alpha", 1.0)
     start = np.zeros(weight.shape[1]) if bias is None else bias * given.get("beta", 1.0)
     _dense(walk, node, weight, np.broadcast_to(start, (1, weight.shape[1]))[0])
@@ -29,7 +29,7 @@ def _gemm(walk: Walk, node: Any) -> None:
 def _matmul(walk: Walk, node: Any) -> None:
     weight = walk.constant(node, 1)
     if weight is None or weight.ndim != 2:
-        raise walk.refuse(node, "a product with something else than a constant matrix on the right")
+        raise walk.refuse(node, "a product whose right side is not a constant matrix")
     _dense(walk, node, weight, np.zeros(weight.shape[1]))
 
 
@@ -44,7 +44,7 @@ def _batch_norm(walk: Walk, node: Any) -> None:
     parts = [walk.constant(node, number) for number in range(1, 5)]
     given = attributes(node)
     if any(part is None for part in parts) or given.get("training_mode"):
-        raise walk.refuse(node, "statistics that are no constants")
+        raise walk.refuse(node, "statistics that are not constant")
     gamma, beta, mean, variance = [np.asarray(part, np.float64) for part in parts]
     factor = gamma / np.sqrt(variance + given.get("epsilon", 1e-5))
     _scale(walk, node, factor, beta - mean * factor, axis=0)

@@ -1,4 +1,4 @@
-"""An ONNX graph -> float layers that fixed-point hardware computes, rows apart and channels last."""
+"""An ONNX graph -> float layers that fixed-point hardware computes, without the batch axis and with channels last."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Walk:
         """Return the shape of one row of a tensor."""
         whole = self.shapes.get(tensor, ())
         if not whole or whole[0] != ROWS or 0 in whole:
-            raise self.refuse(node, f"its rows cannot be told apart (shape {list(whole)} for {ROWS} rows)")
+            raise self.refuse(node, f"it does not keep the batch axis (shape {list(whole)} for a batch of {ROWS})")
         return whole[1:]
 
     def value(self, node: Any, number: int = 0) -> Value:
@@ -336,7 +336,7 @@ def _folded(path: Path, folder: Path) -> Any:
     made = folder / "folded"
     made.mkdir()
     if len(labels) > 1:
-        raise CannotError(f"{path}: its inputs count rows apart ({', '.join(map(str, sorted(map(str, labels))))})")
+        raise CannotError(f"{path}: its inputs have separate batch axes ({', '.join(map(str, sorted(map(str, labels))))})")
     folded = basic(whole, made, without=["TransposeOptimizer"])  # which renames tensors: their ranges could not be seen
     try:
         return onnx.shape_inference.infer_shapes(onnx.load(str(folded or whole)), strict_mode=True).graph

@@ -21,7 +21,7 @@ __all__ = ["is_qonnx", "plain_model", "qonnx_network"]
 
 DOMAINS = ("qonnx", "finn", "onnx.brevitas")
 ROUNDINGS = {"ROUND": "RND_CONV", "HALF_EVEN": "RND_CONV", "FLOOR": "TRN"}
-FINEST = 32  # bits behind the point of a bias
+FINEST = 32  # fraction bits of a bias
 
 
 def is_qonnx(path: Path) -> bool:
@@ -283,7 +283,7 @@ def _sums(title: str, weight: Array, of: Format, bias: Array, given: Format) -> 
     values = np.asarray(bias, dtype=np.float64)
     behind = next((k for k in range(FINEST + 1) if not (values * 2.0**k % 1).any()), None)
     if behind is None:
-        raise CannotError(f"{title}: a bias has more than {FINEST} bits behind the point: quantise it as well")
+        raise CannotError(f"{title}: a bias has more than {FINEST} fraction bits: quantise it as well")
     fraction = max(given.fraction + of.fraction, behind, 0)
     raw = np.rint(values * 2.0**behind).astype(np.int64)
     up = fraction - given.fraction - of.fraction

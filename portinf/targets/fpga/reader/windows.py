@@ -29,7 +29,7 @@ def _conv(walk: Walk, node: Any) -> None:
     given = attributes(node)
     weight, bias = walk.constant(node, 1), walk.constant(node, 2)
     if weight is None or (len(node.input) > 2 and node.input[2] and bias is None):
-        raise walk.refuse(node, "weights that are no constants")
+        raise walk.refuse(node, "weights that are not constant")
     value = _channels_last(walk, node, walk.value(node))
     if given.get("group", 1) != 1:
         raise walk.refuse(node, f"in {given['group']} groups")

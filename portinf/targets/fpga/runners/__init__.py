@@ -30,7 +30,7 @@ def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunn
     record = read_record(folder)
     if record.kind == "conifer":
         if way in ("da4ml", "rtl"):
-            raise UnreadableError(f"{folder}: boosted trees have no logic of da4ml and no RTL here; @emulator and @csim answer")
+            raise UnreadableError(f"{folder}: boosted trees have no da4ml logic and no RTL here; @emulator and @csim answer")
         return open_trees(folder, record, simulate=way == "csim")
     network = load_network(folder)
     if way is None and not record.emulated and record.library is None:
@@ -47,7 +47,7 @@ def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunn
 def _logic(folder: Path, way: str, network: Network, record: FpgaRecord) -> LogicRunner:
     if not (folder / RTL / LOGIC).is_file():
         raise UnreadableError(
-            f"{folder}: there is no logic of da4ml in it; run portinf optimize again with --strategy distributed_arithmetic"
+            f"{folder}: it has no da4ml logic; run portinf optimize again with --strategy distributed_arithmetic"
         )
     if way == "da4ml":
         return DaisRunner(folder / RTL, network, record.signature, f"{folder} (da4ml)")

@@ -82,7 +82,7 @@ class FlatRunner(FixedPointRunner):
         if array.shape[1:] != item.shape:
             raise RunnerError(f"{self._name}: input '{item.name}': expected rows of {item.shape}, found {array.shape[1:]}")
         if not np.isfinite(array).all():
-            raise RunnerError(f"{self._name}: input '{item.name}': holds a NaN or an infinity")
+            raise RunnerError(f"{self._name}: input '{item.name}': contains NaN or infinity")
         return array.transpose(0, *(1 + axis for axis in item.axes)).reshape(len(array), int(np.prod(item.shape)))
 
     def _shaped(self, name: str, flat: Array) -> Array:

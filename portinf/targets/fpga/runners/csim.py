@@ -64,7 +64,7 @@ class CSimRunner(FlatRunner):
                 raise RunnerError(f"{self._name}: no answer within {SECONDS:g} s") from error
             if done.returncode or not (Path(folder) / f"out_{len(layers) - 1}.npy").is_file():
                 lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-                said = lines[-1] if lines else "it said nothing"
-                raise RunnerError(f"{self._name}: the C simulation ended its process (exit code {done.returncode}): {said}")
+                said = lines[-1] if lines else "no output"
+                raise RunnerError(f"{self._name}: the C simulation crashed (exit code {done.returncode}): {said}")
             found = [np.load(Path(folder) / f"out_{number}.npy") for number in range(len(layers))]
         return {name: found[layers.index(layer)] for name, layer in self._network.outputs.items()}

@@ -118,7 +118,7 @@ class RtlRunner(LogicRunner):
                     f"{self._name}: the simulation does not start: {error.strerror}; run portinf optimize again"
                 ) from error
             if done.returncode:
-                lines = [*done.stderr.strip().splitlines(), *done.stdout.strip().splitlines()] or ["it said nothing"]
+                lines = [*done.stderr.strip().splitlines(), *done.stdout.strip().splitlines()] or ["no output"]
                 raise RunnerError(f"{self._name}: the RTL simulation failed (exit code {done.returncode}): {lines[-1][:300]}")
             raw = np.fromfile(after, dtype=np.int32).reshape(len(given), count).astype(np.int64)
         keep, before_point, behind = self._found

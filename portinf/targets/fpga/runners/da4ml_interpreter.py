@@ -25,7 +25,7 @@ ROWS = 4096  # computed at once
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """Where the numbers of one step lie: sign, bits before and behind the point."""
+    """Where the numbers of one step lie: sign, integer and fraction bits."""
 
     signed: bool
     integer: int
@@ -82,7 +82,7 @@ class Logic:
         self._last = _last_uses(self._steps, self._places)
         for number, step in enumerate(self._steps):
             if step.grid.width > WIDEST:
-                raise ValueError(f"step {number} is {step.grid.width} bits wide; exact here are up to {WIDEST}")
+                raise ValueError(f"step {number} is {step.grid.width} bits wide; at most {WIDEST} bits are computed exactly")
             if abs(step.code) not in _OPERATIONS and step.code != -1:
                 raise ValueError(f"step {number}: operation {step.code} is not known")
 

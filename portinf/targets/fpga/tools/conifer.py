@@ -45,7 +45,7 @@ VHDL_BITS = 31  # its numbers are VHDL integers
 
 @dataclass(frozen=True, kw_only=True)
 class ConiferOptions:
-    """What conifer is told beside the trees.
+    """Options of conifer.
 
     Attributes:
         part: the device.
@@ -67,9 +67,7 @@ def vhdl_format(trees: Trees) -> Format:
 def why_no_vhdl(trees: Trees) -> str:
     """Say why conifer's VHDL backend cannot write these trees; empty where it can."""
     if trees.shape.depth > DEEPEST:
-        return (
-            f"trees of depth {trees.shape.depth}: conifer's VHDL fills each up to all its leaves; written up to depth {DEEPEST}"
-        )
+        return f"trees of depth {trees.shape.depth}: conifer's VHDL writes complete trees; supported up to depth {DEEPEST}"
     column, score = trees.column, trees.score
     bits = max(column.integer, score.integer) + 1 + max(column.fraction, score.fraction, 0)
     if bits > VHDL_BITS + 1 or vhdl_format(trees).width > VHDL_BITS:
@@ -85,7 +83,7 @@ def write_conifer(network: Path, folder: Path, options: ConiferOptions) -> None:
     Args:
         network: folder that `portinf.fixedpoint.trees.save_trees` wrote.
         folder: made.
-        options: what conifer is told.
+        options: options of conifer.
 
     Raises:
         MissingPackageError: conifer is not installed.

@@ -21,7 +21,7 @@ Ensemble = Mapping[str, Any]
 def _same(what: str, asked: Any, found: Any) -> None:
     if found != asked:
         raise CannotError(
-            f"{what}: asked conifer for {asked}, the file that it wrote has {found}: the firmware would not compute what the emulator does"
+            f"{what}: conifer changed it from {asked} to {found}, so the firmware would not compute what the emulator does"
         )
 
 

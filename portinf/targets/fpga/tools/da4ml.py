@@ -47,7 +47,7 @@ DEEPEST = 200_000  # calls that da4ml's collecting of variables may nest
 
 @dataclass(frozen=True, kw_only=True)
 class LogicOptions:
-    """What da4ml is told beside the network.
+    """Options of da4ml.
 
     Attributes:
         part: the device, for the vendor's build script.
@@ -70,7 +70,7 @@ def write_logic(network: Path, folder: Path, options: LogicOptions) -> Mapping[s
 
     Returns:
         da4ml's own figures: ``cost`` (LUTs, its estimate), ``registers`` (bits), ``stages``, ``operations``; and what the
-        simulation's runner reads: ``hdl``, ``given`` and ``found`` (sign, bits before and behind the point).
+        simulation's runner reads: ``hdl``, ``given`` and ``found`` (sign, integer and fraction bits).
 
     Raises:
         MissingPackageError: da4ml is not installed.
@@ -120,7 +120,7 @@ def exact_numbers() -> Iterator[None]:
 
 
 def _last_bit(value: Any) -> int:
-    """Return how many bits behind the point a constant has; negative where its last ones before the point are 0."""
+    """Return how many fraction bits a constant has; negative where its last integer bits are 0."""
     mantissa, exponent = math.frexp(float(value))
     whole = abs(int(mantissa * 2**53))
     return 53 - exponent - ((whole & -whole).bit_length() - 1) if whole else -FINEST
@@ -170,7 +170,7 @@ def write_hdl(logic: Any, folder: Path, options: LogicOptions) -> None:
 
 
 def _widest(formats: Any) -> list[int]:
-    """Return sign, bits before the point without it, and behind it, that hold all numbers of one side of the wrapper."""
+    """Return sign, integer bits without it, and behind it, that hold all numbers of one side of the wrapper."""
     return [int(row.max()) for row in np.asarray(formats)]
 
 
@@ -216,6 +216,6 @@ def network_logic(network: Network) -> Any:
 
 def _input(trace: Any, format: Any, shape: tuple[int, ...], config: Any) -> Any:
     if format.fraction > FINEST:
-        raise CannotError(f"an input of {format}: da4ml holds up to {FINEST} bits behind the point")
+        raise CannotError(f"an input of {format}: da4ml holds up to {FINEST} fraction bits")
     bits = (int(format.signed), format.integer - format.signed, format.fraction)
     return trace.FixedVariableArray.from_kif(*(np.full(shape, number) for number in bits), hwconf=config)._vars

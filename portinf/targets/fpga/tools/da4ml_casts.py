@@ -13,7 +13,7 @@ from portinf.fixedpoint.formats import Format
 
 __all__ = ["FINEST", "cast", "exact", "raw_of"]
 
-FINEST = 32  # bits behind the point that da4ml's constants may have
+FINEST = 32  # fraction bits that da4ml's constants may have
 
 
 def cast(variables: Array, format: Format, layer: str) -> Array:
@@ -30,13 +30,11 @@ def exact(value: Decimal | float, layer: str) -> Decimal:
     """Return a constant that da4ml holds exactly.
 
     Raises:
-        CannotError: it has more than `FINEST` bits behind the point.
+        CannotError: it has more than `FINEST` fraction bits.
     """
     number = Decimal(value)
     if (number * 2**FINEST) % 1:
-        raise CannotError(
-            f"{layer}: the constant {float(number):g} has more than {FINEST} bits behind the point, which da4ml drops"
-        )
+        raise CannotError(f"{layer}: the constant {float(number):g} has more than {FINEST} fraction bits, which da4ml drops")
     return number
 
 

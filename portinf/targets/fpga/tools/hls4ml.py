@@ -35,7 +35,7 @@ STRATEGIES = {"latency": "Latency", "resource": "Resource", "distributed_arithme
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectOptions:
-    """What hls4ml is told beside the network.
+    """Options of hls4ml.
 
     Attributes:
         part: the device.
@@ -72,7 +72,7 @@ def write_project(network: Path, folder: Path, options: ProjectOptions) -> None:
     Args:
         network: folder that `portinf.fixedpoint.network.save` wrote.
         folder: of the project; made.
-        options: what hls4ml is told.
+        options: of hls4ml.
 
     Raises:
         MissingPackageError: hls4ml, or da4ml for distributed arithmetic, is not installed.

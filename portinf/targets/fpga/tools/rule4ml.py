@@ -62,7 +62,7 @@ def _layers(network: Network) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for layer in network.layers:
         if layer.inputs != (before,) or len(network.inputs) > 1 or len(layer.shape) > 1 or layer.kind not in _KINDS:
-            raise CannotError(f"{layer.name}: rule4ml is asked about dense layers, batch norms and activations in a row alone")
+            raise CannotError(f"{layer.name}: rule4ml supports only a sequence of dense layers, batch norms and activations")
         found.append({"kind": layer.kind, "units": layer.shape[0], "function": _function(layer)})
         before = layer.name
     if max(layer.shape[0] for layer in network.layers) > LARGEST:

@@ -92,7 +92,7 @@ def build_simulation(folder: Path, hdl: str, cache: Path) -> bool:
 
 
 def _built(folder: Path, hdl: str, work: Path) -> Path:
-    # What Verilator is told goes into a Makefile, and so to a shell: names of ours alone, in a folder without a space.
+    # Verilator's arguments go into a Makefile, and so to a shell: only names of portinf's own, in a folder without a space.
     for name in ("src", "sim"):
         shutil.copytree(folder / name, work / name)
     top = f"src/{WRAPPER}.v" if hdl == "verilog" else _from_vhdl(work)

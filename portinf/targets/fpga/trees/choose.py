@@ -28,10 +28,10 @@ from portinf.validation import CheckResult, Hop, Tolerance
 
 __all__ = ["JudgedTrees", "Moved", "choose_trees", "moved", "moved_check"]
 
-MOST = 40  # bits behind the point
+MOST = 40  # fraction bits
 SPARE = 4  # of inputs and thresholds, beyond what the samples need: each halves how often a row takes another leaf
 TRIES = 4
-MORE = 2  # bits behind the point of inputs and thresholds, where rows that the search did not see are out of tolerance
+MORE = 2  # fraction bits of inputs and thresholds, where rows that the search did not see are out of tolerance
 WORK = 1e8  # comparisons that one trial may make: bounds its rows
 LEAST_ROWS = 1000
 
@@ -96,7 +96,7 @@ def choose_trees(
         read: reads the samples.
         precision: ``auto`` or a format.
         tolerance: when two numbers are equal.
-        progress: told what happens.
+        progress: called with each step.
 
     Raises:
         DisagreementError: out of range or tolerance; says whether inputs, thresholds or scores.
@@ -166,14 +166,14 @@ def _automatic(
         sums = emulator.sums(leaves) * trees.score.step
         return share_of_tolerance(answers(trees, sums), trial)
 
-    progress("bits behind the point of the scores")
+    progress("fraction bits of the scores")
     score = score_format(floats, _fewest(scores, min(MOST, room), SLACK / 2, model, SCORES, asked))
 
     def columns(bits: int) -> float:
         emulator = TreeEmulator(quantised_trees(floats, column_format(floats, span, bits), score))
         return share_of_tolerance(answers(emulator.trees, emulator.scores(matrix)), trial)
 
-    progress("bits behind the point of inputs and thresholds")
+    progress("fraction bits of inputs and thresholds")
     room = WIDEST - 1 - column_format(floats, span, 2).integer
     if room < 1:
         _too_wide(floats, seen, span)
@@ -216,8 +216,8 @@ def _fewest(share: Callable[[int], float], most: int, allowed: float, model: Pat
     found = share(high)
     if found > allowed:
         raise DisagreementError(
-            f"{what}: {model}: with {high} bits behind the point the largest error is still {found:.2g} times what is allowed "
-            f"(rtol {asked.rtol:g}, atol {asked.atol:g}): allow more with --rtol and --atol"
+            f"{what}: {model}: even with {high} fraction bits the largest error is {found:.2g} times the tolerance "
+            f"(rtol {asked.rtol:g}, atol {asked.atol:g}); relax --rtol or --atol"
         )
     while high - low > 1:
         middle = (low + high) // 2
@@ -254,7 +254,7 @@ def _overflows(trees: Trees, asked: Asked, seen: Array) -> None:
         raise DisagreementError(
             f"inputs: {watch.counts[COLUMNS]:,} numbers wrap round, the largest {watch.worst[COLUMNS]:.6g}: {column} holds "
             f"{column.smallest:.6g} to {column.largest:.6g}; column {worst} goes from {low:.6g} to {high:.6g} and needs "
-            f"{integer_bits(low, high, signed=column.signed or low < 0)} bits before the point; use --precision auto, or AP_SAT"
+            f"{integer_bits(low, high, signed=column.signed or low < 0)} integer bits; use --precision auto, or AP_SAT"
         )
     if SCORES in watch.counts:
         raise DisagreementError(

@@ -64,7 +64,7 @@ def column_format(trees: FloatTrees, seen: Range, fraction: int) -> Format:
     Args:
         trees: in float.
         seen: smallest and largest input of the columns that are tested.
-        fraction: bits behind the point.
+        fraction: fraction bits.
     """
     thresholds = trees.threshold[~trees.shape.leaf]
     if not thresholds.size:
@@ -105,5 +105,5 @@ def _refuse(what: str, words: str, numbers: Array, format: Format) -> None:
         needed = integer_bits(float(numbers.min()), float(numbers.max()), signed=format.signed or numbers.min() < 0)
         raise DisagreementError(
             f"{what}: {out.size:,} {words}, the largest {worst:.6g}, do not fit into {format.with_modes('TRN', 'WRAP')}, which "
-            f"holds {format.smallest:.6g} to {format.largest:.6g}: they need {needed} bits before the point; use --precision auto"
+            f"holds {format.smallest:.6g} to {format.largest:.6g}: they need {needed} integer bits; use --precision auto"
         )

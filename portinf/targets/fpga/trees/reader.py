@@ -180,7 +180,7 @@ class _Reader:
     ) -> FloatTrees:
         wanted = {spec.name for spec in signature.outputs}
         names = list(forms)
-        for count in range(len(names), 0, -1):  # as much as can be goes into the leaves; what is read apart stays a step
+        for count in range(len(names), 0, -1):  # as much as can be goes into the leaves; what is read separately stays a step
             read, nodes_after, seen = self._split(set(names[:count]), wanted)
             if len(read) == 1:
                 break

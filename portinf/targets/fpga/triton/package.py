@@ -40,7 +40,7 @@ SECONDS = 900.0
 
 
 def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptions, progress: Progress) -> PackageResult:
-    """Judge the network against its float model, prove that its copy answers the same bits elsewhere, and write it.
+    """Compare the network with its float model, test that its copy gives the same bits in another process, and write it.
 
     Args:
         source: folder that ``portinf optimize --target hls4ml`` wrote.
@@ -62,7 +62,7 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
         raise CannotError(f"{source}: boosted trees in fixed point are not served yet; package the trees' ONNX file")
     if not record.emulated and record.library is None:
         raise CannotError(
-            f"{source}: only da4ml's logic answers for this folder, and that is not served; package the model that it is made from"
+            f"{source}: this folder can only be run with da4ml, which cannot be served; package the original model instead"
         )
     _check_files(source, record)
     files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), record.signature)
@@ -84,7 +84,7 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
         if problem and not options.force:
             raise DisagreementError(
                 f"{source}: not packaged: {problem}; give other samples or a wider tolerance if that is right, "
-                "or --force to package it all the same"
+                "or --force to package it anyway"
             )
         artifact = read_onnx(source / FLOAT)
         provenance = {**artifact.provenance, **record.facts}
@@ -112,7 +112,7 @@ def _told(record: FpgaRecord, tolerance: Tolerance, conversion: ConvertOptions) 
     if tolerance == Tolerance():
         return record
     if not conversion.sourcing.inputs:
-        raise UsageError("--rtol and --atol: without --inputs nothing is compared again: give samples, or leave them out")
+        raise UsageError("--rtol and --atol require --inputs; without samples nothing is compared again")
     return replace(record, tolerance=tolerance.for_dtype("float32"))
 
 
@@ -121,7 +121,7 @@ def _judged(
 ) -> tuple[Hop | None, Mapping[str, Any]]:
     """Compare with the float model on the samples; without samples, return the judgement on those that formats were chosen with."""
     if not batches:
-        said = "judged when the folder was made, on the samples of that time; give --inputs to judge again"
+        said = "tested when the folder was written, on the samples given then; give --inputs to test again"
         return None, {**_earlier(source / f"{REPORT}.json"), "notes": [said]}
     tolerance = Tolerance.of(*record.tolerance)
     progress("comparing the emulation with the float model")
@@ -166,7 +166,7 @@ def _proved(tree: Path, record: FpgaRecord, goldens: Sequence[Batch], progress: 
     Raises:
         CannotError: it does not; a compiled library that ends its process is found here.
     """
-    progress("asking the copy that will be served, in a process of its own")
+    progress("running the copy that will be served, in a separate process")
     save_goldens(tree / GOLDENS, goldens)
     command = [sys.executable, "-I", "-B", str(tree / ANSWERS), executed_by(record)]
     try:
@@ -174,6 +174,6 @@ def _proved(tree: Path, record: FpgaRecord, goldens: Sequence[Batch], progress: 
     except subprocess.TimeoutExpired as error:
         raise CannotError(f"the copy that would be served does not answer within {SECONDS:g} s: not packaged") from error
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it ended without a word"]
+        lines = done.stderr.strip().splitlines() or ["no output"]
         raise CannotError(f"not packaged: the copy that would be served fails: {lines[-1].replace(f'{tree}/', '')}")
     return done.stdout.strip()

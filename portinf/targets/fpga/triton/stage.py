@@ -114,5 +114,7 @@ def _copy_emulator(folder: Path) -> None:
     for path in sorted(Path(str(fixedpoint.__file__)).parent.glob("*.py")):
         text = path.read_text(encoding="utf-8").replace("portinf.fixedpoint", _COPY)
         if re.search(r"^\s*(from|import) portinf\b", text, re.MULTILINE):
-            raise PortinfError(f"{path}: needs more of portinf than a server has")  # a fault of ours, which a test holds
+            raise PortinfError(
+                f"{path}: imports a part of portinf that a server does not have"
+            )  # a fault of ours, which a test holds
         (folder / path.name).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Asks a TensorRT engine the recorded requests through trtexec, and keeps the record beside the plan.
+"""Runs the recorded requests on a TensorRT engine with trtexec, and writes the record beside the plan.
 
 Written by portinf. `build_engine.sh` calls it; the subcommands are its steps. It needs Python 3.8 and nothing else. Binary inputs
 are little-endian, as trtexec reads them; its outputs come as text with six significant digits, which the comparison allows for.
@@ -26,7 +26,7 @@ __all__ = ["differs", "main", "outputs"]
 CODES = {"bool": "?", "int8": "b", "uint8": "B", "int32": "i", "int64": "q", "float16": "e", "float32": "f"}
 PRINTED = 5e-6  # relative: half a step of the sixth digit, which is where trtexec ends its numbers
 ANSWER = re.compile(r'\{\s*"name"\s*:\s*"(.*)"\s*,\s*"dimensions"\s*:\s*"([^"]*)"\s*,\s*"values"\s*:\s*\[([^\]]*)\]\s*\}')
-SHOWN = 8  # differences told
+SHOWN = 8  # differences named
 
 
 def fail(text: str) -> None:
@@ -157,7 +157,7 @@ def check(given: argparse.Namespace) -> int:
     for record in wrong[:SHOWN]:
         fail(f"request '{record['case']}', output '{record['output']}': {record['why']}")
     if not records:
-        fail("no recorded request to ask")
+        fail("no recorded request to run")
     return 5 if wrong or not records else 0
 
 
@@ -199,7 +199,7 @@ def not_built(given: argparse.Namespace) -> int:
 
 
 def seen(log: str, label: str) -> str:
-    """Return what trtexec said of the device it ran on, empty where it said nothing."""
+    """Return what trtexec said of the device it ran on, empty where no output."""
     found = re.search(re.escape(label) + r": (.*)", log)
     return found.group(1).strip() if found else ""
 

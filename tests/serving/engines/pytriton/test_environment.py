@@ -44,7 +44,7 @@ def make(folder: Path, lines: list[str] | None = None) -> ServingEnvironment:
 
 def test_it_is_made_once(tmp_path: Path, steps: list[str]) -> None:
     made = make(tmp_path / "env")
-    assert steps == ["make a virtual environment", "install the packages of the serving environment"]
+    assert steps == ["create a virtual environment", "install the packages of the serving environment"]
     assert is_complete(tmp_path / "env")
     assert make(tmp_path / "env") == made
     assert len(steps) == 2

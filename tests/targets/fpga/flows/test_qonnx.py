@@ -78,7 +78,7 @@ def fine_bias(graph: QuantGraph) -> str:
         (no_bits, r"node 'y' \(Gemm\): its input 'x' has no Quant node before it"),
         (raw_weight, r"node 'y' \(MatMul\): its weight 'w' has no Quant node before it"),
         (other_operator, r"node 'y' \(Sigmoid\): not read from QONNX; there are: Quant"),
-        (fine_bias, r"node 'y' \(Gemm\): a bias has more than 32 bits behind the point"),
+        (fine_bias, r"node 'y' \(Gemm\): a bias has more than 32 fraction bits"),
     ],
 )
 def test_what_is_not_read_is_named(tmp_path: Path, build: Callable[[QuantGraph], str], message: str) -> None:

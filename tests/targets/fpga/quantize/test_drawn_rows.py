@@ -61,7 +61,7 @@ def test_a_folder_made_on_flat_samples_is_right_on_others(kind: str, tmp_path: P
     path = permuted(tmp_path / "m.onnx")
     save_npz(tmp_path / "x.npz", {"x": KINDS[kind]().astype(np.float32)})
     result = optimize_fpga(str(path), tmp_path / "out", FpgaOptions(inputs=[tmp_path / "x.npz"], csim=False))
-    assert any("rows drawn within their range are judged as well" in note for note in result.notes)
+    assert any("rows drawn within their range are tested as well" in note for note in result.notes)
     assert len(result.hop.cases) == 2
     others = {"x": np.clip(normal(400, *SHAPE, seed=5), -1.9, 1.9)}
     with OnnxRuntimeRunner(path) as reference, open_fpga(tmp_path / "out") as emulator:
@@ -89,8 +89,8 @@ def test_only_flat_inputs_are_drawn_anew() -> None:
     read, notes = filled_up(lambda: reading(flat=flat, other=other))
     drawn, given = read()
     assert notes == [
-        "samples that do not say which number stands where (those of input 'flat' are constant along axis 1): 256 rows drawn within their "
-        "range are judged as well"
+        "the samples do not distinguish all inputs (those of input 'flat' are constant along axis 1): 256 rows drawn within their "
+        "range are tested as well"
     ]
     assert given.inputs["flat"] is flat
     assert set(np.unique(drawn.inputs["flat"])) <= set(range(40))
@@ -115,7 +115,7 @@ def test_a_layer_that_was_read_wrongly_is_named(tmp_path: Path) -> None:
     check_layers(plan, path, samples)
     wrong = replace(plan, inputs=(replace(plan.inputs[0], axes=plan.inputs[0].axes[::-1]),))
     with pytest.raises(
-        DisagreementError, match=r"layer leaky_relu_1 \(tensor 'leaky'\): it was not read as what the model computes"
+        DisagreementError, match=r"layer leaky_relu_1 \(tensor 'leaky'\): the layer as read differs from the model"
     ):
         check_layers(wrong, path, samples)
     for name, role in [("leaky_relu_1", "alpha"), ("dense_1", "bias")]:

@@ -217,7 +217,7 @@ def test_scales_in_a_row_become_one(tmp_path: Path) -> None:
         ("Softmax", ["x"], {"axis": 1}, "along axis 1, which is not the last one"),
         ("Div", ["one", "x"], {}, "a division by what is computed"),
         ("Add", ["x", "full"], {}, r"a constant of shape \[3, 6, 7\] beside rows of shape \[3, 6, 7\]"),
-        ("MatMul", ["x", "x2"], {}, "a product with something else than a constant matrix"),
+        ("MatMul", ["x", "x2"], {}, "a product whose right side is not a constant matrix"),
         ("Transpose", ["x"], {"perm": [1, 0, 2, 3]}, "of the rows"),
         ("ReduceMean", ["x"], {"keepdims": 0}, "cannot be told apart|over axes"),
         ("PRelu", ["x", "slopes"], {}, "with other than one constant slope for all numbers"),

@@ -155,7 +155,7 @@ def test_narrow_logic_is_what_da4ml_itself_computes(tmp_path: Path) -> None:
                 "formats": {"scale": F("ap_fixed<4,-32>"), "bias": F("ap_fixed<4,1>")},
                 "numbers": {"scale": np.array([1, 2, 3]), "bias": np.zeros(3, np.int64)},
             },
-            "layer: the constant .* has more than 32 bits behind the point",
+            "layer: the constant .* has more than 32 fraction bits",
         ),
         (
             "ap_fixed<40,3>",

@@ -227,7 +227,7 @@ def test_missing_values_in_a_comparison(models: Path, tmp_path: Path, cli: Cli) 
     save_npz(tmp_path / "x.npz", {"in_0": x})
     judged = cli("validate", models / "xgboost.onnx", "out", "--inputs", "x.npz")
     assert judged.code == 5
-    assert "the reference answers, the candidate does not: out: input 'in_0': holds a NaN" in judged.message
+    assert "the reference answers, the candidate does not: out: input 'in_0': contains NaN" in judged.message
 
 
 def test_a_column_that_no_format_holds(models: Path, tmp_path: Path) -> None:

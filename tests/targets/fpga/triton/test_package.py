@@ -120,7 +120,7 @@ def test_a_changed_bit_is_seen(net: Path, tmp_path: Path) -> None:
 def test_without_samples_the_judgement_is_that_of_the_folder(net: Path, tmp_path: Path) -> None:
     result = packaged(net, tmp_path)
     assert "largest error" in result.text()
-    assert any("give --inputs to judge again" in note for note in result.notes)
+    assert any("give --inputs to test again" in note for note in result.notes)
     (net / "report.json").unlink()
     with pytest.raises(UnreadableError, match=r"report.json: .*give --inputs to judge the network again"):
         packaged(net, tmp_path)
@@ -152,13 +152,13 @@ def test_the_tolerance_that_was_judged_with_is_declared(made: Path, net: Path, t
     packaged(net, tmp_path, made / "jet.npz", tolerance=Tolerance.of(0.03, 0.02))
     parameters = from_text((tmp_path / "models/net/config.pbtxt").read_text()).parameters
     assert (parameters["portinf_rtol_to_float"], parameters["portinf_atol_to_float"]) == ("0.03", "0.02")
-    with pytest.raises(UsageError, match="--rtol and --atol: without --inputs nothing is compared again"):
+    with pytest.raises(UsageError, match="--rtol and --atol require --inputs"):
         packaged(net, tmp_path, tolerance=Tolerance.of(0.03, 0.02))
 
 
 def test_options_of_a_source_are_refused(net: Path, tmp_path: Path) -> None:
     conversion = ConvertOptions(sourcing=SourcingOptions(dynamic={("x", 0): "batch"}))
-    with pytest.raises(UsageError, match="--dynamic describes a source to convert, and this is none"):
+    with pytest.raises(UsageError, match="--dynamic applies only when converting"):
         package(str(net), PackageOptions(repository=tmp_path / "models"), conversion)
 
 
@@ -284,7 +284,7 @@ def test_numbers_that_are_none_have_no_answer(made: Path, net: Path, tmp_path: P
     bad = fpga_graphs.samples("jet", 4)
     bad[2, 3] = np.nan
     save_npz(tmp_path / "bad.npz", {"x": bad})
-    with pytest.raises(PortinfError, match="holds a NaN or an infinity"):
+    with pytest.raises(PortinfError, match="contains NaN or infinity"):
         packaged(net, tmp_path, tmp_path / "bad.npz")
 
 

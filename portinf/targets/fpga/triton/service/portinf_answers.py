@@ -143,7 +143,7 @@ class Simulation:
             if array.ndim == 0 or array.shape[1:] != item.shape:
                 raise ValueError(f"input '{item.name}': expected rows of shape {list(item.shape)}, found {list(array.shape)}")
             if not np.isfinite(array).all():
-                raise ValueError(f"input '{item.name}': holds a NaN or an infinity: fixed-point numbers have neither")
+                raise ValueError(f"input '{item.name}': contains NaN or infinity, which fixed-point numbers cannot represent")
             turned = array.transpose(0, *(1 + axis for axis in item.axes))
             flat.append(np.ascontiguousarray(turned.reshape(len(array), int(np.prod(item.shape))), dtype=np.float64))
         return flat

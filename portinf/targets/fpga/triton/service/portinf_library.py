@@ -1,4 +1,4 @@
-"""A compiled C simulation -> answers, in a process apart: where the library ends its process, it ends that one alone.
+"""A compiled C simulation -> answers, in a separate process: if the library crashes, only that process ends.
 
 hls4ml's library reads its weights from the folder that it runs in, and exits where they are gone. Standard library alone.
 """
@@ -101,7 +101,7 @@ class Library:
         assert self._said is not None
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
-        said = lines[-1].strip() if lines else "it said nothing"
+        said = lines[-1].strip() if lines else "no output"
         return f"{self._path}: the compiled C simulation ended its process (exit code {code}): {said}"
 
 

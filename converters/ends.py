@@ -6,12 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.converters.formulas import elu
 from portinf.core.optional import require
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["mend_ends"]
 
@@ -27,8 +31,8 @@ SELU = (1.6732632423543772, 1.0507009873554805)  # alpha and gamma where the nod
 Mend = tuple[str, Callable[..., None]]
 
 
-def mend_ends(model: Any, framework: str) -> list[str]:
-    """Mend a parsed ONNX model of a source in place and return what was done, one line each.
+def mend_ends(model: onnx.ModelProto, framework: str) -> list[str]:
+    """Fix a parsed ONNX model of a source in place and return what was done, one line each.
 
     ONNX Runtime's maxima, minima and sorts ignore NaN, and its ELU is 0 for small numbers. What is right costs several nodes,
     so it is written where these act on the inputs, and not behind a layer with weights: there a NaN of the input is
@@ -62,7 +66,7 @@ def mend_ends(model: Any, framework: str) -> list[str]:
     return [f"{text} ({count} times)" for text, count in done.items()]
 
 
-def _types(model: Any) -> dict[str, np.dtype[Any]]:
+def _types(model: onnx.ModelProto) -> dict[str, np.dtype[Any]]:
     """Return the element types of the values, as far as they are known."""
     onnx = require("onnx", "")
     graph = onnx.shape_inference.infer_shapes(model).graph
@@ -74,7 +78,7 @@ def _types(model: Any) -> dict[str, np.dtype[Any]]:
 class _Nodes:
     """A `portinf.converters.formulas.Writer` of the nodes in place of one."""
 
-    def __init__(self, graph: Any, node: Any, kind: np.dtype[Any]) -> None:
+    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto, kind: np.dtype[Any]) -> None:
         self.kind = kind
         self.nodes: list[Any] = []
         self._graph, self._stem = graph, node.output[0]
@@ -104,7 +108,7 @@ class _Nodes:
         raise NotImplementedError
 
 
-def _of_inputs(graph: Any, torch: bool) -> dict[str, Mend]:
+def _of_inputs(graph: onnx.GraphProto, torch: bool) -> dict[str, Mend]:
     """Find what acts on numbers of the user's own: by name of the first output, what is to be said and done."""
     rules: dict[str, Mend] = {
         "ReduceMax": ("NaN kept by ReduceMax", _reduction),
@@ -128,7 +132,7 @@ def _of_inputs(graph: Any, torch: bool) -> dict[str, Mend]:
     return found
 
 
-def _of_probabilities(graph: Any) -> dict[str, Mend]:
+def _of_probabilities(graph: onnx.GraphProto) -> dict[str, Mend]:
     """Find sigmoids of whose logarithm, or by which, something is taken: ONNX Runtime's is 0 below -18."""
     sensitive: set[str] = set()
     found: dict[str, Mend] = {}
@@ -145,7 +149,7 @@ def _of_probabilities(graph: Any) -> dict[str, Mend]:
     return found
 
 
-def _reduction(op: _Nodes, node: Any) -> None:
+def _reduction(op: _Nodes, node: onnx.NodeProto) -> None:
     """Write NaN where the source's maximum or minimum is one."""
     attributes = {a.name: require("onnx", "").helper.get_attribute_value(a) for a in node.attribute}
     best = op.add(node.op_type, *node.input, **attributes)
@@ -154,14 +158,14 @@ def _reduction(op: _Nodes, node: Any) -> None:
     op.Where(some, op.number(math.nan), best, output=node.output[0])
 
 
-def _place(op: _Nodes, node: Any) -> None:
+def _place(op: _Nodes, node: onnx.NodeProto) -> None:
     """Let a NaN be the extreme; an infinity before it in the row comes first."""
     extreme = op.number(math.inf if node.op_type == "ArgMax" else -math.inf)
     node.input[0] = op.Where(op.IsNaN(node.input[0]), extreme, node.input[0])
     op.nodes.append(node)
 
 
-def _sort(op: _Nodes, node: Any) -> None:
+def _sort(op: _Nodes, node: onnx.NodeProto) -> None:
     """Sort NaN as infinity, and put it back into the sorted values."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
     values, given = node.output[0], node.input[0]
@@ -173,7 +177,7 @@ def _sort(op: _Nodes, node: Any) -> None:
     op.GatherElements(given, node.output[1], axis=axis, output=values)
 
 
-def _elu(op: _Nodes, node: Any) -> None:
+def _elu(op: _Nodes, node: onnx.NodeProto) -> None:
     given = {attribute.name: attribute.f for attribute in node.attribute}
     if node.op_type == "Selu":
         factors = {"alpha": given.get("alpha", SELU[0]), "gamma": given.get("gamma", SELU[1])}
@@ -183,6 +187,6 @@ def _elu(op: _Nodes, node: Any) -> None:
     op.Identity(elu(op, node.input[0], **factors), output=node.output[0])
 
 
-def _sigmoid(op: _Nodes, node: Any) -> None:
+def _sigmoid(op: _Nodes, node: onnx.NodeProto) -> None:
     """Write 1 / (1 + exp(-x))."""
     op.Reciprocal(op.Add(op.Exp(op.Neg(node.input[0])), op.number(1.0)), output=node.output[0])

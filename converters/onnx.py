@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.optional import require
 from portinf.onnx_graph.model_file import external_files, load_proto, opset_of
 from portinf.onnx_graph.passes.naming import name_inputs_by_position
 from portinf.sources.model import Source
 from portinf.sources.routes import ExportOptions, Route
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["routes"]
 
@@ -42,7 +46,7 @@ def _upgraded(path: Path, opset: int) -> Any:
     return onnx.version_converter.convert_version(onnx.load(str(path)), opset)
 
 
-def _written(model: Any, names: list[str], path: Path, folder: Path) -> Path:
+def _written(model: onnx.ModelProto, names: list[str], path: Path, folder: Path) -> Path:
     """Write the graph with inputs named by position, external data beside it."""
     name_inputs_by_position(model, names)
     for name in external_files(model, path):

@@ -71,9 +71,8 @@ def tensorrt_lines(result: TensorrtResult) -> Iterator[str]:
     place = f"Triton {result.release}, " if result.release else ""
     yield f"{result.folder}: '{result.name}' for {place}TensorRT {result.version}, {result.precision}"
     yield f"  batching: max_batch_size {result.max_batch_size}: {result.batching}"
-    for which, words in (("least", "smallest"), ("usual", "usual"), ("most", "largest")):
-        if result.profile.inputs:
-            yield f"  {words} shapes: {result.profile.text(which)}"
+    for which in ("least", "usual", "most") if result.profile.inputs else ():
+        yield f"  {which} shapes: {result.profile.text(which)}"
     yield f"  operators: checked against {', '.join(result.checked.sources)}"
     if result.proxy is not None:
         yield f"  {result.proxy.text()}"

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.batch import Array
 from portinf.core.optional import require
 from portinf.core.signature import dtype_by_numpy
 from portinf.onnx_graph.graph import Graph, Node
 from portinf.onnx_graph.passes.naming import rename_values
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Part", "part_of", "write_part"]
 
@@ -94,7 +98,7 @@ def _copy(target: Any, proto: Any) -> Any:
     return target
 
 
-def _loaded(graph: Graph, tensor: Any) -> Any:
+def _loaded(graph: Graph, tensor: onnx.TensorProto) -> Any:
     """Return a copy of an initializer with its data inside."""
     onnx = require("onnx", "")
     copy = _copy(onnx.TensorProto(), tensor)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from portinf.conversion.beyond import narrowed, with_lengths_beyond
 from portinf.conversion.open_source import OpenedSource
@@ -27,6 +27,10 @@ from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.sources.routes import Assumption
 from portinf.triton.releases import limits, oldest_reader
 from portinf.validation import Hop, compare
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Candidate", "make_candidate"]
 
@@ -126,7 +130,7 @@ def make_candidate(
 
 
 def _mended_for_empty(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
-    """Mend what is known to go wrong on empty tensors, the cheap way first; kept only where fewer cases disagree."""
+    """Fix what is known to go wrong on empty tensors, the cheap way first; kept only where fewer cases disagree."""
     path, best = candidate.path, candidate
     plain = kept = path.read_bytes()
     for cure in (_mend_cheaply, mend_empty):
@@ -148,7 +152,7 @@ def _mended_for_empty(candidate: Candidate, options: ConvertOptions, progress: P
     return best
 
 
-def _mend_cheaply(model: Any) -> list[str]:
+def _mend_cheaply(model: onnx.ModelProto) -> list[str]:
     return mend_reshapes(model, free=True)
 
 
@@ -209,7 +213,7 @@ def _check_standard(path: Path) -> None:
         raise CannotError(f"the exporter wrote an invalid file: {first_line(error)}") from error
 
 
-def _check_release(model: Any, release: str | None) -> None:
+def _check_release(model: onnx.ModelProto, release: str | None) -> None:
     opset = opset_of(model)
     if release is None:
         return

@@ -18,8 +18,11 @@ __all__ = ["sha256", "whole_file", "whole_folder", "write_text"]
 
 def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

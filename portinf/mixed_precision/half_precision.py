@@ -9,7 +9,7 @@ taken in float32 and rounded once, as tensor cores do.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from portinf.core.errors import CannotError
 from portinf.core.optional import require
 from portinf.mixed_precision.model import FLOAT, captured, copied
 from portinf.mixed_precision.quantized_nodes import SHAPES, Place
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Kind", "lower_graph", "numpy_type", "rounded"]
 
@@ -37,7 +41,7 @@ def rounded(array: Array, kind: Kind) -> Array:
         return array.astype(numpy_type(kind))
 
 
-def lower_graph(model: Any, places: Collection[Place], kind: Kind, *, emulate: bool = False) -> Any:
+def lower_graph(model: onnx.ModelProto, places: Collection[Place], kind: Kind, *, emulate: bool = False) -> Any:
     """Return a copy of a model in which the nodes of these places compute in half precision; inputs and outputs stay.
 
     Args:
@@ -50,7 +54,7 @@ def lower_graph(model: Any, places: Collection[Place], kind: Kind, *, emulate: b
 
 
 class _Lowering:
-    def __init__(self, model: Any, places: Collection[Place], kind: Kind, emulate: bool) -> None:
+    def __init__(self, model: onnx.ModelProto, places: Collection[Place], kind: Kind, emulate: bool) -> None:
         self._onnx = require("onnx", "")
         self._source, self._kind, self._emulate = model, kind, emulate
         self._places = {place.name: place for place in places}
@@ -70,7 +74,7 @@ class _Lowering:
             self._need_full(value.name)
         return self._assembled()
 
-    def _add(self, node: Any) -> None:
+    def _add(self, node: onnx.NodeProto) -> None:
         place = self._places.get(node.name)
         copy = self._onnx.NodeProto()
         copy.CopyFrom(node)
@@ -93,7 +97,7 @@ class _Lowering:
             else:
                 self._full.add(name)
 
-    def _result(self, node: Any, number: int, name: str) -> None:
+    def _result(self, node: onnx.NodeProto, number: int, name: str) -> None:
         half = name + self._suffix
         self._half.add(name)
         if not self._emulate:
@@ -133,7 +137,7 @@ class _Lowering:
             else:
                 self._cast(name + self._suffix, name, FLOAT)
 
-    def _retype(self, node: Any) -> None:
+    def _retype(self, node: onnx.NodeProto) -> None:
         """Let an attribute that gives the type of the result give the new one."""
         if self._emulate:
             return
@@ -168,7 +172,7 @@ class _Lowering:
         return made
 
 
-def _free_suffix(model: Any) -> str:
+def _free_suffix(model: onnx.ModelProto) -> str:
     """Return an ending that no name of the model has: it may be a lowered one itself."""
     names = [*(name for node in model.graph.node for name in node.output), *(tensor.name for tensor in model.graph.initializer)]
     suffix = "__half"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from portinf.core.optional import require
 from portinf.mixed_precision.model import FLOAT, copied, types_of
 from portinf.mixed_precision.quantized_nodes import HEAVY
 from portinf.mixed_precision.ranges import Ranges
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Flavour", "count_quantised", "quantisable", "quantise"]
 
@@ -53,7 +57,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def quantisable(model: Any, ranges: Ranges, flavour: Flavour) -> tuple[list[str], list[str]]:
+def quantisable(model: onnx.ModelProto, ranges: Ranges, flavour: Flavour) -> tuple[list[str], list[str]]:
     """Return the nodes that may take 8-bit operands, in their order, and those of them that multiply by weights.
 
     A node is left out where one of its tensors has no finite range.
@@ -91,7 +95,7 @@ def quantisable(model: Any, ranges: Ranges, flavour: Flavour) -> tuple[list[str]
     return nodes, weighted
 
 
-def quantise(model: Any, ranges: Ranges, nodes: Collection[str], flavour: Flavour) -> Any:
+def quantise(model: onnx.ModelProto, ranges: Ranges, nodes: Collection[str], flavour: Flavour) -> Any:
     """Return a copy of a model in which these nodes take 8-bit operands.
 
     Args:
@@ -138,7 +142,7 @@ def quantise(model: Any, ranges: Ranges, nodes: Collection[str], flavour: Flavou
     return made
 
 
-def count_quantised(model: Any) -> int:
+def count_quantised(model: onnx.ModelProto) -> int:
     """Return how many products take both operands from 8 bits: what a quantiser really did."""
     made = {name: node.op_type for node in model.graph.node for name in node.output}
     return sum(

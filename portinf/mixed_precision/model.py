@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.optional import require
 from portinf.onnx_graph.model_file import load_proto
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["captured", "copied", "inner_graphs", "load_whole", "save_whole", "schema_of", "types_of"]
 
@@ -44,7 +48,7 @@ def load_whole(path: Path) -> Any:
     return model
 
 
-def _lift_constants(graph: Any) -> None:
+def _lift_constants(graph: onnx.GraphProto) -> None:
     onnx = require("onnx", "")
     nodes = list(graph.node)
     del graph.node[:]
@@ -66,7 +70,7 @@ def _lift_constants(graph: Any) -> None:
         graph.initializer.append(onnx.numpy_helper.from_array(array, node.output[0]))
 
 
-def save_whole(model: Any, path: Path) -> Path:
+def save_whole(model: onnx.ModelProto, path: Path) -> Path:
     """Write a model and return the path; large weights go into one file beside it, and out of the model given."""
     onnx = require("onnx", "")
     size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
@@ -78,7 +82,7 @@ def save_whole(model: Any, path: Path) -> Path:
     return path
 
 
-def copied(model: Any, *, largest: int | None = None) -> Any:
+def copied(model: onnx.ModelProto, *, largest: int | None = None) -> Any:
     """Return a copy, weight by weight: a message of more than 2 GB cannot be copied as a whole.
 
     Args:
@@ -96,7 +100,7 @@ def copied(model: Any, *, largest: int | None = None) -> Any:
     return copy
 
 
-def types_of(model: Any) -> dict[str, int]:
+def types_of(model: onnx.ModelProto) -> dict[str, int]:
     """Return the element type of every tensor of the main graph whose type is known, by its name."""
     onnx = require("onnx", "")
     light = copied(model, largest=4096)  # inference needs small numbers (shapes) and the types of the others
@@ -112,7 +116,7 @@ def types_of(model: Any) -> dict[str, int]:
     return known
 
 
-def schema_of(model: Any, node: Any) -> Any:
+def schema_of(model: onnx.ModelProto, node: onnx.NodeProto) -> Any:
     """Return the schema of a node of ONNX's default domain at the model's opset, None for any other."""
     onnx = require("onnx", "")
     if node.domain not in ("", "ai.onnx"):
@@ -124,7 +128,7 @@ def schema_of(model: Any, node: Any) -> Any:
         return None
 
 
-def inner_graphs(node: Any) -> Iterator[Any]:
+def inner_graphs(node: onnx.NodeProto) -> Iterator[Any]:
     """Yield the bodies of a node's control flow."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
@@ -132,7 +136,7 @@ def inner_graphs(node: Any) -> Iterator[Any]:
         yield from attribute.graphs
 
 
-def captured(node: Any) -> set[str]:
+def captured(node: onnx.NodeProto) -> set[str]:
     """Return the names of outer tensors that the bodies of a node may read."""
     names: set[str] = set()
     for graph in inner_graphs(node):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.mixed_precision.model import FLOAT, inner_graphs, schema_of, types_of
 from portinf.onnx_graph.random_operators import RANDOM
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["HEAVY", "MOVED", "SHAPES", "Place", "find_places"]
 
@@ -73,7 +77,7 @@ class Place:
     writes: tuple[str, ...]
 
 
-def find_places(model: Any, type_name: str) -> tuple[list[Place], dict[str, str]]:
+def find_places(model: onnx.ModelProto, type_name: str) -> tuple[list[Place], dict[str, str]]:
     """Return the nodes that may compute in a type, in their order, and those that stay in float32 with the reason.
 
     Nodes without a float32 operand are in neither.
@@ -102,7 +106,7 @@ def find_places(model: Any, type_name: str) -> tuple[list[Place], dict[str, str]
     return places, kept
 
 
-def _place(model: Any, node: Any, types: Mapping[str, int], type_name: str) -> Place | str:
+def _place(model: onnx.ModelProto, node: onnx.NodeProto, types: Mapping[str, int], type_name: str) -> Place | str:
     why = _refused(node, types)
     if why:
         return why
@@ -128,7 +132,7 @@ def _place(model: Any, node: Any, types: Mapping[str, int], type_name: str) -> P
     )
 
 
-def _refused(node: Any, types: Mapping[str, int]) -> str:
+def _refused(node: onnx.NodeProto, types: Mapping[str, int]) -> str:
     if any(True for _ in inner_graphs(node)):
         return KEPT["If"]
     if node.op_type in KEPT:
@@ -151,7 +155,7 @@ def _changing(names: Any, formals: Any, schema: Any, types: Mapping[str, int], t
     return tuple(found)
 
 
-def _counting(model: Any, types: Mapping[str, int]) -> dict[str, str]:
+def _counting(model: onnx.ModelProto, types: Mapping[str, int]) -> dict[str, str]:
     """Return the nodes that count, or whose numbers become integers alone: positions, sizes, bins."""
     small = {t.name for t in model.graph.initializer if t.data_type == FLOAT and all(n == 1 for n in t.dims)}
     counted: set[str] = set()
@@ -183,7 +187,7 @@ _INTEGERS = "becomes an integer: rounding would change it"
 _INTEGER_TYPES = (2, 3, 4, 5, 6, 7, 12, 13)
 
 
-def _becomes_integer(node: Any, types: Mapping[str, int], found: Mapping[str, str]) -> bool:
+def _becomes_integer(node: onnx.NodeProto, types: Mapping[str, int], found: Mapping[str, str]) -> bool:
     if node.op_type == "Cast":
         return types.get(node.output[0]) in _INTEGER_TYPES
     return found.get(node.name) == _INTEGERS

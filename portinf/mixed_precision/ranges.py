@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from portinf.core.errors import CannotError, RunnerError, first_line
 from portinf.core.optional import require
 from portinf.mixed_precision.model import FLOAT, copied, save_whole, types_of
 from portinf.ort.session import PlainSession
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Ranges", "measure_ranges"]
 
@@ -37,7 +41,7 @@ class Ranges:
         return max(abs(low), abs(high))
 
 
-def measure_ranges(model: Any, batches: Iterable[Batch]) -> Ranges:
+def measure_ranges(model: onnx.ModelProto, batches: Iterable[Batch]) -> Ranges:
     """Run the graph as it stands on every batch, with the extremes of each tensor as outputs.
 
     Batches to which the model has no answer, or whose tensors are empty, are left out.
@@ -79,7 +83,7 @@ def measure_ranges(model: Any, batches: Iterable[Batch]) -> Ranges:
     return Ranges(by_tensor=known, batches=count)
 
 
-def _with_extremes(model: Any, names: list[str]) -> Any:
+def _with_extremes(model: onnx.ModelProto, names: list[str]) -> Any:
     onnx = require("onnx", "")
     copy = copied(model)
     del copy.graph.output[:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from portinf.core.errors import CannotError
 from portinf.mixed_precision.half_precision import Kind, lower_graph
@@ -13,6 +13,10 @@ from portinf.mixed_precision.model import save_whole
 from portinf.mixed_precision.quantized_nodes import HEAVY, MOVED, find_places
 from portinf.mixed_precision.ranges import Ranges
 from portinf.mixed_precision.suspects import find_suspects, headroom
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["HalfRecipe", "IntegerRecipe", "Level", "Recipe"]
 
@@ -69,7 +73,7 @@ class HalfRecipe:
         CannotError: there is no matrix product or convolution that the type takes.
     """
 
-    def __init__(self, model: Any, ranges: Ranges, kind: Kind) -> None:
+    def __init__(self, model: onnx.ModelProto, ranges: Ranges, kind: Kind) -> None:
         self._model, self._kind = model, kind
         self.runs_here = kind == "fp16"
         self._places, kept = find_places(model, _NAMES[kind])
@@ -123,7 +127,7 @@ class IntegerRecipe:
         CannotError: there is nothing to quantise.
     """
 
-    def __init__(self, model: Any, ranges: Ranges, flavour: Flavour) -> None:
+    def __init__(self, model: onnx.ModelProto, ranges: Ranges, flavour: Flavour) -> None:
         self._model, self._ranges, self._flavour = model, ranges, flavour
         self.runs_here = True
         nodes, weighted = quantisable(model, ranges, flavour)

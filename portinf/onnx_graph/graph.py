@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from portinf.core.batch import Array
 from portinf.core.optional import require
 from portinf.onnx_graph.model_file import load_proto
 from portinf.onnx_graph.random_operators import RANDOM
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Graph", "Node"]
 
@@ -30,7 +34,7 @@ class Node:
     """
 
     number: int
-    proto: Any
+    proto: onnx.NodeProto
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -78,7 +82,7 @@ class Graph:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.model: Any = load_proto(path)
+        self.model: onnx.ModelProto = load_proto(path)
         graph = self.model.graph
         self.nodes = [
             Node(number=number, proto=proto, inputs=(*proto.input, *_captured(proto)), outputs=tuple(proto.output))
@@ -129,7 +133,7 @@ class Graph:
         return numpy_helper.to_array(given) if hasattr(given, "dims") else np.asarray(given)
 
 
-def _captured(proto: Any) -> Iterator[str]:
+def _captured(proto: onnx.NodeProto) -> Iterator[str]:
     """Yield what the sub-graphs of a node take from outside, each once."""
     seen: set[str] = set(proto.input)
     for attribute in proto.attribute:
@@ -140,8 +144,8 @@ def _captured(proto: Any) -> Iterator[str]:
                     yield name
 
 
-def _free(graph: Any) -> Iterator[str]:
-    known = {value.name for value in (*graph.input, *graph.initializer)}
+def _free(graph: onnx.GraphProto) -> Iterator[str]:
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         for name in (*node.input, *_captured(node)):
             if name and name not in known:

@@ -7,12 +7,16 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.errors import CannotError, UnreadableError, first_line
 from portinf.core.files import sha256, whole_file
 from portinf.core.optional import require
 from portinf.core.signature import Axis, Signature, TensorSpec, dtype_by_onnx
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = [
     "SCHEMA",
@@ -80,7 +84,7 @@ def load_proto(path: Path) -> Any:
     return model
 
 
-def external_files(model: Any, path: Path) -> list[str]:
+def external_files(model: onnx.ModelProto, path: Path) -> list[str]:
     """Return the data files that an ONNX model points to, relative to its folder.
 
     Raises:
@@ -103,7 +107,7 @@ def external_files(model: Any, path: Path) -> list[str]:
     return list(names)
 
 
-def _tensors(graph: Any) -> Iterable[Any]:
+def _tensors(graph: onnx.GraphProto) -> Iterable[Any]:
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -114,7 +118,7 @@ def _tensors(graph: Any) -> Iterable[Any]:
                 yield from _tensors(inner)
 
 
-def _operators(graph: Any, counts: dict[str, int]) -> dict[str, int]:
+def _operators(graph: onnx.GraphProto, counts: dict[str, int]) -> dict[str, int]:
     for node in graph.node:
         name = f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
         counts[name] = counts.get(name, 0) + 1
@@ -124,7 +128,7 @@ def _operators(graph: Any, counts: dict[str, int]) -> dict[str, int]:
     return counts
 
 
-def needs_one_thread(graph: Any) -> bool:
+def needs_one_thread(graph: onnx.GraphProto) -> bool:
     """Say whether ONNX Runtime's CPU computes a graph rightly on one intra-op thread only.
 
     ScatterND with a reduction runs there on several threads without a lock, and loses updates of equal indices
@@ -156,7 +160,7 @@ def _axis(dim: Any, fallback: str) -> Axis:
     return Axis(label=dim.dim_param or fallback)
 
 
-def signature_of(model: Any) -> Signature:
+def signature_of(model: onnx.ModelProto) -> Signature:
     """Read names, types and axes off an ONNX graph; inputs with an initializer of the same name are optional.
 
     Raises:
@@ -170,12 +174,12 @@ def signature_of(model: Any) -> Signature:
     )
 
 
-def opset_of(model: Any) -> int:
+def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the default domain that a parsed ONNX model uses, 0 for none."""
     return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
-def _metadata(model: Any, path: Path) -> Mapping[str, Any]:
+def _metadata(model: onnx.ModelProto, path: Path) -> Mapping[str, Any]:
     text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
     if text is None:
         return {}
@@ -211,7 +215,7 @@ def read_onnx(path: Path) -> Artifact:
     return _described(load_proto(path), path)
 
 
-def _described(model: Any, path: Path) -> Artifact:
+def _described(model: onnx.ModelProto, path: Path) -> Artifact:
     """Describe a file by what was parsed from it, or written to it."""
     data = _metadata(model, path)
     signature = signature_of(model)
@@ -235,7 +239,7 @@ def _described(model: Any, path: Path) -> Artifact:
     )
 
 
-def write_metadata(model: Any, signature: Signature, provenance: Mapping[str, Any]) -> None:
+def write_metadata(model: onnx.ModelProto, signature: Signature, provenance: Mapping[str, Any]) -> None:
     """Put signature and provenance into a parsed ONNX model, in place of what was there."""
     kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
     del model.metadata_props[:]
@@ -245,7 +249,9 @@ def write_metadata(model: Any, signature: Signature, provenance: Mapping[str, An
     entry.value = json.dumps({"schema": SCHEMA, "signature": signature.to_json(), "provenance": provenance}, sort_keys=True)
 
 
-def write_onnx(model: Any, source: Path, out: Path, signature: Signature, provenance: Mapping[str, Any]) -> Artifact:
+def write_onnx(
+    model: onnx.ModelProto, source: Path, out: Path, signature: Signature, provenance: Mapping[str, Any]
+) -> Artifact:
     """Write a model with its metadata; its external data files first, the file that points to them last.
 
     Args:
@@ -269,7 +275,7 @@ def write_onnx(model: Any, source: Path, out: Path, signature: Signature, proven
     return _described(model, out)
 
 
-def _place_external(model: Any, source: Path, out: Path) -> None:
+def _place_external(model: onnx.ModelProto, source: Path, out: Path) -> None:
     """Copy the one external data file beside ``out``, under its hash, and let the model point to it."""
     names = external_files(model, source)
     if not names:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.errors import CannotError
 from portinf.core.optional import require
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["RANDOM", "RandomNodes", "random_nodes", "refuse_random"]
 
@@ -39,7 +43,7 @@ class RandomNodes:
         return f"{', '.join(self.reaching[:3])}{f' and {more} more' if more > 0 else ''} {drawn} random numbers"
 
 
-def random_nodes(model: Any) -> RandomNodes:
+def random_nodes(model: onnx.ModelProto) -> RandomNodes:
     """Look through a parsed ONNX model, the graphs inside its nodes and its functions.
 
     Args:
@@ -53,7 +57,7 @@ def random_nodes(model: Any) -> RandomNodes:
     return RandomNodes(reaching=reaching, unused=tuple(name for name in every if name not in reaching))
 
 
-def refuse_random(model: Any, shown: str) -> list[str]:
+def refuse_random(model: onnx.ModelProto, shown: str) -> list[str]:
     """Refuse a parsed ONNX model whose outputs depend on random numbers; say what is random and unused.
 
     Args:
@@ -79,24 +83,27 @@ class _Search:
         found: the random nodes on the way.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: onnx.ModelProto) -> None:
         self._functions = {(function.domain, function.name): function for function in model.functions}
         self._opset = next((entry.version for entry in model.opset_import if entry.domain in _DEFAULT), 1)
         self._with_defaults = model.ir_version >= 4  # before, a constant had to be an input, too
         self.found: list[str] = []
 
-    def constants(self, graph: Any) -> dict[str, Any]:
+    def constants(self, graph: onnx.GraphProto | onnx.FunctionProto) -> dict[str, Any]:
         """Return the constants of one element of a graph or function by name, as arrays."""
         held = {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
         if self._with_defaults and held:
-            held = {name: tensor for name, tensor in held.items() if all(name != value.name for value in graph.input)}
+            inputs = {getattr(value, "name", value) for value in graph.input}
+            held = {name: tensor for name, tensor in held.items() if name not in inputs}
         for node in graph.node:
             if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
                 held[node.output[0]] = node.attribute[0].t
         small = {name: tensor for name, tensor in held.items() if not tensor.external_data and all(n == 1 for n in tensor.dims)}
         return {name: require("onnx", "").numpy_helper.to_array(tensor) for name, tensor in small.items()}
 
-    def follow(self, graph: Any, outputs: Sequence[str], constants: Mapping[str, Any]) -> set[str]:
+    def follow(
+        self, graph: onnx.GraphProto | onnx.FunctionProto, outputs: Sequence[str], constants: Mapping[str, Any]
+    ) -> set[str]:
         """Note the random nodes that these outputs depend on; return the names that come from outside of the graph."""
         makers = {name: node for node in graph.node for name in node.output if name}
         waiting, seen, outside = list(outputs), set(outputs), set()
@@ -115,7 +122,7 @@ class _Search:
             seen |= needed
         return outside
 
-    def _judge(self, node: Any, constants: Mapping[str, Any]) -> None:
+    def _judge(self, node: onnx.NodeProto, constants: Mapping[str, Any]) -> None:
         function = self._functions.get((node.domain, node.op_type))
         if function is not None:
             given = {
@@ -125,7 +132,7 @@ class _Search:
         elif self._draws(node, constants):
             self.found.append(_named(node))
 
-    def drawing(self, graph: Any, constants: Mapping[str, Any]) -> Iterator[str]:
+    def drawing(self, graph: onnx.GraphProto, constants: Mapping[str, Any]) -> Iterator[str]:
         """Yield the random nodes of a graph and of the graphs inside it, whether they are of use or not."""
         own = {**constants, **self.constants(graph)}
         for node in graph.node:
@@ -134,7 +141,7 @@ class _Search:
             for inner in _graphs(node):
                 yield from self.drawing(inner, own)
 
-    def _draws(self, node: Any, constants: Mapping[str, Any]) -> bool:
+    def _draws(self, node: onnx.NodeProto, constants: Mapping[str, Any]) -> bool:
         """Whether a node draws: dropout does so in training mode alone, and what has no spread is a constant."""
         if node.domain == "com.microsoft" and node.op_type in _CONTRIBUTED:
             return node.op_type == "Sampling" or self._drops(node, 4 if "Bias" in node.op_type else 2, constants)
@@ -149,7 +156,7 @@ class _Search:
             return bool(numbers.get("low", 0.0) != numbers.get("high", 1.0))
         return node.op_type in RANDOM
 
-    def _drops(self, node: Any, place: int, constants: Mapping[str, Any]) -> bool:
+    def _drops(self, node: onnx.NodeProto, place: int, constants: Mapping[str, Any]) -> bool:
         """Whether a dropout with its training mode at this place of its inputs, the ratio before it, is on or may be."""
         mode = node.input[place] if len(node.input) > place else ""
         if not mode or (mode in constants and not constants[mode].any()):
@@ -158,10 +165,10 @@ class _Search:
         return ratio is None or bool(ratio.any())
 
 
-def _named(node: Any) -> str:
+def _named(node: onnx.NodeProto) -> str:
     return f"{node.op_type} '{node.name or next((name for name in node.output if name), '')}'"
 
 
-def _graphs(node: Any) -> Iterator[Any]:
+def _graphs(node: onnx.NodeProto) -> Iterator[Any]:
     for attribute in node.attribute:
         yield from [attribute.g] if attribute.HasField("g") else attribute.graphs

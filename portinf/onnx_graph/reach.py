@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["reach"]
 
 _SIZES_ALONE = ("Shape", "Size")  # they take no number of their input
 
 
-def reach(graph: Any) -> dict[str, set[str]]:
+def reach(graph: onnx.GraphProto) -> dict[str, set[str]]:
     """Return the names of the inputs by output; an input of which an output takes the shape alone does not count.
 
     Args:
@@ -27,7 +31,7 @@ def reach(graph: Any) -> dict[str, set[str]]:
     return {value.name: known.get(value.name, set()) for value in graph.output}
 
 
-def _taken(node: Any) -> Iterator[str]:
+def _taken(node: onnx.NodeProto) -> Iterator[str]:
     """Yield the names that a node and the graphs in it use."""
     yield from node.input
     for attribute in node.attribute:

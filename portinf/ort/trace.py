@@ -5,12 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from portinf.core.batch import Array, Arrays
 from portinf.core.optional import require
 from portinf.onnx_graph.model_file import load_proto
 from portinf.ort.opening import OnnxSession
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["OpenedGraph", "trace_onnx"]
 
@@ -65,7 +69,7 @@ class OpenedGraph:
         UnreadableError: ONNX Runtime cannot load the graph as it stands.
     """
 
-    def __init__(self, model: Any, folder: Path, names: Sequence[str], name: str) -> None:
+    def __init__(self, model: onnx.ModelProto, folder: Path, names: Sequence[str], name: str) -> None:
         onnx = require("onnx", "")
         copy = onnx.ModelProto()
         copy.CopyFrom(model)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.batch import Array
 from portinf.core.optional import require
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["Writer", "attribute", "constant", "filled", "made_by", "number_of_axes", "once", "tail", "take_over", "width"]
 
 
-def constant(value: Any) -> Array | None:
+def constant(value: ir.Value | None) -> Array | None:
     """Return the numbers of an initializer or a Constant node, None for anything else."""
     if value is None:
         return None
@@ -26,29 +30,29 @@ def constant(value: Any) -> Array | None:
     return None if tensor is None else np.asarray(tensor.numpy())
 
 
-def made_by(value: Any, *operators: str) -> Any:
+def made_by(value: ir.Value | None, *operators: str) -> Any:
     """Return the node of the default domain that makes a value, if it is one of these operators; else None."""
     node = None if value is None else value.producer()
     return node if node is not None and node.op_type in operators and node.domain in ("", "ai.onnx") else None
 
 
-def attribute(node: Any, name: str, default: Any) -> Any:
+def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """Return an attribute's plain value."""
     found = node.attributes.get(name)
     return default if found is None else found.value
 
 
-def once(value: Any) -> bool:
+def once(value: ir.Value) -> bool:
     """Whether a value is used by one node alone and is no output of the model."""
     return len(value.uses()) == 1 and not value.is_graph_output()
 
 
-def number_of_axes(value: Any) -> int | None:
+def number_of_axes(value: ir.Value | None) -> int | None:
     """Return the rank, None where it is not known."""
     return None if value is None or value.shape is None else len(value.shape)
 
 
-def width(value: Any) -> int | None:
+def width(value: ir.Value | None) -> int | None:
     """Return the fixed length of the last axis, None where it is dynamic or not known."""
     if value is None or value.shape is None or not len(value.shape):
         return None
@@ -56,7 +60,7 @@ def width(value: Any) -> int | None:
     return int(last) if isinstance(last, int) else None
 
 
-def tail(value: Any) -> tuple[int, ...] | None:
+def tail(value: ir.Value | None) -> tuple[int, ...] | None:
     """Return the fixed lengths of all axes after the first, None where one is dynamic or not known."""
     if value is None or value.shape is None or not len(value.shape):
         return None
@@ -64,7 +68,7 @@ def tail(value: Any) -> tuple[int, ...] | None:
     return tuple(lengths) if len(lengths) == len(value.shape) - 1 else None
 
 
-def filled(value: Any) -> Array | None:
+def filled(value: ir.Value) -> Array | None:
     """Return the one number, of shape (), that a tensor of any size is filled with; None for anything else."""
     made = made_by(value, "ConstantOfShape")
     if made is not None:
@@ -94,7 +98,7 @@ class Writer:
         name: start of the names of new values.
     """
 
-    def __init__(self, model: Any, anchor: Any, name: str) -> None:
+    def __init__(self, model: ir.Model, anchor: Any, name: str) -> None:
         self._ir = require("onnx_ir", "")
         self._model, self._anchor, self._name = model, anchor, name
         self._count = 0
@@ -111,7 +115,7 @@ class Writer:
         """Return a tensor for an attribute."""
         return self._ir.tensor(array)
 
-    def describe(self, value: Any, shape: Sequence[int | None], kind: Any) -> None:
+    def describe(self, value: ir.Value, shape: Sequence[int | None], kind: Any) -> None:
         """Say shape and type of a new value, for rules that come after."""
         value.shape = self._ir.Shape(shape)
         value.dtype = self._ir.DataType.from_numpy(np.dtype(kind))

@@ -5,7 +5,7 @@ Equal in exact arithmetic; sums are taken in another order. A mean is the sum ov
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +13,16 @@ from portinf.rewrites.helpers import Writer, take_over, width
 from portinf.rewrites.linear_layer import Linear, linear_at
 from portinf.rewrites.scatter_match import RowScatter, row_scatters
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 LARGEST = 2  # times wider: a sum of wider rows costs more than it saves
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every sum of rows that a linear layer makes for it alone; return how many."""
     places = 0
     counts: dict[tuple[int, int], Any] = {}
@@ -44,7 +48,7 @@ def _for_it_alone(scatter: RowScatter, layer: Linear) -> bool:
     return not others and not layer.output.is_graph_output()
 
 
-def _rewritten(model: Any, scatter: RowScatter, layer: Linear, counts: dict[tuple[int, int], Any]) -> None:
+def _rewritten(model: ir.Model, scatter: RowScatter, layer: Linear, counts: dict[tuple[int, int], Any]) -> None:
     kind = layer.weight.dtype
     output = scatter.node.outputs[0]
     writer = Writer(model, scatter.node, f"{output.name}__after_sum")

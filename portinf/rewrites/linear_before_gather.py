@@ -6,7 +6,7 @@ taken in another order.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,17 +14,21 @@ from portinf.core.batch import Array
 from portinf.rewrites.helpers import Writer, attribute, made_by, number_of_axes, take_over, width
 from portinf.rewrites.linear_layer import Linear, linear_layers
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 Terms = list[tuple[Any, Any, float]]  # rows x, index (None for rows that are not gathered), sign
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every linear layer with constant weights whose input is made of gathered rows; return how many."""
     return sum(_rewritten(model, layer) for layer in linear_layers(model))
 
 
-def _rewritten(model: Any, layer: Linear) -> bool:
+def _rewritten(model: ir.Model, layer: Linear) -> bool:
     parts = _parts(layer.input)
     if parts is None or sum(size for _, size in parts) != len(layer.weight):
         return False
@@ -61,7 +65,7 @@ def _gathered(writer: Writer, rows: Any, index: Any) -> Any:
     return writer.node("Gather", [rows, index], {"axis": 0})
 
 
-def _parts(value: Any) -> list[tuple[Terms, int]] | None:
+def _parts(value: ir.Value) -> list[tuple[Terms, int]] | None:
     """Return the parts that are laid side by side, each as a sum of rows, with their widths; None where a width is unknown."""
     concat = made_by(value, "Concat")
     values = [value]
@@ -76,7 +80,7 @@ def _parts(value: Any) -> list[tuple[Terms, int]] | None:
     return found
 
 
-def _terms(value: Any) -> Terms | None:
+def _terms(value: ir.Value) -> Terms | None:
     """Return a value as a sum of gathered rows; None where it is anything else."""
     gather = made_by(value, "Gather")
     if gather is not None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.batch import Array
 from portinf.rewrites.helpers import attribute, constant, made_by, number_of_axes, once
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 
 __all__ = ["Linear", "linear_at", "linear_layers"]
 
@@ -32,7 +36,7 @@ class Linear:
     last: Any
 
 
-def linear_at(value: Any) -> Linear | None:
+def linear_at(value: ir.Value) -> Linear | None:
     """Return the linear layer that makes a value of rank 2, None where none does."""
     gemm = made_by(value, "Gemm")
     if gemm is not None:
@@ -56,14 +60,14 @@ def linear_at(value: Any) -> Linear | None:
     return Linear(input=product.inputs[0], output=value, weight=weight, bias=flat, last=value.producer())
 
 
-def linear_layers(model: Any) -> list[Linear]:
+def linear_layers(model: ir.Model) -> list[Linear]:
     """Return the linear layers of a model with constant weights, in the order of its nodes."""
     found = [linear_at(output) for node in model.graph for output in node.outputs]
     inner = {id(made_by(v, "MatMul")) for layer in found if layer and layer.last.op_type == "Add" for v in layer.last.inputs}
     return [layer for layer in found if layer is not None and id(layer.last) not in inner - {id(None)}]
 
 
-def _gemm(node: Any) -> Linear | None:
+def _gemm(node: ir.Node) -> Linear | None:
     weight = constant(node.inputs[1])
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0 and not attribute(node, "transA", 0)

@@ -5,17 +5,21 @@ Equal in exact arithmetic; the products of the weights are taken in float64, and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from portinf.rewrites.helpers import Writer, once, take_over
 from portinf.rewrites.linear_layer import Linear, linear_at, linear_layers
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Join every linear layer with the one before it, where that is used by it alone and less is to be multiplied; return how many."""
     places = 0
     for layer in linear_layers(model):
@@ -33,7 +37,7 @@ def _less(first: Linear, second: Linear) -> bool:
     return bool(inputs * outputs <= inputs * between + between * outputs)
 
 
-def _joined(model: Any, first: Linear, second: Linear) -> None:
+def _joined(model: ir.Model, first: Linear, second: Linear) -> None:
     kind, wide = second.weight.dtype, second.weight.astype(np.float64)
     writer = Writer(model, second.last, f"{second.output.name}__joined")
     inputs = [first.input, writer.weight((first.weight.astype(np.float64) @ wide).astype(kind))]

@@ -5,7 +5,7 @@ Exact: every column of such a result is the same. PyTorch's ``amax`` is exported
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from portinf.core.batch import Array
 from portinf.rewrites.helpers import Writer, filled, tail, take_over
 from portinf.rewrites.scatter_match import row_scatters
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every scatter of a constant into a constant, more than one column wide; return how many."""
     places = 0
     for scatter in row_scatters(model):

@@ -5,19 +5,23 @@ Exact, and right on any number of threads: ONNX Runtime runs ScatterElements on 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from portinf.rewrites.helpers import Writer, take_over, width
 from portinf.rewrites.scatter_match import row_scatters
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 NARROW = 8  # elements a row up to which the index is cheap as it is
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every scatter of wide rows with one index a row; return how many."""
     found = [scatter for scatter in row_scatters(model) if (width(scatter.updates) or 0) > NARROW and scatter.axes == 2]
     found = [scatter for scatter in found if width(scatter.data) == width(scatter.updates) and not scatter.flat]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.rewrites.helpers import attribute, constant, filled, made_by, number_of_axes, width
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 
 __all__ = ["RowScatter", "row_scatters"]
 
@@ -27,7 +31,7 @@ class RowScatter:
         flat: it is one on a flat axis already.
     """
 
-    node: Any
+    node: ir.Node
     data: Any
     column: Any
     axes: int
@@ -43,7 +47,7 @@ class RowScatter:
         return fill is not None and bool(fill == 0)
 
 
-def row_scatters(model: Any) -> list[RowScatter]:
+def row_scatters(model: ir.Model) -> list[RowScatter]:
     """Return the scatters with a reduction along axis 0 whose index is repeated along every row."""
     found = []
     for node in model.graph:
@@ -64,7 +68,7 @@ def row_scatters(model: Any) -> list[RowScatter]:
     return found
 
 
-def _mended(node: Any) -> RowScatter | None:
+def _mended(node: ir.Node) -> RowScatter | None:
     """Return the scatter that `exporter_fixes` wrote in place of a ScatterND with one index a row; None for anything else."""
     if node.op_type != "Reshape" or node.domain not in ("", "ai.onnx"):
         return None

@@ -5,17 +5,21 @@ Exact: rows are taken in the same order. Only on one intra-op thread: see `porti
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from portinf.rewrites.helpers import Writer, take_over
 from portinf.rewrites.scatter_match import row_scatters
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every scatter with one index a row; return how many."""
     found = row_scatters(model)
     for scatter in found:

@@ -6,17 +6,21 @@ scatter that finds the rows that get any value.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.rewrites.helpers import Writer, attribute, constant, filled, made_by
 from portinf.rewrites.scatter_match import RowScatter, row_scatters
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 
 __all__ = ["apply"]
 
 ORDER = {"max": "min", "min": "max"}  # the reduction that puts the start of this one in place
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Give every such maximum or minimum a constant start; return how many."""
     scatters = row_scatters(model)
     made = {id(scatter.node.outputs[0]): scatter for scatter in scatters}

@@ -5,16 +5,20 @@ Exact: nothing is computed. Layers with towers are exported so, and the rules fo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.rewrites.helpers import Writer, attribute, constant, made_by, number_of_axes, tail, take_over, width
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
 __all__ = ["apply"]
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every ``x[:, 0]`` of rows (n, 1, width) that are made of gathered or joined ones; return how many."""
     places = 0
     for node in model.graph:
@@ -26,7 +30,7 @@ def apply(model: Any) -> int:
     return places
 
 
-def _takes_the_only_entry(node: Any) -> bool:
+def _takes_the_only_entry(node: ir.Node) -> bool:
     if node.op_type != "Gather" or node.domain not in ("", "ai.onnx") or attribute(node, "axis", 0) not in (1, -2):
         return False
     index, lengths = constant(node.inputs[1]), tail(node.inputs[0])
@@ -37,14 +41,14 @@ def _one_then_width(lengths: tuple[int, ...]) -> bool:
     return len(lengths) == 2 and lengths[0] == 1
 
 
-def _without_axis(writer: Writer, value: Any) -> Any:
+def _without_axis(writer: Writer, value: ir.Value | None) -> Any:
     """Return a value (n, 1, width) as (n, width), looking through what made it."""
     node = made_by(value, "Gather", "Concat", "Reshape", "Expand", "Tile")
     found = None if node is None else _looked_through(writer, node, value)
     return writer.node("Squeeze", [value, writer.weight(np.array([1], np.int64))]) if found is None else found
 
 
-def _looked_through(writer: Writer, node: Any, value: Any) -> Any:
+def _looked_through(writer: Writer, node: ir.Node, value: ir.Value | None) -> Any:
     first = node.inputs[0]
     if node.op_type == "Reshape":
         return first if number_of_axes(first) == 2 and width(first) == width(value) else None
@@ -64,6 +68,7 @@ def _looked_through(writer: Writer, node: Any, value: Any) -> Any:
     return _described(writer, made, value)
 
 
-def _described(writer: Writer, made: Any, value: Any) -> Any:
+def _described(writer: Writer, made: Any, value: ir.Value | None) -> Any:
+    assert value is not None and value.dtype is not None  # its rank and width are known
     writer.describe(made, (None, width(value)), value.dtype.numpy())
     return made

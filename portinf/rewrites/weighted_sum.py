@@ -6,12 +6,16 @@ Equal in exact arithmetic; sums are taken in another order. Attention layers sco
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.batch import Array
 from portinf.rewrites.helpers import Writer, attribute, constant, made_by, number_of_axes, tail, take_over, width
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 
 __all__ = ["apply"]
 
@@ -20,13 +24,13 @@ __all__ = ["apply"]
 class _Sum:
     """``target = sum over c of rows[:, g, c] * factors[g, c]``; rows (n, groups * size), target (n, groups)."""
 
-    node: Any
+    node: ir.Node
     target: Any
     rows: Any
     factors: Array
 
 
-def apply(model: Any) -> int:
+def apply(model: ir.Model) -> int:
     """Rewrite every such sum; return how many."""
     found = [each for each in map(_sum_at, model.graph) if each is not None]
     for each in found:
@@ -38,7 +42,7 @@ def apply(model: Any) -> int:
     return len(found)
 
 
-def _sum_at(node: Any) -> _Sum | None:
+def _sum_at(node: ir.Node) -> _Sum | None:
     if (
         node.op_type != "ReduceSum"
         or node.domain not in ("", "ai.onnx")
@@ -67,7 +71,7 @@ def _same_for_all(numbers: Array) -> bool:
     return numbers.ndim < 3 or numbers.shape[0] == 1
 
 
-def _without_padding(value: Any) -> Any:
+def _without_padding(value: ir.Value | None) -> Any:
     """Look through zeros that were added to the axis that is summed: `portinf.onnx_graph.passes.exporter_fixes` adds one."""
     pad = made_by(value, "Pad")
     if pad is None or attribute(pad, "mode", "constant") != "constant" or len(pad.inputs) > 2:
@@ -76,7 +80,7 @@ def _without_padding(value: Any) -> Any:
     return pad.inputs[0] if ends is not None and ends.size == 6 and not ends[[0, 1, 2, 3, 4]].any() and ends[5] >= 0 else value
 
 
-def _target(node: Any, product: Any) -> Any:
+def _target(node: ir.Node, product: Any) -> Any:
     """Return the sum's value, or that value with its shape written out: `portinf.onnx_graph.passes.exporter_fixes` does so."""
     output = node.outputs[0]
     users = [use.node for use in output.uses()]

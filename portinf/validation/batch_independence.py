@@ -99,7 +99,7 @@ def choose_batch_size(
         runner: the model.
         signature: its axes.
         batches: samples to take rows from.
-        wanted: requested by the user; None for 64 where the rows are verified independent, else 0.
+        wanted: the value given by the user; None for 64 where the rows are verified independent, else 0.
         tolerance: of the test.
         shown: how messages call the model.
         progress: called with one line per step.

@@ -13,7 +13,7 @@ from portinf.core.errors import RunnerError
 from portinf.core.signature import dtype_by_numpy
 from portinf.runners.protocol import Runner
 
-__all__ = ["answered_rows", "has_numbers", "masked", "nan_places"]
+__all__ = ["answered_rows", "has_numbers", "masked", "nan_places", "rows_of"]
 
 REQUESTS = 24  # by which rows without an answer are looked for
 IN_VAIN = 8  # of them without any answer: then it is not the rows
@@ -39,7 +39,7 @@ def answered_rows(reference: Runner, batch: Batch) -> Batch | None:
             break
         part = waiting.pop(0)
         try:
-            reference.infer(_rows(batch.inputs, part))
+            reference.infer(rows_of(batch.inputs, part))
         except RunnerError:
             waiting += [half for half in np.array_split(part, 2) if len(half)] if len(part) > 1 else []
         else:
@@ -47,10 +47,11 @@ def answered_rows(reference: Runner, batch: Batch) -> Batch | None:
     if not good:
         return None
     kept = np.sort(np.concatenate(good))
-    return replace(batch, inputs=_rows(batch.inputs, kept), columns=_rows(batch.columns, kept))
+    return replace(batch, inputs=rows_of(batch.inputs, kept), columns=rows_of(batch.columns, kept))
 
 
-def _rows(arrays: Mapping[str, Array], rows: Array) -> Arrays:
+def rows_of(arrays: Mapping[str, Array], rows: Array) -> Arrays:
+    """Return some rows of every array: their numbers, or a flag for each."""
     return {name: array[rows] for name, array in arrays.items()}
 
 

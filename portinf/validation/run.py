@@ -258,6 +258,7 @@ class Run:
         if not results:
             reason = "neither model has any output"
         case = self._case(batch, "disagrees" if reason else "equal", reason, tuple(results.values()))
+        case = _also(case, heard.why)
         left_out = sum(int(mask.sum()) for mask in places.values())
         return _also(case, f"not compared: {left_out:,} elements, where {why}") if left_out else case
 

@@ -44,7 +44,7 @@ def test_a_branch_beyond_every_size_tried_is_refused_with_its_line_and_the_way_o
     said = refused(f"{TORCH}:scale", tmp_path)
     assert "it was exported for x_0 < 100 (size_models.py, line " in said
     assert "x.size(0) < self.limit" in said
-    assert said.endswith("say so: --maximum x_0=99")
+    assert said.endswith("add: --maximum x_0=99")
 
 
 def test_a_largest_length_that_the_user_accepts_is_recorded_and_kept_to(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_the_source_itself_does_not_take_is_recorded(tmp_path: Path) -> Non
     table = converted(f"{TORCH}:table", tmp_path)
     assert table.artifact.signature.axes["x_0"].maximum == 300
     assert 300 in {case.sizes["x_0"] for case in table.hop.cases if case.status == "equal"}
-    assert any("the largest length x_0=300 is recorded" in note and "no answer" in note for note in table.notes)
+    assert any("the largest length x_0=300 is recorded" in note and "the model fails" in note for note in table.notes)
     blocks = converted(f"{TORCH}:blocks", tmp_path, events(16, 40))
     assert blocks.artifact.signature.axes["x_0"].multiple == 8
     assert any("x_0 is a multiple of 8" in note for note in blocks.notes)
@@ -98,7 +98,7 @@ def test_a_length_baked_in_by_len_is_right_by_a_strict_export(tmp_path: Path) ->
 def test_keras_layers_that_know_the_length_only_when_they_run(tmp_path: Path) -> None:
     said = refused(f"{KERAS}:cut", tmp_path, events(6, 9, before=(2,)))
     assert "Python code may decide by it (keras_sizes.py, line " in said
-    assert said.endswith("say so: --maximum x_1=200")
+    assert said.endswith("add: --maximum x_1=200")
 
 
 @pytest.mark.long
@@ -109,7 +109,7 @@ def test_keras_conditions_in_the_graph_are_right(tmp_path: Path, name: str) -> N
 
 @pytest.mark.long
 def test_functions_of_tensorflow_are_asked_before_they_are_exported(tmp_path: Path) -> None:
-    assert refused(f"{KERAS}:function", tmp_path).endswith("say so: --maximum x_0=200")
+    assert refused(f"{KERAS}:function", tmp_path).endswith("add: --maximum x_0=200")
 
 
 @pytest.mark.long
@@ -142,7 +142,7 @@ def test_a_relation_of_two_axes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_branch_between_the_samples_and_the_longest_that_is_tried_follows_the_samples(tmp_path: Path) -> None:
     said = refused(f"{TORCH}:scale", tmp_path, events(20, 30))  # up to 240 are tried
-    assert said.endswith("say so: --maximum x_0=99")
+    assert said.endswith("add: --maximum x_0=99")
     assert converted(f"{TORCH}:scale", tmp_path, events(20, 30), maximums={"x_0": 99}).hop.verdict == "equal"
 
 
@@ -159,7 +159,7 @@ def test_honest_models_stay(tmp_path: Path, name: str, largest: int | None) -> N
 def test_a_branch_on_the_length_of_a_second_axis(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     batches = [Batch(name=str(n), inputs={"wave": rng.normal(size=(n, 2 * n)).astype(np.float32)}) for n in (4, 7)]
-    assert refused(f"{TORCH}:kernel", tmp_path, batches).endswith("say so: --maximum wave_1=150")
+    assert refused(f"{TORCH}:kernel", tmp_path, batches).endswith("add: --maximum wave_1=150")
     kept = converted(f"{TORCH}:kernel", tmp_path, batches, maximums={"wave_1": 150})
     assert kept.artifact.signature.inputs[0].shape_text() == "[wave_0, 1<=wave_1<=150]"
 

@@ -33,7 +33,7 @@ def test_a_program_that_fails_is_told_by_its_first_error(tmp_path: Path) -> None
 def test_a_module_that_fails_fails_here(
     body: str, kind: type[Exception], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "work_of_a_test.py").write_text(f"from portinf import errors\ndef main(a, b):\n    {body}\n")
+    (tmp_path / "work_of_a_test.py").write_text(f"from portinf.core import errors\ndef main(a, b):\n    {body}\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(kind, match=text):
         run_module("work_of_a_test", "1", "2", tool="the tool", task="write it", seconds=1)

@@ -53,7 +53,7 @@ def test_int8_with_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ("words", "code", "says"),
     [
         (["--precision", "int8"], 2, "give some with --inputs"),
-        (["--label", "signal"], 2, "give --precision"),
+        (["--label", "signal"], 2, "requires --precision"),
         (["--precision", "int8", "--inputs", "s.npz"], 5, "these samples would pass with --atol"),
         (["--precision", "bf16", "--atol", "0.05"], 4, "does not run it on this CPU"),
     ],

@@ -121,7 +121,7 @@ def test_a_simulation_that_ends_its_process_is_one_line(built: Built, tmp_path: 
     expected = built.simulation().infer_double(few)
     assert all(np.array_equal(array, expected[name]) for name, array in runner.infer_double(few).items())  # relocatable
     shutil.rmtree(copy / "firmware" / "weights")
-    with pytest.raises(RunnerError, match=r"the C simulation ended its process \(exit code 1\): ERROR: file .* does not exist"):
+    with pytest.raises(RunnerError, match=r"the C simulation crashed \(exit code 1\): ERROR: file .* does not exist"):
         runner.infer_double(few)
 
 

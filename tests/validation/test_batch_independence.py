@@ -106,7 +106,7 @@ def spec(name: str, *shape: Axis, role: Role | None = None, optional: bool = Fal
         ([spec("x", BATCH)], [spec("y", N)], "axis 0 is 'batch' in tensor 'x' and 'n' in 'y'"),
         ([spec("x", BATCH), spec("z", N)], [spec("y", BATCH)], "'batch' in tensor 'x' and 'n' in 'z'"),
         ([spec("x", BATCH, BATCH)], [spec("y", BATCH)], "occurs in tensor 'x' .* more than once"),
-        ([spec("x", BATCH, role=Role(kind="index", of="batch"))], [spec("y", BATCH)], r"'x' \(index:batch\) speaks"),
+        ([spec("x", BATCH, role=Role(kind="index", of="batch"))], [spec("y", BATCH)], r"'x' \(index:batch\) refers"),
         ([spec("x", BATCH, optional=True)], [spec("y", BATCH)], "'x' is optional"),
         ([spec("x", Axis(label="batch", minimum=9))], [spec("y", BATCH)], "needs at least 9 rows"),
         ([spec("x", Axis(label="batch", maximum=9))], [spec("y", BATCH)], "has at most 9 rows, too few"),

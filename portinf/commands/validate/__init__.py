@@ -67,7 +67,7 @@ class ValidateOptions:
         onnx: how the candidates' ONNX files are run.
         physics: metrics that need labels or truth from the sample files.
         save_worst: npz file for inputs and columns of the worst rows; None for none.
-        bisect: find the first node at which the sides of each hop part.
+        bisect: find the first node where the models of each comparison differ.
         reproducer: folder for the files that show it; None for ``bisect-MODEL`` in the current folder.
         precision: ``fp64`` measures both sides against the reference in float64, ``fp32`` refuses a reference with parameters
             in half precision; None for neither.
@@ -264,7 +264,7 @@ class _Work:
             yield moved_check(moved(read_trees(folder / FLOAT, runner.signature), trees, batch.inputs), trees)
 
     def _bisected(self, hops: Sequence[Hop], pairs: Sequence[Pair], stack: ExitStack, progress: Progress) -> list[Hop]:
-        """Name the first node at which the sides of each hop part."""
+        """Name the first node where the models of each comparison differ."""
         from portinf.bisection.bisect import Bisector, Place, choose
 
         def place(number: int) -> Place:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.optional import require
 
+if TYPE_CHECKING:
+    import onnx
+
+
 __all__ = ["mend_reshapes"]
 
 
-def mend_reshapes(model: Any, *, free: bool = False) -> list[str]:
+def mend_reshapes(model: onnx.ModelProto, *, free: bool = False) -> list[str]:
     """Make reshapes right where there are no elements from which a length could be guessed.
 
     A shape that is computed means its zeros literally, as TensorFlow and PyTorch do. In a constant shape with a copied
@@ -51,14 +55,14 @@ def mend_reshapes(model: Any, *, free: bool = False) -> list[str]:
     return [f"reshapes fixed for empty tensors ({count} times)"] if count else []
 
 
-def _allow_zero(node: Any) -> None:
+def _allow_zero(node: onnx.NodeProto) -> None:
     """Let a reshape take zeros in its shape literally; exporters may have written the opposite."""
     kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
     del node.attribute[:]
     node.attribute.extend([*kept, require("onnx", "").helper.make_attribute("allowzero", 1)])
 
 
-def _lengths(graph: Any, node: Any, shape: list[int]) -> list[Any]:
+def _lengths(graph: onnx.GraphProto, node: onnx.NodeProto, shape: list[int]) -> list[Any]:
     """Compute the shape that a reshape must have, and make the node take it."""
     onnx = require("onnx", "")
     x, y = node.input[0], node.output[0]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.optional import require
 from portinf.onnx_graph.passes.empty_reshapes import mend_reshapes
 
+if TYPE_CHECKING:
+    import onnx
+
+
 __all__ = ["mend", "mend_empty"]
 
 
-def mend(model: Any) -> list[str]:
-    """Mend a parsed ONNX model in place and return what was done, one line each."""
+def mend(model: onnx.ModelProto) -> list[str]:
+    """Fix a parsed ONNX model in place and return what was done, one line each."""
     scattered = [line for graph in _graphs(model) for line in _scatter_nd(graph)]
     done = [*_tfl_gelu(model.graph), *dict.fromkeys(scattered), *_sorted_nodes(model.graph)]
     used = {node.domain for graph in _graphs(model) for node in graph.node} | {""}
@@ -23,8 +27,9 @@ def mend(model: Any) -> list[str]:
     return done
 
 
-def _graphs(model: Any) -> list[Any]:
-    graphs, waiting = [], [model.graph, *model.functions]
+def _graphs(model: onnx.ModelProto) -> list[Any]:
+    graphs: list[Any] = []
+    waiting: list[Any] = [model.graph, *model.functions]
     while waiting:
         graph = waiting.pop()
         graphs.append(graph)
@@ -34,7 +39,7 @@ def _graphs(model: Any) -> list[Any]:
     return graphs
 
 
-def _tfl_gelu(graph: Any) -> list[str]:
+def _tfl_gelu(graph: onnx.GraphProto) -> list[str]:
     """tf2onnx leaves TensorFlow Lite's GELU, which knows fp32 only, as it is: x / 2 (1 + erf(x / sqrt 2)), or its tanh form."""
     onnx = require("onnx", "")
     nodes: list[Any] = []
@@ -51,7 +56,7 @@ def _tfl_gelu(graph: Any) -> list[str]:
     return [f"TensorFlow Lite's GELU written out ({count} times)"] if count else []
 
 
-def _scatter_nd(graph: Any) -> list[str]:
+def _scatter_nd(graph: onnx.GraphProto) -> list[str]:
     """ONNX Runtime's CPU runs ScatterND with a reduction on several threads without a lock: equal indices lose updates.
 
     ScatterElements runs on one thread. Seen with ONNX Runtime 1.31.1; no error, wrong sums (see
@@ -73,7 +78,7 @@ def _scatter_nd(graph: Any) -> list[str]:
     return ["ScatterND with a reduction, wrong in ONNX Runtime on several threads, written as ScatterElements"] if count else []
 
 
-def _sorted_nodes(graph: Any) -> list[str]:
+def _sorted_nodes(graph: onnx.GraphProto) -> list[str]:
     """tf2onnx sometimes writes a node before one that it needs, which the standard forbids."""
     producer = {name: number for number, node in enumerate(graph.node) for name in node.output if name}
     needs = [sorted({producer[name] for name in _taken(node) if name in producer}) for node in graph.node]
@@ -96,7 +101,7 @@ def _sorted_nodes(graph: Any) -> list[str]:
     return ["nodes sorted topologically"]
 
 
-def _taken(node: Any) -> set[str]:
+def _taken(node: onnx.NodeProto) -> set[str]:
     """Return the values that a node needs, those of the graphs inside it too."""
     names = set(node.input)
     for attribute in node.attribute:
@@ -135,7 +140,7 @@ GELU_TANH = """<domain: "portinf", opset_import: ["" : 13]> gelu (x) => (y) {
 }"""
 
 
-def _written_out(function: Any, node: Any) -> list[Any]:
+def _written_out(function: Any, node: onnx.NodeProto) -> list[Any]:
     """Return the nodes of a function in place of a node that calls it."""
     names = {**dict(zip(function.input, node.input, strict=True)), **dict(zip(function.output, node.output, strict=True))}
     nodes = []
@@ -162,7 +167,7 @@ REDUCTIONS = (
 )
 
 
-def mend_empty(model: Any) -> list[str]:
+def mend_empty(model: onnx.ModelProto) -> list[str]:
     """Make reductions right on tensors without elements, where ONNX Runtime gives them the shape of their input.
 
     Sums get one row of zeros more; every reduction gets its shape written out. Costs time, so it is done only where
@@ -186,13 +191,13 @@ def mend_empty(model: Any) -> list[str]:
     return [*done, *mend_reshapes(model)]
 
 
-def _ranks(graph: Any) -> dict[str, int]:
+def _ranks(graph: onnx.GraphProto) -> dict[str, int]:
     values = (*graph.input, *graph.output, *graph.value_info)
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in values if v.type.tensor_type.HasField("shape")}
     return {**ranks, **{tensor.name: len(tensor.dims) for tensor in graph.initializer}}
 
 
-def _axes(node: Any, ranks: dict[str, int], constants: dict[str, Any]) -> list[int] | None:
+def _axes(node: onnx.NodeProto, ranks: dict[str, int], constants: dict[str, Any]) -> list[int] | None:
     """Return the axes that a reduction goes over, counted from the front; None where they are not known."""
     onnx = require("onnx", "")
     rank = ranks.get(node.input[0])
@@ -212,7 +217,7 @@ def _axes(node: Any, ranks: dict[str, int], constants: dict[str, Any]) -> list[i
     return sorted(axis % rank for axis in axes) if rank and axes else None
 
 
-def _safe_reduction(graph: Any, node: Any, axes: list[int], rank: int) -> list[Any]:
+def _safe_reduction(graph: onnx.GraphProto, node: onnx.NodeProto, axes: list[int], rank: int) -> list[Any]:
     """Write one reduction out: [pad with zeros,] reduce, reshape to the shape it must have."""
     helper = require("onnx", "").helper
 

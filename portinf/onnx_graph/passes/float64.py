@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.errors import CannotError
 from portinf.core.optional import require
 from portinf.onnx_graph.model_file import load_proto
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["doubled"]
 
@@ -42,7 +46,7 @@ def doubled(path: Path) -> Any:
     return model
 
 
-def _graph(graph: Any, versions: dict[str, int]) -> None:
+def _graph(graph: onnx.GraphProto, versions: dict[str, int]) -> None:
     for tensor in graph.initializer:
         _widen(tensor)
     for value in (*graph.input, *graph.output, *graph.value_info):
@@ -59,7 +63,7 @@ def _graph(graph: Any, versions: dict[str, int]) -> None:
         graph.node.extend([*casts, *([node] if exact is None else exact(node))])
 
 
-def _sigmoid(node: Any) -> list[Any]:
+def _sigmoid(node: onnx.NodeProto) -> list[Any]:
     """Return 1 / (1 + exp(-x)): ONNX Runtime's kernel is right to a rounding of 1, and gives 0 below it."""
     make, name = require("onnx", "").helper.make_node, node.output[0]
     return [
@@ -71,7 +75,7 @@ def _sigmoid(node: Any) -> list[Any]:
     ]
 
 
-def _softplus(node: Any) -> list[Any]:
+def _softplus(node: onnx.NodeProto) -> list[Any]:
     """Return exp(x) where x is so small that log(1 + exp(x)) is the same: ONNX Runtime's kernel gives 0 there."""
     make, name = require("onnx", "").helper.make_node, node.output[0]
     return [
@@ -91,13 +95,13 @@ def _constant(name: str, value: float) -> Any:
     return onnx.helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(np.array(value, np.float64)))
 
 
-def _widen(tensor: Any) -> None:
+def _widen(tensor: onnx.TensorProto) -> None:
     if tensor.data_type in FLOATS:
         numpy_helper = require("onnx", "").numpy_helper
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
 
 
-def _attribute(attribute: Any, node: Any, versions: dict[str, int]) -> None:
+def _attribute(attribute: onnx.AttributeProto, node: onnx.NodeProto, versions: dict[str, int]) -> None:
     helper = require("onnx", "").helper
     if attribute.name in _TYPE_ATTRIBUTES and attribute.i in FLOATS:
         attribute.i = DOUBLE
@@ -110,7 +114,7 @@ def _attribute(attribute: Any, node: Any, versions: dict[str, int]) -> None:
         _graph(inner, versions)
 
 
-def _casts(node: Any, versions: dict[str, int]) -> list[Any]:
+def _casts(node: onnx.NodeProto, versions: dict[str, int]) -> list[Any]:
     """Return the casts that a node needs before it, and let it take their outputs."""
     onnx = require("onnx", "")
     domain = node.domain or "ai.onnx"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.errors import CannotError
 from portinf.core.optional import require
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["check_operators"]
 
@@ -15,7 +19,7 @@ DEFAULT = ("", "ai.onnx")
 OTHERS = ("ai.onnx.ml", "com.microsoft")  # known to ONNX Runtime, which checks them itself
 
 
-def check_operators(model: Any) -> None:
+def check_operators(model: onnx.ModelProto) -> None:
     """Hold every operator of a parsed ONNX model against ONNX's own list at the model's opset.
 
     Raises:
@@ -24,9 +28,10 @@ def check_operators(model: Any) -> None:
     defs = require("onnx", "").defs
     own = {(function.domain, function.name) for function in model.functions}
     unknown: Counter[str] = Counter()
-    for holder in (model, *model.functions):
+    holders: list[tuple[Any, Any]] = [(model, model.graph), *((function, function) for function in model.functions)]
+    for holder, graph in holders:
         opset = next((entry.version for entry in holder.opset_import if entry.domain in DEFAULT), 1)
-        for node in _nodes(holder.graph if holder is model else holder):
+        for node in _nodes(graph):
             if (node.domain, node.op_type) in own or node.domain in OTHERS:
                 continue
             if node.domain not in DEFAULT:
@@ -47,7 +52,7 @@ def _known(defs: Any, name: str, opset: int) -> bool:
         return False
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def _nodes(graph: onnx.GraphProto) -> Iterator[Any]:
     """Yield the nodes of a graph or function and of the graphs inside them."""
     for node in graph.node:
         yield node

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from portinf.core.optional import require
 from portinf.core.signature import Signature, TensorSpec
 from portinf.onnx_graph.passes.naming import rename_values
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["refuse_longer"]
 
 OPEN = (1 << 63) - 1  # of an axis without a largest length
 
 
-def refuse_longer(model: Any, signature: Signature) -> bool:
+def refuse_longer(model: onnx.ModelProto, signature: Signature) -> bool:
     """Put before every input with a largest length a Reshape that fails where the input is longer, and else changes nothing.
 
     The shape that is asked for is the input's own, plus 1 where an axis is too long: no runtime can do that. The name of
@@ -41,7 +45,7 @@ def _name(spec: TensorSpec) -> str:
     return f"input {spec.name} is valid up to {', '.join(limits)}" if limits else ""
 
 
-def _insert(graph: Any, spec: TensorSpec, name: str) -> None:
+def _insert(graph: onnx.GraphProto, spec: TensorSpec, name: str) -> None:
     onnx = require("onnx", "")
     inner = [f"{spec.name}__{part}" for part in ("within", "limits", "shape", "longer", "added", "wanted")]
     within, limits, shape, longer, added, wanted = inner

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.errors import CannotError
 from portinf.core.optional import require
 from portinf.core.signature import Axis, Signature, TensorSpec, dtype_by_numpy
 
+if TYPE_CHECKING:
+    import onnx
+
+
 __all__ = ["give_names", "name_inputs_by_position", "rename_values"]
 
 
-def give_names(model: Any, signature: Signature) -> None:
+def give_names(model: onnx.ModelProto, signature: Signature) -> None:
     """Rename and describe the graph's inputs ``in_0 ...`` and its outputs, by the position in which they were exported.
 
     Args:
@@ -40,7 +44,7 @@ def give_names(model: Any, signature: Signature) -> None:
     del graph.value_info[:]
 
 
-def name_inputs_by_position(model: Any, names: Sequence[str]) -> None:
+def name_inputs_by_position(model: onnx.ModelProto, names: Sequence[str]) -> None:
     """Rename the inputs of a graph to ``in_0``, ``in_1``, ... as exporters do, for `give_names` afterwards.
 
     Args:
@@ -54,7 +58,7 @@ def name_inputs_by_position(model: Any, names: Sequence[str]) -> None:
     rename_values(model.graph, {moved.get(old, old): new for old, new in wanted.items()})
 
 
-def _out_of_the_way(graph: Any, final: set[str], keep: set[str]) -> dict[str, str]:
+def _out_of_the_way(graph: onnx.GraphProto, final: set[str], keep: set[str]) -> dict[str, str]:
     """Return new names for the values that bear a name which the user wants for another."""
     names = _names(graph)
     taken = names | final
@@ -68,7 +72,7 @@ def _out_of_the_way(graph: Any, final: set[str], keep: set[str]) -> dict[str, st
     return moved
 
 
-def _check_outputs(graph: Any, signature: Signature) -> None:
+def _check_outputs(graph: onnx.GraphProto, signature: Signature) -> None:
     if len(graph.output) != len(signature.outputs):
         raise CannotError(f"the exported graph has {len(graph.output)} outputs, the source {len(signature.outputs)}")
     for value, spec in zip(graph.output, signature.outputs, strict=True):
@@ -77,15 +81,15 @@ def _check_outputs(graph: Any, signature: Signature) -> None:
             raise CannotError(f"the exported graph gives output '{spec.name}' with ONNX type {found}, the source {spec.dtype}")
 
 
-def _subgraphs(node: Any) -> Iterator[Any]:
+def _subgraphs(node: onnx.NodeProto) -> Iterator[Any]:
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
 
 
-def _names(graph: Any) -> set[str]:
-    names = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+def _names(graph: onnx.GraphProto) -> set[str]:
+    names = {value.name for value in (*graph.input, *graph.output)} | {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         names.update(node.input)
         names.update(node.output)
@@ -94,11 +98,12 @@ def _names(graph: Any) -> set[str]:
     return names
 
 
-def rename_values(graph: Any, mapping: Mapping[str, str]) -> None:
+def rename_values(graph: onnx.GraphProto, mapping: Mapping[str, str]) -> None:
     """Rename values of a graph everywhere, in its sub-graphs too."""
     if not mapping:
         return
-    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+    named: list[Any] = [*graph.input, *graph.output, *graph.initializer, *graph.value_info]
+    for value in named:
         value.name = mapping.get(value.name, value.name)
     for sparse in graph.sparse_initializer:
         sparse.values.name = mapping.get(sparse.values.name, sparse.values.name)
@@ -110,7 +115,7 @@ def rename_values(graph: Any, mapping: Mapping[str, str]) -> None:
             rename_values(inner, mapping)
 
 
-def _name_outputs(graph: Any, signature: Signature) -> None:
+def _name_outputs(graph: onnx.GraphProto, signature: Signature) -> None:
     """Give outputs their names; an Identity stands before those that are inputs, constants or given twice."""
     helper = require("onnx", "").helper
     produced = {name for node in graph.node for name in node.output}

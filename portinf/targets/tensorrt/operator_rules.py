@@ -8,10 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portinf.core.optional import require
 from portinf.targets.tensorrt.versions import Version
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["MOST_TOP", "Finding", "broken_rules", "walk"]
 
@@ -40,7 +44,7 @@ class Finding:
 class _Site:
     """One node with what a rule asks about it: its attributes, and the constants among its inputs."""
 
-    node: Any
+    node: onnx.NodeProto
     attributes: Mapping[str, Any]
     constants: Mapping[str, Any]
 
@@ -53,7 +57,7 @@ class _Site:
 Rule = Callable[[_Site, Version], tuple[str, str, str] | None]  # what, why, cure
 
 
-def walk(graph: Any) -> Iterator[tuple[Any, str]]:
+def walk(graph: onnx.GraphProto) -> Iterator[tuple[Any, str]]:
     """Yield every node of a graph and of the graphs inside it, with a name that a reader can find."""
     for number, node in enumerate(graph.node):
         yield node, node.name or f"{node.op_type} number {number}"
@@ -62,7 +66,7 @@ def walk(graph: Any) -> Iterator[tuple[Any, str]]:
                 yield from walk(inner)
 
 
-def broken_rules(model: Any, version: Version) -> list[Finding]:
+def broken_rules(model: onnx.ModelProto, version: Version) -> list[Finding]:
     """Return what breaks a rule, equal reasons together."""
     helper = require("onnx", "").helper
     constants = _constants(model.graph)
@@ -78,7 +82,7 @@ def broken_rules(model: Any, version: Version) -> list[Finding]:
     return [Finding(what=what, nodes=tuple(nodes), why=why, cure=cure) for (what, why, cure), nodes in found.items()]
 
 
-def _constants(graph: Any) -> dict[str, Any]:
+def _constants(graph: onnx.GraphProto) -> dict[str, Any]:
     """Return small constants by name, those of the graphs inside too."""
     numpy_helper = require("onnx.numpy_helper", "")
     tensors = [*((tensor.name, tensor) for tensor in graph.initializer)]
@@ -91,7 +95,7 @@ def _constants(graph: Any) -> dict[str, Any]:
     return {name: numpy_helper.to_array(tensor) for name, tensor in tensors if _is_small(tensor)}
 
 
-def _is_small(tensor: Any) -> bool:
+def _is_small(tensor: onnx.TensorProto) -> bool:
     """Say whether a rule may ask for the values: weights are not looked at, and may lie outside the file."""
     return bool(tensor.data_location != 1 and math.prod(tensor.dims) <= MOST_ASKED)
 

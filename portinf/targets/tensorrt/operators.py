@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING
 
 from portinf.core.errors import CannotError
 from portinf.onnx_graph.model_file import opset_of
 from portinf.targets.tensorrt.operator_rules import Finding, broken_rules, walk
 from portinf.targets.tensorrt.versions import Version, parse_version
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Checked", "Table", "check_operators", "tables"]
 
@@ -86,7 +90,7 @@ def _around(version: Version) -> list[Table]:
     return exact or [*below[-1:], *above[:1]]
 
 
-def check_operators(model: Any, version: Version, shown: str) -> Checked:
+def check_operators(model: onnx.ModelProto, version: Version, shown: str) -> Checked:
     """Hold every node of a parsed ONNX model against a version of TensorRT.
 
     Args:
@@ -113,7 +117,7 @@ def _named(nodes: Sequence[str]) -> str:
     return f"{kind} {names}" + (", ..." if len(nodes) > SHOWN else "")
 
 
-def _check_opset(model: Any, around: Sequence[Table], version: Version, shown: str) -> None:
+def _check_opset(model: onnx.ModelProto, around: Sequence[Table], version: Version, shown: str) -> None:
     opset = opset_of(model)
     newest = max(table.max_opset for table in around)
     if opset > newest:
@@ -129,7 +133,7 @@ def _check_opset(model: Any, around: Sequence[Table], version: Version, shown: s
         )
 
 
-def _unknown(model: Any, around: Sequence[Table]) -> Iterator[Finding]:
+def _unknown(model: onnx.ModelProto, around: Sequence[Table]) -> Iterator[Finding]:
     lacking: dict[str, list[str]] = {}
     functions = {(function.domain, function.name) for function in model.functions}
     for node, name in walk(model.graph):
@@ -154,7 +158,7 @@ def _cure(operator: str) -> str:
     return "express it by other operators, or serve the model with ONNX Runtime"
 
 
-def _notes(model: Any, around: Sequence[Table], version: Version) -> Iterator[str]:
+def _notes(model: onnx.ModelProto, around: Sequence[Table], version: Version) -> Iterator[str]:
     if all(table.version < version for table in around):
         yield f"checked against TensorRT {around[-1].version}, the newest whose table is known: the build decides"
     opset = opset_of(model)
@@ -175,7 +179,7 @@ def _notes(model: Any, around: Sequence[Table], version: Version) -> Iterator[st
 _TYPES = {1: "FP32", 10: "FP16", 16: "BF16", 6: "INT32", 7: "INT64", 9: "BOOL", 2: "UINT8", 3: "INT8", 11: "FP64"}
 
 
-def _types(model: Any, around: Sequence[Table], version: Version) -> Iterator[str]:
+def _types(model: onnx.ModelProto, around: Sequence[Table], version: Version) -> Iterator[str]:
     """Say which operators meet a type that their row does not list; shape arithmetic often does and builds anyway."""
     kinds = _known_types(model.graph)
     seen: dict[tuple[str, str], int] = {}
@@ -196,7 +200,7 @@ def _types(model: Any, around: Sequence[Table], version: Version) -> Iterator[st
         yield "float64 inside the graph: TensorRT computes it in float32 without a warning; the recorded answers decide"
 
 
-def _known_types(graph: Any) -> dict[str, str]:
+def _known_types(graph: onnx.GraphProto) -> dict[str, str]:
     kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.output, *graph.value_info)}
     kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     return {name: _TYPES[kind] for name, kind in kinds.items() if kind in _TYPES}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +18,11 @@ from portinf.core.signature import dtype_by_numpy
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.runners.protocol import Runner
+from portinf.validation.batched import why_not_batched
 from portinf.validation.check import CheckResult
 from portinf.validation.checks.float64_distance import FACTOR
 from portinf.validation.differences import out_of
+from portinf.validation.domain import rows_of
 from portinf.validation.limits import Limits
 from portinf.validation.padding import undefined_places
 from portinf.validation.results import Hop
@@ -30,6 +35,8 @@ __all__ = ["ROUNDING", "Heard", "Opinion", "rounding_notes"]
 ROUNDING = "rounding"  # how its results are called
 ENOUGH = 3  # wrong cases
 ELEMENTS = 4_000_000  # of the inputs on which the reference is measured
+PARTS = 16  # in which the rows that are out of tolerance are looked at: each in float64 only as far as it must be
+SECONDS = 60.0  # that the second opinion may take beside as many as the rest of the comparison takes
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +45,7 @@ Floats = npt.NDArray[np.float64]
 class _Excused:
     """Elements of one output that were out of tolerance and are right, by the reason."""
 
+    near: int = 0
     computed: int = 0
     apart: float = 0.0
     own: float = 0.0
@@ -52,10 +60,16 @@ class Heard:
     Attributes:
         right: outputs that were out of tolerance, and are right.
         undefined: by output, the elements that are not to be compared.
+        why: why nothing is said; empty where the case was looked at.
     """
 
     right: Collection[str] = ()
     undefined: Mapping[str, Bools] = field(default_factory=dict)
+    why: str = ""
+
+
+class _OutOfTimeError(Exception):
+    """The second opinion has taken what it may."""
 
 
 class Opinion:
@@ -74,7 +88,10 @@ class Opinion:
     weights are changed: see `portinf.validation.rounding.nudging`; and in generated rows that are all padding, where the
     reference's answer depends on what the padding holds: see `portinf.validation.padding`.
 
-    After a few cases that are wrong, nothing more is looked at.
+    A large model takes several times as long in float64. So where rows can be given alone, those with such elements are, and the
+    batch only where that does not settle it; the candidate is computed only where it is not in tolerance of the reference in
+    float64; the reference is measured on other batches only where that may decide. After a few cases that are wrong, or when the
+    time is spent, nothing more is looked at: what is out of tolerance stays wrong.
 
     Args:
         float64: opens the sides.
@@ -98,22 +115,73 @@ class Opinion:
         self._float64, self._sides = float64, {"reference": reference, "candidate": candidate}
         self._limits, self._allow_nan, self._known = limits, allow_nan, known
         paths = [side if isinstance(side, Path) else getattr(side, "path", None) for side in (reference, candidate)]
+        self._has_file = paths[1] is not None
         self._one_file = paths[0] is not None and (paths[0] == paths[1] or (reference is paths[0] and paths[1] is None))
         self._nudged = Nudged(reference, candidate)
         self._own: dict[str, OwnRounding] | None = None
         self._excused: dict[str, _Excused] = {}
         self._wrong = 0
+        self._began, self._spent = time.monotonic(), 0.0
         self._last: tuple[Batch | None, dict[str, Arrays]] = (None, {})
 
     def heard(self, bad: Sequence[str], batch: Batch, expected: Arrays, found: Arrays) -> Heard:
         """Look at the outputs of one case that are out of tolerance: either all of them are right after all, or none is said to be."""
         if self._wrong >= ENOUGH or any(not _comparable(expected.get(name), found.get(name)) for name in bad):
             return Heard()
+        try:
+            alone = self._right_alone(bad, batch, expected, found)
+            return Heard(right=set(bad)) if alone else self._whole(bad, batch, expected, found)
+        except _OutOfTimeError:
+            return Heard(why=f"whether that is rounding alone was not looked at: float64 took {self._spent:.0f} s already")
+
+    def _right_alone(self, bad: Sequence[str], batch: Batch, expected: Arrays, found: Arrays) -> bool:
+        """Whether the rows that are out of tolerance, given alone, get the same answers, and float64 of both sides says right."""
+        reference = self._sides["reference"]
+        if not self._has_file or reference is None or isinstance(reference, Path) or why_not_batched(reference.signature):
+            return False
+        arrays = [*batch.inputs.values(), *(answer[name] for answer in (expected, found) for name in bad)]
+        if any(array.shape[:1] != (batch.rows,) for array in arrays):
+            return False
+        out = {name: self._out(name, batch, expected[name], found[name]) for name in bad}
+        wrong = np.any([mask.reshape(batch.rows, -1).any(axis=1) for mask in out.values()], axis=0)
+        if wrong.all():
+            return False
+        excused = []
+        for rows in np.array_split(np.flatnonzero(wrong), min(PARTS, int(wrong.sum()))):
+            part = replace(batch, inputs=rows_of(batch.inputs, rows))
+            ours, theirs, places = (rows_of({name: arrays[name] for name in bad}, rows) for arrays in (expected, found, out))
+            sides = ((reference, ours), (self._sides["candidate"], theirs))
+            if not all(self._same_alone(side, part, answer, places) for side, answer in sides):
+                return False
+            for name in bad:
+                excused.append((name, _Excused(case=batch.name)))
+                if self._look(name, part, ours[name], theirs[name], excused[-1][1], expected[name]).any():
+                    return False
+        for name, one in excused:
+            self._add(name, one)
+        return True
+
+    def _same_alone(self, side: Any, part: Batch, answer: Arrays, places: Mapping[str, Bools]) -> bool:
+        """Whether a side gives rows alone the answers that it gave them in a batch, at some places."""
+        try:
+            alone = side.infer(part.inputs)
+        except PortinfError:
+            return False
+        return all(
+            _comparable(array, alone.get(name)) and not (self._out(name, part, array, alone[name]) & places[name]).any()
+            for name, array in answer.items()
+        )
+
+    def _out(self, name: str, batch: Batch, reference: Array, candidate: Array) -> Bools:
+        bound = self._limits.of(name, reference, batch.inputs)
+        return out_of(reference, candidate, bound.rtol, bound.absolute(reference.shape), allow_nan=self._allow_nan)
+
+    def _whole(self, bad: Sequence[str], batch: Batch, expected: Arrays, found: Arrays) -> Heard:
         excused: dict[str, _Excused] = {}
         undefined: dict[str, Bools] = {}
         for name in bad:
             excused[name] = _Excused(case=batch.name)
-            left = self._look(name, batch, expected[name], found[name], excused[name])
+            left = self._look(name, batch, expected[name], found[name], excused[name], expected[name])
             if left.any() and batch.origin == "generated":
                 bound = self._limits.of(name, expected[name], batch.inputs)
                 samples = [known for known, _ in self._known]
@@ -127,51 +195,80 @@ class Opinion:
                 self._add(name, one)
         return Heard(right=set(bad), undefined=undefined)
 
-    def _look(self, name: str, batch: Batch, reference: Array, candidate: Array, excused: _Excused) -> Bools:
-        """Return the elements of an output that stay wrong; what is to say of the others goes to ``excused``."""
+    def _look(self, name: str, batch: Batch, reference: Array, candidate: Array, excused: _Excused, whole: Array) -> Bools:
+        """Return the elements of an output that stay wrong; what is to say of the others goes to ``excused``.
+
+        ``whole`` is the reference's answer in all rows, where the rest is about some of them.
+        """
         bound = self._limits.of(name, reference, batch.inputs)
-        left = out_of(reference, candidate, bound.rtol, bound.absolute(reference.shape), allow_nan=self._allow_nan)
+        left = self._out(name, batch, reference, candidate)
         if bound.scale is not None and name not in self._limits.tolerance.outputs:  # else it is the user's own, or exact
-            left &= ~self._rounded(name, batch, reference, candidate, bound, left, excused)
+            left &= ~self._rounded(name, batch, reference, candidate, bound, left, excused, part=whole is not reference)
         tolerance = self._limits.tolerance
-        if left.any() and _discrete(reference) and not tolerance.rtol == tolerance.atol == 0:
-            ties = self._nudged.explain(name, batch, reference, candidate, bound, left)
+        if left.any() and _discrete(whole) and not tolerance.rtol == tolerance.atol == 0:
+            with self._timed():
+                ties = self._nudged.explain(name, batch, reference, candidate, bound, left)
             excused.ties = int(ties.sum())
             left &= ~ties
         return left
 
     def _rounded(
-        self, name: str, batch: Batch, reference: Array, candidate: Array, bound: Bound, left: Bools, excused: _Excused
+        self,
+        name: str,
+        batch: Batch,
+        reference: Array,
+        candidate: Array,
+        bound: Bound,
+        left: Bools,
+        excused: _Excused,
+        *,
+        part: bool,
     ) -> Bools:
-        """Say which elements differ by rounding alone; what was measured goes to ``excused``."""
-        ours, theirs = (self._exact(side, name, batch, reference.shape) for side in ("reference", "candidate"))
-        if ours is None and theirs is None and not self._one_file:
-            return np.zeros(left.shape, dtype=np.bool_)
+        """Say which elements differ by rounding alone; what was measured goes to ``excused``.
+
+        Where a side is not known in float64, what is usual in a column decides, which some rows (``part``) do not tell.
+        """
+        ours = self._exact("reference", name, batch, reference.shape)
         r, c = reference.astype(np.float64), candidate.astype(np.float64)
-        exact = r if ours is None else ours
         fresh = self._fresh(batch, {name: r}).get(name, r)
         fresh = fresh if fresh.shape == r.shape else r
-        own = self._measured(name, fresh, exact, bound)
-        eps = rounding(judged_as(str(reference.dtype), self._limits.kinds(name, batch.inputs)))
-        alone = theirs is None and ours is not None  # nothing says that both sides are one function
+        near = np.zeros(left.shape, dtype=np.bool_)
         with np.errstate(all="ignore"):
-            usual = np.maximum(own.usual, np.abs(fresh - exact)) if alone else own.most
-            most = FACTOR * np.maximum(usual, eps * own.top)
-            if alone and r.min() >= 0 and r.max() <= 1:
-                most = np.maximum(most, 2 * eps)  # a sigmoid is right to a rounding of 1, not of its value
-            right = (np.abs(c - exact) <= most) & (np.abs(r - exact) <= most)  # recorded answers may be another model's
-            if self._limits.tolerance.rtol is not None:
-                right[...] = False  # what the user said is meant
+            finite = np.isfinite(c) & np.isfinite(r) & left
             plain = _within(r, c, bound.rtol, np.maximum(bound.absolute(r.shape), bound.atol))
-            if not alone:
-                right = (right | plain) & self._one_function(exact, c, ours, theirs, bound, eps)
-            elif not self._one_file:
-                right = right & plain
-            right &= np.isfinite(c) & np.isfinite(r) & left
-        if right.any():
-            excused.computed = int(right.sum())
-            excused.apart = 0.0 if theirs is None else float(np.abs(theirs - exact)[right].max())
-            excused.own = float(np.max(own.most))
+            if ours is not None and self._has_file:  # else nothing says that recorded answers are of this reference
+                near = finite & plain & _within(ours, c, bound.rtol, bound.absolute(r.shape))
+                excused.near = int(near.sum())
+                excused.own = float(np.abs(fresh - ours)[near].max(initial=0.0))
+            if not (finite & ~near).any():
+                return near
+            theirs = self._exact("candidate", name, batch, reference.shape)
+            known = [side for side in (ours, theirs) if side is not None]
+            if len(known) < 2 and (part or not (known or self._one_file)):
+                return near
+            exact = r if ours is None else ours
+            eps = rounding(judged_as(str(reference.dtype), self._limits.kinds(name, batch.inputs)))
+            alone = theirs is None and ours is not None  # nothing says that both sides are one function
+            same = finite & self._one_function(exact, c, ours, theirs, bound, eps)
+            right = near | (same & plain & (not alone))
+            if alone and not self._one_file:
+                same &= plain  # no excuse beyond the plain tolerance where the sides may be two functions
+            own = OwnRounding.of(fresh, exact, bound.scale)
+            for more in (False, True) if self._limits.tolerance.rtol is None else ():  # else what the user said is meant
+                if not (same & ~right).any():
+                    break
+                own = self._measured(own, name) if more else own
+                usual = np.maximum(own.usual, np.abs(fresh - exact)) if alone else own.most
+                most = FACTOR * np.maximum(usual, eps * own.top)
+                if alone and r.min() >= 0 and r.max() <= 1:
+                    most = np.maximum(most, 2 * eps)  # a sigmoid is right to a rounding of 1, not of its value
+                # recorded answers may be another model's
+                right |= same & (np.abs(c - exact) <= most) & (np.abs(r - exact) <= most)
+        computed = right & ~near
+        if computed.any():
+            excused.computed = int(computed.sum())
+            excused.apart = 0.0 if theirs is None else float(np.abs(theirs - exact)[computed].max())
+            excused.own = max(excused.own, float(np.max(own.most)))
         return np.asarray(right)
 
     def _one_function(
@@ -204,15 +301,29 @@ class Opinion:
             self._last = batch, {}
         answers = self._last[1]
         if side not in answers:
-            try:
-                answers[side] = self._float64.of(self._sides[side]).infer_double(batch.inputs)
-            except PortinfError:
-                answers[side] = {}
-        array = answers[side].get(name)
-        return array.astype(np.float64) if array is not None and array.shape == shape else None
+            answers[side] = self._double(side, batch)
+        return _shaped(answers[side].get(name), shape)
 
-    def _measured(self, name: str, plain: Array, exact: Floats, bound: Bound) -> OwnRounding:
-        """Return how far the reference is from its own float64, over all that is known."""
+    def _double(self, side: str, batch: Batch) -> Arrays:
+        with self._timed():
+            try:
+                return self._float64.of(self._sides[side]).infer_double(batch.inputs)
+            except PortinfError:
+                return {}
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the time of a step, which is not begun once the time is spent."""
+        start = time.monotonic()
+        if self._spent > SECONDS + (start - self._began - self._spent):
+            raise _OutOfTimeError
+        try:
+            yield
+        finally:
+            self._spent += time.monotonic() - start
+
+    def _measured(self, own: OwnRounding, name: str) -> OwnRounding:
+        """Add to how far the reference is from its own float64 what it is on all that is known."""
         if self._own is None:
             self._own = {}
             elements = 0
@@ -220,15 +331,17 @@ class Opinion:
                 elements += sum(array.size for array in batch.inputs.values())
                 if elements > ELEMENTS:
                     break
+                exact = self._double("reference", batch)
                 for key, array in self._fresh(batch, answer).items():
-                    double = self._exact("reference", key, batch, array.shape) if _is_float(array) else None
+                    double = _shaped(exact.get(key), array.shape) if _is_float(array) else None
                     if double is not None and array.size:
                         rule = self._limits.of(key, array, batch.inputs)
                         self._own[key] = OwnRounding.of(array, double, rule.scale).plus(self._own.get(key))
-        return OwnRounding.of(plain, exact, bound.scale).plus(self._own.get(name))
+        return own.plus(self._own.get(name))
 
     def _add(self, name: str, more: _Excused) -> None:
         known = self._excused.setdefault(name, _Excused(case=more.case))
+        known.near += more.near
         known.computed += more.computed
         known.ties += more.ties
         known.apart, known.own = max(known.apart, more.apart), max(known.own, more.own)
@@ -245,6 +358,11 @@ def rounding_notes(hop: Hop) -> list[str]:
 
 def _result(name: str, excused: _Excused) -> CheckResult:
     parts = []
+    if excused.near:
+        parts.append(
+            f"{excused.near:,} elements exceed the tolerance by rounding only: there the candidate is within tolerance of the "
+            f"reference in float64, which is up to {excused.own:.2g} from the reference itself"
+        )
     if excused.computed:
         parts.append(
             f"{excused.computed:,} elements exceed the tolerance by rounding only: in float64 the models differ by at most "
@@ -253,7 +371,7 @@ def _result(name: str, excused: _Excused) -> CheckResult:
     if excused.ties:
         parts.append(f"{excused.ties:,} elements differ where the last digits of the weights decide")
     figures: dict[str, float | int | bool | str] = {
-        "by rounding": excused.computed,
+        "by rounding": excused.near + excused.computed,
         "difference in float64": excused.apart,
         "reference from float64": excused.own,
         "decided by the last digits": excused.ties,
@@ -264,6 +382,10 @@ def _result(name: str, excused: _Excused) -> CheckResult:
 
 def _within(reference: Floats, candidate: Floats, rtol: float, atol: Floats | float) -> Bools:
     return np.asarray(np.abs(candidate - reference) <= rtol * np.abs(reference) + atol)
+
+
+def _shaped(array: Array | None, shape: tuple[int, ...]) -> Floats | None:
+    return array.astype(np.float64) if array is not None and array.shape == shape else None
 
 
 def _comparable(reference: Array | None, candidate: Array | None) -> bool:

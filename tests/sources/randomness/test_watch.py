@@ -94,7 +94,7 @@ def test_a_draw_inside_of_an_unknown_operation() -> None:
             def forward(self, x: Any) -> Any:
                 return torch.ops.portinf_test.noisy(x)
 
-        assert "call to call: portinf_test.noisy (test_randomness.py, line" in _reason(Foreign())
+        assert "call to call: portinf_test.noisy (test_watch.py, line" in _reason(Foreign())
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def asked(source: Any, requests: list[Arrays], *, freeze: bool = False) -> Keepe
 @pytest.mark.parametrize("name", HARMFUL)
 def test_what_alters_later_answers_is_refused(name: str) -> None:
     build, place = HARMFUL[name]
-    with pytest.raises(StateError, match=r"a call (changes|moves on) .*(--freeze-state|cannot be put back)") as caught:
+    with pytest.raises(StateError, match=r"a call (changes|advances) .*(--freeze-state|cannot be reset)") as caught:
         asked(PyTorchSource(build(), OPTIONS), questions())
     assert caught.value.exit_code == 4
     assert place in str(caught.value)
@@ -74,7 +74,7 @@ def test_frozen_it_always_answers_as_loaded(name: str) -> None:
     source = PyTorchSource(HARMFUL[name][0](), OPTIONS)
     keeper = Keeper(source, freeze=True)
     if name == "Generator":
-        with pytest.raises(StateError, match="cannot be put back"):
+        with pytest.raises(StateError, match="cannot be reset"):
             keeper.ask(source.infer, first)
         return
     alone = keeper.ask(source.infer, first)["output_0"]

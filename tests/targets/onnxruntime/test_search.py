@@ -117,7 +117,7 @@ def test_no_samples_or_another_target_is_refused(net: Path, capsys: pytest.Captu
         search(net, net.parent / "o.onnx", inputs=[], tolerance=Tolerance())
     common = ["optimize", str(net), "-o", str(net.parent / "o.onnx")]
     assert run([*common, "--target", "onnxruntime", "--report", "a.html"]) == 2
-    assert "--report: it is the report of --search" in capsys.readouterr().err
+    assert "--report requires --search" in capsys.readouterr().err
     assert run([*common, "--target", "onnxruntime", "--search", "--report", "a.pdf", "--inputs", "g.npz"]) == 2
     assert ".html" in capsys.readouterr().err
     assert not (net.parent / "o.onnx").exists()

@@ -283,7 +283,7 @@ def test_the_script_passes_shellcheck() -> None:
     program = shutil.which("shellcheck")
     if program is None:
         pytest.skip("shellcheck is not on PATH (Debian package shellcheck)")
-    script = Path(__file__).parents[2] / "portinf/targets/tensorrt/kit/build_engine.sh"
+    script = Path(__file__).parents[3] / "portinf/targets/tensorrt/kit/build_engine.sh"
     done = subprocess.run([program, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
 

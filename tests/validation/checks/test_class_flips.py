@@ -37,7 +37,9 @@ def test_a_flip_past_a_tie_counts_the_class_that_the_candidate_takes() -> None:
 def test_no_flip_bounds_the_rate() -> None:
     scores = np.random.default_rng(0).random((1000, 7))
     (result,) = judged(scores, scores * (1 + 1e-7))
-    assert result.text.startswith("0 of 1,000 rows") and 0 < float(result.figures["rate at most"]) < 0.004
+    assert (
+        result.text.startswith("top-1 class changes in 0 of 1,000 rows") and 0 < float(result.figures["rate at most"]) < 0.004
+    )
     assert result.figures["top 5 same"] == result.figures["top 5 rows"] == 1000
 
 

@@ -14,7 +14,9 @@ from portinf.core.batch import Array, Arrays, Batch, Origin
 from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.runners.onnx_float64 import OnnxDouble
 from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
+from portinf.validation.rounding.nudging import Nudged
 from portinf.validation.rounding.opinion import ROUNDING
 from portinf.validation.rounding.own import OwnRounding
 from portinf.validation.scale import Scale
@@ -213,7 +215,7 @@ def test_one_element_that_rounding_decides_is_not_usual() -> None:
     )
 
 
-def deep(order: Array, offset: float = 0.0) -> Model:
+def deep(order: Array, offset: float = 0.0, *last: str) -> Model:
     """Return plain layers without normalisation: some columns are small, and sums of terms that are not."""
     generator = np.random.default_rng(3)
     weights, lines = {}, []
@@ -225,9 +227,15 @@ def deep(order: Array, offset: float = 0.0) -> Model:
             f"MatMul g{layer} w{layer} -> a{layer}",
             f"Relu a{layer} -> h{layer}",
         ]
-    weights |= {"order": order, "d": np.full(64, offset, np.float32)}
+    weights |= {
+        "order": order,
+        "d": np.full(64, offset, np.float32),
+        "zero": np.int64(0),
+        "one": np.array([1]),
+        "many": np.int64(200),
+    }
     inputs, outputs = {"x": ("float32", ["n", 64])}, {"y": ("float32", ["n", 64])}
-    return Model(nodes=[*lines, "Add h31 d -> y"], weights=weights, inputs=inputs, outputs=outputs)
+    return Model(nodes=[*lines, *(last or ("Add h31 d -> y",))], weights=weights, inputs=inputs, outputs=outputs)
 
 
 @pytest.mark.parametrize("known", ["both", "reference", "candidate"])
@@ -255,3 +263,67 @@ def test_a_reference_that_rounds_much_does_not_excuse_another_function(offset: f
     with OnnxRuntimeRunner(path, level="none") as left, OnnxRuntimeRunner(other, level="none") as right, Float64() as float64:
         hop = compare(left, Live(right), [Batch(name="a", inputs={"x": X})], tolerance=Tolerance(), float64=float64)
     assert hop.verdict == verdict
+
+
+def compared(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Hop, list[tuple[str, int]]]:
+    """Compare two files of plain layers; return also what was computed in float64: files, and numbers of rows."""
+    asked, whole = [], OnnxDouble.infer_double
+
+    def counted(self: OnnxDouble, inputs: Mapping[str, Array]) -> Arrays:
+        asked.append((Path(self._name.split(" in ")[0]).name, len(inputs["x"])))
+        return whole(self, inputs)
+
+    monkeypatch.setattr(OnnxDouble, "infer_double", counted)
+    inputs = {"x": np.random.default_rng(2).normal(size=(256, 64)).astype(np.float32)}
+    shape = (Axis(label="n"), Axis(size=64))
+    tensors = [TensorSpec(name=name, dtype="float32", shape=shape) for name in ("x", "y")]
+    signature = Signature(inputs=tuple(tensors[:1]), outputs=tuple(tensors[1:]))
+    left, right = (OnnxRuntimeRunner(path, signature=signature) for path in paths)
+    with left, right, Float64() as float64:
+        hop = compare(left, right, [Batch(name="a", inputs=inputs)], tolerance=Tolerance(), float64=float64)
+    return hop, asked
+
+
+def judged_alone(candidate: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Hop, list[tuple[str, int]]]:
+    paths = [deep(np.arange(64)).write(tmp_path / "a.onnx"), candidate.write(tmp_path / "b.onnx")]
+    return compared(paths, monkeypatch)
+
+
+OTHER = np.random.default_rng(1).permutation(64)
+
+
+def test_float64_computes_the_rows_in_doubt_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64 a large model takes ten times as long as in float32."""
+    hop, asked = judged_alone(deep(OTHER), tmp_path, monkeypatch)
+    assert hop.verdict == "equal" and [check.name for check in hop.checks] == [ROUNDING]
+    reference, candidate = (sum(rows for file, rows in asked if file == name) for name in ("a.onnx", "b.onnx"))
+    assert candidate < reference < 256 / 8
+
+
+def test_a_row_that_is_wrong_in_a_large_batch_alone_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given alone it is right, so that float64 finds one function there."""
+    batch = ("Shape x -> s", "Gather s zero -> n", "Greater n many -> b", "Cast:to=1 b -> f", "Mul d f -> o")
+    row = ("Gather:axis=1 x zero -> x0", "ReduceMax:keepdims=0 x0 -> top", "Equal x0 top -> e", "Cast:to=1 e -> mask")
+    shift = ("Unsqueeze mask one -> column", "Mul column o -> moved", "Add h31 moved -> y")
+    hop, _ = judged_alone(deep(OTHER, 5e-6, *batch, *row, *shift), tmp_path, monkeypatch)
+    assert hop.verdict == "disagrees"
+
+
+def test_what_there_is_no_time_to_look_at_stays_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portinf.validation.rounding.opinion.SECONDS", -1000.0)
+    hop, asked = judged_alone(deep(OTHER), tmp_path, monkeypatch)
+    assert hop.verdict == "disagrees" and "not looked at: float64 took" in hop.reason and not asked
+
+
+def test_a_zero_in_the_row_in_doubt_makes_no_whole_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output is one of whole numbers, which weights with other last digits may explain, if all its rows are."""
+    seen: list[str] = []
+    monkeypatch.setattr(Nudged, "explain", lambda *given: seen.append("asked") or np.ones_like(given[-1]))
+    row = ("Gather:axis=1 x zero -> x0", "ReduceMax:keepdims=0 x0 -> top", "Equal x0 top -> e", "Cast:to=1 e -> mask")
+    cut = ("Unsqueeze mask one -> column", "Sub one_f column -> rest", "Mul h31 rest -> kept")
+    paths = []
+    for name, offset in (("a", 0.0), ("b", 3.0)):
+        model = deep(np.arange(64), offset, *row, *cut, "Mul column d -> moved", "Add kept moved -> y")
+        paths.append(replace(model, weights={**model.weights, "one_f": np.float32(1)}).write(tmp_path / f"{name}.onnx"))
+    hop, _ = compared(paths, monkeypatch)
+    assert hop.verdict == "disagrees" and not seen

@@ -64,8 +64,8 @@ def _write_model(folder: Path) -> None:
     from onnx import TensorProto, helper
 
     node = helper.make_node("Neg", ["x"], ["y"])
-    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [_SIZE])] for name in ("x", "y")]
-    graph = helper.make_graph([node], "canary", *ends)
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, [_SIZE])] for name in ("x", "y"))
+    graph = helper.make_graph([node], "canary", inputs, outputs)
     (folder / "1").mkdir(parents=True)
     onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), folder / "1" / "model.onnx")
     tensor = '[{{ name: "{}" data_type: TYPE_FP32 dims: [{}] }}]'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from portinf.targets.fpga.reader.plan import FloatLayer, Handler, Value, Walk, n
 from portinf.targets.fpga.reader.windows import HANDLERS as WINDOWS
 from portinf.targets.fpga.reader.windows import attributes
 
+if TYPE_CHECKING:
+    import onnx
+
+
 __all__ = ["HANDLERS"]
 
 
-def _gemm(walk: Walk, node: Any) -> None:
+def _gemm(walk: Walk, node: onnx.NodeProto) -> None:
     given = attributes(node)
     weight, bias = walk.constant(node, 1), walk.constant(node, 2)
     if weight is None or given.get("transA") or (len(node.input) > 2 and node.input[2] and bias is None):
@@ -26,21 +30,21 @@ def _gemm(walk: Walk, node: Any) -> None:
     _dense(walk, node, weight, np.broadcast_to(start, (1, weight.shape[1]))[0])
 
 
-def _matmul(walk: Walk, node: Any) -> None:
+def _matmul(walk: Walk, node: onnx.NodeProto) -> None:
     weight = walk.constant(node, 1)
     if weight is None or weight.ndim != 2:
         raise walk.refuse(node, "a product whose right side is not a constant matrix")
     _dense(walk, node, weight, np.zeros(weight.shape[1]))
 
 
-def _dense(walk: Walk, node: Any, weight: Array, bias: Array) -> None:
+def _dense(walk: Walk, node: onnx.NodeProto, weight: Array, bias: Array) -> None:
     value = walk.value(node)
     value = walk.ordered(node, value, natural(len(value.shape)))
     weights = {"weight": weight.astype(np.float64), "bias": bias.astype(np.float64)}
     walk.make(node, "dense", [value], natural(len(value.shape)), weights=weights)
 
 
-def _batch_norm(walk: Walk, node: Any) -> None:
+def _batch_norm(walk: Walk, node: onnx.NodeProto) -> None:
     parts = [walk.constant(node, number) for number in range(1, 5)]
     given = attributes(node)
     if any(part is None for part in parts) or given.get("training_mode"):
@@ -50,7 +54,7 @@ def _batch_norm(walk: Walk, node: Any) -> None:
     _scale(walk, node, factor, beta - mean * factor, axis=0)
 
 
-def _scale(walk: Walk, node: Any, factor: Array, offset: Array, *, axis: int) -> None:
+def _scale(walk: Walk, node: onnx.NodeProto, factor: Array, offset: Array, *, axis: int) -> None:
     """Multiply and shift along one axis of a row; joined to the layer before where that has weights."""
     before = walk.producer(node, ("dense", "conv", "scale"))
     if before is not None and before.axes[-1] == axis:
@@ -66,7 +70,7 @@ def _scale(walk: Walk, node: Any, factor: Array, offset: Array, *, axis: int) ->
     walk.make(node, "scale", [value], value.axes, weights=weights)
 
 
-def _arithmetic(walk: Walk, node: Any) -> None:
+def _arithmetic(walk: Walk, node: onnx.NodeProto) -> None:
     """Add, subtract, multiply or divide: two tensors, or one and a constant along at most one axis."""
     constants = [walk.constant(node, number) for number in (0, 1)]
     if constants[0] is None and constants[1] is None:
@@ -89,7 +93,7 @@ def _arithmetic(walk: Walk, node: Any) -> None:
     _scale(walk, node, _along(factor, long), _along(offset, long), axis=axis)
 
 
-def _one_axis(walk: Walk, node: Any, constant: Array, shape: Sequence[int]) -> tuple[int, bool]:
+def _one_axis(walk: Walk, node: onnx.NodeProto, constant: Array, shape: Sequence[int]) -> tuple[int, bool]:
     """Return the axis of a row along which a constant changes, and whether it does; the channels' where it does not."""
     padded = (1,) * (1 + len(shape) - constant.ndim) + constant.shape
     long = [axis - 1 for axis, length in enumerate(padded) if length > 1]
@@ -102,7 +106,7 @@ def _along(numbers: Array, long: bool) -> Array:
     return numbers.reshape(-1) if long and numbers.size > 1 else np.asarray(numbers.reshape(-1)[0])
 
 
-def _both(walk: Walk, node: Any) -> None:
+def _both(walk: Walk, node: onnx.NodeProto) -> None:
     kinds = {"Add": "add", "Sub": "subtract", "Mul": "multiply"}
     one, two = walk.value(node, 0), walk.value(node, 1)
     if node.op_type not in kinds or one.shape != two.shape:
@@ -111,14 +115,14 @@ def _both(walk: Walk, node: Any) -> None:
 
 
 def _activation(kind: str, **options: Any) -> Handler:
-    def handle(walk: Walk, node: Any) -> None:
+    def handle(walk: Walk, node: onnx.NodeProto) -> None:
         value = walk.value(node)
         walk.make(node, kind, [value], value.axes, options=options)
 
     return handle
 
 
-def _leaky_relu(walk: Walk, node: Any) -> None:
+def _leaky_relu(walk: Walk, node: onnx.NodeProto) -> None:
     value = walk.value(node)
     slope = np.asarray(attributes(node).get("alpha", 0.01)) if node.op_type == "LeakyRelu" else walk.constant(node, 1)
     if slope is None or not slope.size or np.ptp(slope):
@@ -127,7 +131,7 @@ def _leaky_relu(walk: Walk, node: Any) -> None:
     walk.make(node, "leaky_relu", [value], value.axes, weights={"alpha": alpha})
 
 
-def _softmax(walk: Walk, node: Any) -> None:
+def _softmax(walk: Walk, node: onnx.NodeProto) -> None:
     value = walk.value(node)
     axis = int(attributes(node).get("axis", -1))
     last = len(value.shape) - 1
@@ -137,18 +141,18 @@ def _softmax(walk: Walk, node: Any) -> None:
     walk.make(node, "softmax", [value], value.axes, options={"implementation": "stable"})
 
 
-def _same(walk: Walk, node: Any) -> None:
+def _same(walk: Walk, node: onnx.NodeProto) -> None:
     walk.alias(node, walk.value(node))
 
 
-def _cast(walk: Walk, node: Any) -> None:
+def _cast(walk: Walk, node: onnx.NodeProto) -> None:
     kind = require("onnx", "").TensorProto.DataType.Name(attributes(node)["to"])
     if kind not in ("FLOAT", "DOUBLE"):
         raise walk.refuse(node, f"to type {kind}")
     _same(walk, node)
 
 
-def _transpose(walk: Walk, node: Any) -> None:
+def _transpose(walk: Walk, node: onnx.NodeProto) -> None:
     """Nothing moves: the axes of what is stored get other numbers."""
     value = walk.value(node)
     order = list(attributes(node).get("perm", reversed(range(1 + len(value.shape)))))
@@ -159,7 +163,7 @@ def _transpose(walk: Walk, node: Any) -> None:
     walk.alias(node, Value(layer=value.layer, shape=shape, axes=tuple(place[axis] for axis in value.axes)))
 
 
-def _reshape(walk: Walk, node: Any) -> None:
+def _reshape(walk: Walk, node: onnx.NodeProto) -> None:
     value = walk.value(node)
     shape = walk.shape(node, node.output[0])
     if int(np.prod(shape)) != int(np.prod(value.shape)):
@@ -171,7 +175,7 @@ def _reshape(walk: Walk, node: Any) -> None:
     walk.make(node, "reshape", [value], natural(len(shape)))
 
 
-def _concatenate(walk: Walk, node: Any) -> None:
+def _concatenate(walk: Walk, node: onnx.NodeProto) -> None:
     first = walk.value(node)
     values = [first, *(walk.ordered(node, walk.value(node, k), first.axes) for k in range(1, len(node.input)))]
     axis = int(attributes(node)["axis"])

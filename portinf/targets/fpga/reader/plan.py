@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from portinf.core.errors import CannotError
 from portinf.core.optional import require
 from portinf.onnx_graph.model_file import load_proto, read_onnx
 from portinf.ort.basic_level import basic
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["FloatInput", "FloatLayer", "Plan", "Value", "Walk", "read_graph"]
 
@@ -102,7 +106,7 @@ class Walk:
         pending: the same, without the nodes that were handled.
     """
 
-    def __init__(self, path: Path, graph: Any) -> None:
+    def __init__(self, path: Path, graph: onnx.GraphProto) -> None:
         onnx = require("onnx", "")
         self.path, self.graph = path, graph
         self.constants: dict[str, Array] = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
@@ -119,34 +123,34 @@ class Walk:
             for value in [*graph.input, *graph.value_info, *graph.output]
         }
 
-    def refuse(self, node: Any, why: str) -> CannotError:
+    def refuse(self, node: onnx.NodeProto, why: str) -> CannotError:
         """Return the error that names an operator and its output."""
         return CannotError(f"{self.path}: {node.op_type} (tensor '{node.output[0]}'): {why}: not supported on --target hls4ml")
 
-    def shape(self, node: Any, tensor: str) -> tuple[int, ...]:
+    def shape(self, node: onnx.NodeProto, tensor: str) -> tuple[int, ...]:
         """Return the shape of one row of a tensor."""
         whole = self.shapes.get(tensor, ())
         if not whole or whole[0] != ROWS or 0 in whole:
             raise self.refuse(node, f"it does not keep the batch axis (shape {list(whole)} for a batch of {ROWS})")
         return whole[1:]
 
-    def value(self, node: Any, number: int = 0) -> Value:
+    def value(self, node: onnx.NodeProto, number: int = 0) -> Value:
         """Return where an input of a node is found."""
         name = node.input[number]
         if name not in self.values:
             raise self.refuse(node, f"its input '{name}' is a constant, where numbers of the samples are expected")
         return self.values[name]
 
-    def constant(self, node: Any, number: int) -> Array | None:
+    def constant(self, node: onnx.NodeProto, number: int) -> Array | None:
         """Return an input that is a constant; None where it is none or missing."""
         return self.constants.get(node.input[number]) if len(node.input) > number else None
 
-    def put(self, node: Any, layer: FloatLayer) -> None:
+    def put(self, node: onnx.NodeProto, layer: FloatLayer) -> None:
         """Add the layer that computes a node's output."""
         self.layers.append(layer)
         self.values[node.output[0]] = Value(layer=layer.name, shape=self.shape(node, node.output[0]), axes=layer.axes)
 
-    def make(self, node: Any, kind: str, inputs: Sequence[Value], axes: Sequence[int], **more: Any) -> None:
+    def make(self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value], axes: Sequence[int], **more: Any) -> None:
         """Add a layer for a node; its shape is that of the node's output in the order of ``axes``."""
         shape = self.shape(node, node.output[0])
         self.put(
@@ -167,7 +171,7 @@ class Walk:
         self._counts[kind] = self._counts.get(kind, 0) + 1
         return f"{kind}_{self._counts[kind]}"
 
-    def ordered(self, node: Any, value: Value, axes: Sequence[int]) -> Value:
+    def ordered(self, node: onnx.NodeProto, value: Value, axes: Sequence[int]) -> Value:
         """Return a value whose axes stand in this order; an input is turned where it enters, a layer by a transpose."""
         axes = tuple(axes)
         if value.axes == axes:
@@ -205,19 +209,19 @@ class Walk:
         )
         return turned
 
-    def producer(self, node: Any, kinds: Sequence[str], number: int = 0) -> FloatLayer | None:
+    def producer(self, node: onnx.NodeProto, kinds: Sequence[str], number: int = 0) -> FloatLayer | None:
         """Return the layer that feeds a node alone, if it is of one of these kinds and the last one made for its tensor."""
         name = node.input[number]
         layer = next((layer for layer in self.layers if layer.name == self.value(node, number).layer), None)
         alone = self.readers.get(name, 0) == 1 and layer is not None and layer.origin == name
         return layer if alone and layer is not None and layer.kind in kinds else None
 
-    def replace_with(self, node: Any, old: FloatLayer, **changes: Any) -> None:
+    def replace_with(self, node: onnx.NodeProto, old: FloatLayer, **changes: Any) -> None:
         """Let a changed layer compute a node's output as well."""
         self.layers.remove(old)
         self.put(node, replace(old, origin=node.output[0], **changes))
 
-    def alias(self, node: Any, value: Value) -> None:
+    def alias(self, node: onnx.NodeProto, value: Value) -> None:
         """Let a node's output be found where its input is."""
         self.values[node.output[0]] = value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.fixedpoint.linear import sum_range
 from portinf.fixedpoint.network import Input, Layer, Network
 from portinf.onnx_graph.model_file import load_proto
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["is_qonnx", "plain_model", "qonnx_network"]
 
@@ -99,7 +103,7 @@ def qonnx_network(path: Path) -> Network:
 class _Reader:
     """Walks the nodes in their order."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._constants = _constants(graph)
         self._formats: dict[str, Format] = {}  # of constants
@@ -131,7 +135,7 @@ class _Reader:
             outputs[value.name] = found.name
         return Network(inputs=tuple(self._inputs[v.name] for v in names), layers=tuple(self._layers), outputs=outputs)
 
-    def _take(self, node: Any) -> None:
+    def _take(self, node: onnx.NodeProto) -> None:
         if node.domain.startswith(DOMAINS):
             self._quant(node)
             return
@@ -154,7 +158,7 @@ class _Reader:
             raise CannotError(f"{_title(node)}: not read from QONNX; there are: Quant, Transpose, {', '.join(handlers)}")
         handlers[node.op_type](node)
 
-    def _quant(self, node: Any) -> None:
+    def _quant(self, node: onnx.NodeProto) -> None:
         quant = _quant(node, self._constants)
         given, made = node.input[0], node.output[0]
         if given in self._constants:
@@ -170,13 +174,13 @@ class _Reader:
             return
         self._add(node, "linear", live, live.shape, quant.format)
 
-    def _of(self, node: Any, name: str, *, known: bool = True) -> _Live:
+    def _of(self, node: onnx.NodeProto, name: str, *, known: bool = True) -> _Live:
         live = self._live.get(name)
         if live is None or (known and live.format is None):
             raise CannotError(f"{_title(node)}: its input '{name}' has no Quant node before it: its bits are not known")
         return live
 
-    def _add(self, node: Any, kind: str, live: _Live, shape: tuple[int, ...], result: Format, **more: Any) -> None:
+    def _add(self, node: onnx.NodeProto, kind: str, live: _Live, shape: tuple[int, ...], result: Format, **more: Any) -> None:
         name = f"{kind}_{1 + sum(layer.kind == kind for layer in self._layers)}"
         layer = Layer(
             name=name, kind=kind, inputs=(live.name,), shape=shape, result=result, origin=node.output[0],
@@ -185,7 +189,7 @@ class _Reader:
         self._layers.append(layer)
         self._live[node.output[0]] = _Live(name=name, format=result, shape=shape)
 
-    def _dense(self, node: Any) -> None:
+    def _dense(self, node: onnx.NodeProto) -> None:
         attributes = {a.name: a for a in node.attribute}
         if any(attributes[key].f != 1.0 for key in ("alpha", "beta") if key in attributes) or (
             "transA" in attributes and attributes["transA"].i
@@ -205,7 +209,7 @@ class _Reader:
             node, "dense", live, (weight.shape[1],), formats["accum"], formats=formats, numbers={"weight": raw, "bias": biases}
         )
 
-    def _bias(self, node: Any) -> None:
+    def _bias(self, node: onnx.NodeProto) -> None:
         """Put a constant that is added to a dense layer into it."""
         names = sorted(node.input, key=lambda name: name in self._constants)
         live = self._of(node, names[0])
@@ -220,22 +224,22 @@ class _Reader:
         self._layers[-1] = replace(last, formats=formats, numbers=numbers, result=formats["accum"], origin=node.output[0])
         self._live[node.output[0]] = replace(live, format=formats["accum"])
 
-    def _relu(self, node: Any) -> None:
+    def _relu(self, node: onnx.NodeProto) -> None:
         live = self._of(node, node.input[0])
         assert live.format is not None
         signed = int(live.format.signed)
         result = Format(max(1, live.format.width - signed), live.format.integer - signed, False)
         self._add(node, "relu", live, live.shape, result)
 
-    def _same(self, node: Any) -> None:
+    def _same(self, node: onnx.NodeProto) -> None:
         self._live[node.output[0]] = self._of(node, node.input[0], known=False)
 
 
-def _title(node: Any) -> str:
+def _title(node: onnx.NodeProto) -> str:
     return f"node '{node.name or node.output[0]}' ({node.op_type})"
 
 
-def _constants(graph: Any) -> dict[str, Array]:
+def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
     onnx = require("onnx", "")
     found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
@@ -244,7 +248,7 @@ def _constants(graph: Any) -> dict[str, Array]:
     return found
 
 
-def _quant(node: Any, constants: Mapping[str, Array]) -> _Quant:
+def _quant(node: onnx.NodeProto, constants: Mapping[str, Array]) -> _Quant:
     """Read scale, bits and modes.
 
     Raises:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from portinf.core.optional import require
 from portinf.targets.fpga.reader.plan import Handler, Value, Walk
 
+if TYPE_CHECKING:
+    import onnx
+
+
 __all__ = ["HANDLERS", "attributes"]
 
 
-def attributes(node: Any) -> dict[str, Any]:
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return the attributes of a node by name."""
     onnx = require("onnx", "")
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _channels_last(walk: Walk, node: Any, value: Value) -> Value:
+def _channels_last(walk: Walk, node: onnx.NodeProto, value: Value) -> Value:
     if len(value.shape) not in (2, 3):
         raise walk.refuse(node, f"over {len(value.shape) - 1} axes: expected one or two")
     return walk.ordered(node, value, [*range(1, len(value.shape)), 0])
 
 
-def _conv(walk: Walk, node: Any) -> None:
+def _conv(walk: Walk, node: onnx.NodeProto) -> None:
     given = attributes(node)
     weight, bias = walk.constant(node, 1), walk.constant(node, 2)
     if weight is None or (len(node.input) > 2 and node.input[2] and bias is None):
@@ -41,7 +45,7 @@ def _conv(walk: Walk, node: Any) -> None:
     walk.make(node, "conv", [value], value.axes, options=_steps(walk, node, given, window, value), weights=numbers)
 
 
-def _steps(walk: Walk, node: Any, given: dict[str, Any], window: Sequence[int], value: Value) -> dict[str, Any]:
+def _steps(walk: Walk, node: onnx.NodeProto, given: dict[str, Any], window: Sequence[int], value: Value) -> dict[str, Any]:
     """Return strides and pads."""
     if any(step != 1 for step in given.get("dilations", ())) or given.get("ceil_mode"):
         raise walk.refuse(node, "with dilations or rounded-up shapes")
@@ -58,7 +62,7 @@ def _steps(walk: Walk, node: Any, given: dict[str, Any], window: Sequence[int], 
 
 
 def _pool(operation: str) -> Handler:
-    def handle(walk: Walk, node: Any) -> None:
+    def handle(walk: Walk, node: onnx.NodeProto) -> None:
         given = attributes(node)
         if len(node.output) > 1:
             raise walk.refuse(node, "with indices")
@@ -77,13 +81,13 @@ def _pool(operation: str) -> Handler:
 
 
 def _global(operation: str) -> Handler:
-    def handle(walk: Walk, node: Any) -> None:
+    def handle(walk: Walk, node: onnx.NodeProto) -> None:
         _whole(walk, node, operation, _channels_last(walk, node, walk.value(node)))
 
     return handle
 
 
-def _whole(walk: Walk, node: Any, operation: str, value: Value) -> None:
+def _whole(walk: Walk, node: onnx.NodeProto, operation: str, value: Value) -> None:
     """Pool over every position; what remains are the channels."""
     shape = walk.shape(node, node.output[0])
     window = list(value.stored[:-1])
@@ -105,7 +109,7 @@ def _whole(walk: Walk, node: Any, operation: str, value: Value) -> None:
 def _reduce(operation: str) -> Handler:
     """A mean or maximum over all axes but one is a pooling over every position."""
 
-    def handle(walk: Walk, node: Any) -> None:
+    def handle(walk: Walk, node: onnx.NodeProto) -> None:
         value = walk.value(node)
         constant = walk.constant(node, 1)
         found = attributes(node).get("axes", () if constant is None else constant.tolist())

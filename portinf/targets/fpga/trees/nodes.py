@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from portinf.core.batch import Array
 from portinf.core.errors import CannotError
 from portinf.core.optional import require
 from portinf.fixedpoint.trees import Columns, Shape
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["Nodes", "read_nodes", "settled"]
 
@@ -47,7 +51,7 @@ class Nodes:
         return len(self.base)
 
 
-def read_nodes(node: Any, where: str) -> Nodes:
+def read_nodes(node: onnx.NodeProto, where: str) -> Nodes:
     """Read the operator.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from portinf.fixedpoint.head import OPERATIONS, Step
 from portinf.fixedpoint.trees import Columns, Shape
 from portinf.onnx_graph.model_file import load_proto
 from portinf.targets.fpga.trees.nodes import Nodes, read_nodes, settled
+
+if TYPE_CHECKING:
+    import onnx
+
 
 __all__ = ["FloatTrees", "holds_trees", "read_trees"]
 
@@ -97,7 +101,7 @@ def read_trees(path: Path, signature: Signature) -> FloatTrees:
 
 
 class _Reader:
-    def __init__(self, path: Path, graph: Any, tree: Any) -> None:
+    def __init__(self, path: Path, graph: onnx.GraphProto, tree: Any) -> None:
         onnx = require("onnx", "")
         self.path, self.graph, self.tree = path, graph, tree
         self.constants = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
@@ -107,10 +111,10 @@ class _Reader:
         self.maker = {name: node for node in graph.node for name in node.output}
         self.helper = onnx.helper
 
-    def refuse(self, node: Any, why: str) -> CannotError:
+    def refuse(self, node: onnx.NodeProto, why: str) -> CannotError:
         return CannotError(f"{self.path}: {node.op_type} (tensor '{node.output[0]}'): {why}")
 
-    def options(self, node: Any) -> dict[str, Any]:
+    def options(self, node: onnx.NodeProto) -> dict[str, Any]:
         found = {item.name: self.helper.get_attribute_value(item) for item in node.attribute}
         if "to" in found:
             number = found.pop("to")
@@ -155,7 +159,7 @@ class _Reader:
                 found[node.output[0]] = form
         return found
 
-    def _linear(self, node: Any, forms: Mapping[str, _Linear]) -> _Linear | None:
+    def _linear(self, node: onnx.NodeProto, forms: Mapping[str, _Linear]) -> _Linear | None:
         given = [forms[name] for name in node.input if name in forms]
         fixed = [self.constants[name] for name in node.input if name in self.constants]
         if not given or len(given) + len(fixed) < len(node.input):
@@ -219,7 +223,7 @@ class _Reader:
             after.append(node)
         return read, after, seen
 
-    def _step(self, node: Any) -> Step:
+    def _step(self, node: onnx.NodeProto) -> Step:
         if node.op_type not in OPERATIONS or len(node.output) != 1:
             raise self.refuse(node, "it stands after the trees, and is not computed there")
         return Step(kind=node.op_type, inputs=tuple(node.input), output=node.output[0], options=self.options(node))

@@ -74,8 +74,8 @@ class Grav(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Answer one cloud of points."""
         place, sent = self.place(x), self.send(x)
-        apart, neighbours = torch.cdist(place, place).topk(NEIGHBOURS, largest=False)
-        message = sent[neighbours] * torch.exp(-10.0 * apart.square()).unsqueeze(-1)
+        gap, neighbours = torch.cdist(place, place).topk(NEIGHBOURS, largest=False)
+        message = sent[neighbours] * torch.exp(-10.0 * gap.square()).unsqueeze(-1)
         return self.skip(x) + self.out(torch.cat([message.mean(1), message.amax(1)], dim=-1))
 
 

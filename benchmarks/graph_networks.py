@@ -128,10 +128,10 @@ def measured(name: str, folder: Path, rounds: int, core: tuple[float, float]) ->
             other = compiled(model, tensors)
             runs |= {} if other is None else {"compiled": other}
             runs |= {key: lambda s=s, i=inputs: s.run(None, i)[0] for key, s in sessions.items()}  # type: ignore[misc]
-            wanted, found = runs["eager"]().numpy(), runs["portinf"]()
+            requested, found = runs["eager"]().numpy(), runs["portinf"]()
             times = in_turns(runs, rounds)
         least = limits(fast, inputs, *core) if size == SIZES[-1] else None
-        error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+        error = float(np.abs(found - requested).max() / np.abs(requested).max())
         rows.append(Row(network=name, size=size, times=times, error=error, least=least))
     return rows
 

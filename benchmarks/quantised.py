@@ -64,9 +64,9 @@ def fitted() -> Any:
         x, kinds = images(320, 10)
         features = torch.cat([model.layers[:-1](part) for part in x.split(32)])
         centred = features - features.mean(0)
-        wanted = torch.nn.functional.one_hot(kinds, KINDS).float()
+        requested = torch.nn.functional.one_hot(kinds, KINDS).float()
         ridge = centred @ centred.T + centred.square().sum(1).mean() * torch.eye(len(x))
-        weight = 10 * (centred.T @ torch.linalg.solve(ridge, wanted - wanted.mean(0))).T
+        weight = 10 * (centred.T @ torch.linalg.solve(ridge, requested - requested.mean(0))).T
         last = model.layers[-1]
         last.weight.mul_(0.1)
         last.bias.fill_(-5)
@@ -169,7 +169,7 @@ def for_tensorrt(plain: Path, folder: Path, atol: float) -> None:
                 batches=batches,
                 tolerance=Tolerance.of(0.0, bound),
             )
-            print(f"{out}: {made.lowered} nodes, {len(made.islands)} islands, {made.hop.summary()}")
+            print(f"{out}: {made.lowered} nodes, {len(made.islands)} islands, {made.comparison.summary()}")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def graphs(count: int) -> list[dict[str, Any]]:
     return [graph(nodes, edges, seed) for seed, (nodes, edges) in enumerate(sizes)]
 
 
-def apart(found: Any, expected: Any) -> float:
+def gap(found: Any, expected: Any) -> float:
     """Return the largest difference over the largest element."""
     largest = float(np.abs(expected).max(initial=0))
     return float(np.abs(found - expected).max(initial=0)) / largest if largest else float(np.abs(found).max(initial=0))
@@ -48,7 +48,7 @@ def main() -> None:
                 exact = [truth.infer_double(sample)["y"] for sample in samples]
             session = one_thread(str(source))
             plain = [session.run(None, sample)[0] for sample in samples]
-            own = max(map(apart, plain, exact))
+            own = max(map(gap, plain, exact))
             last = source
             for number, rule in enumerate(RULES):
                 single, chained = Path(folder) / f"{number}.onnx", Path(folder) / f"chain{number}.onnx"
@@ -74,7 +74,7 @@ def note(
     own: float,
 ) -> None:
     """Add one layer to a row."""
-    error = max(apart(session.run(None, sample)[0], expected) for sample, expected in zip(samples, plain, strict=True))
+    error = max(gap(session.run(None, sample)[0], expected) for sample, expected in zip(samples, plain, strict=True))
     before = rows.get(name, [0.0, 0.0])
     rows[name] = [max(before[0], error), max(before[1], own)]
     places[name] = places.get(name, 0) + 1

@@ -60,7 +60,7 @@ def main() -> None:
     options = ConvertOptions(sourcing=sourcing.SourcingOptions(inputs=[Path(sample)], dynamic=dynamic))
     result = convert(f"{MODELS}:{model}", Path(out), options, stages.begin)
     stages.begin("")
-    cases = [case.origin for case in result.hop.cases]
+    cases = [case.origin for case in result.comparison.cases]
     if (sizes == "given") != (cases == ["given"]):
         raise SystemExit(f"expected the cases of '{sizes}', found {cases}: update benchmarks/staged_convert.py")
     print(json.dumps({"stages": stages.seconds, "cases": len(cases)}))

@@ -55,4 +55,4 @@ def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
         for spec in specs:
             role = "" if spec.role.kind == "value" else f"  ({spec.role})"
             click.echo(f"  {kind:6} {spec.name}  {spec.dtype} {spec.shape_text()}{role}")
-    click.echo(f"  {result.hop.summary()}")
+    click.echo(f"  {result.comparison.summary()}")

@@ -119,7 +119,7 @@ def _onnxruntime(
         return
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    if result.hop is None:
+    if result.comparison is None:
         click.echo(f"{output}: nothing to improve: the original, byte for byte")
         return
     before, after = result.operators
@@ -129,8 +129,8 @@ def _onnxruntime(
     if result.lowered is not None:
         for line in precision_lines(result.lowered):
             click.echo(f"  {line}")
-        click.echo("  {:.3g} ms before, {:.3g} ms after".format(*(seconds * 1e3 for seconds in result.pace)))
-    click.echo(f"  {result.hop.summary()}")
+        click.echo("  {:.3g} ms before, {:.3g} ms after".format(*(seconds * 1e3 for seconds in result.timing)))
+    click.echo(f"  {result.comparison.summary()}")
 
 
 def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: dict[str, Any]) -> None:
@@ -157,4 +157,4 @@ def _tensorrt(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool
 def _step(step: Step) -> str:
     if not step.kept:
         return f"left out: {step.name}: {step.text}"
-    return f"{step.name} ({step.proof}): {step.before * 1e3:.3g} ms before, {step.after * 1e3:.3g} ms after"
+    return f"{step.name} ({step.guarantee}): {step.before * 1e3:.3g} ms before, {step.after * 1e3:.3g} ms after"

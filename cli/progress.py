@@ -13,8 +13,8 @@ __all__ = ["progress_line", "tell"]
 
 def tell(notes: Iterable[str], *, as_json: bool) -> None:
     """Print notes on stderr; a warning comes first, and on stdout, where the result is, unless that is JSON."""
-    told = list(notes)
-    for note in sorted(told, key=lambda note: not note.startswith("warning: ")):
+    every = list(notes)
+    for note in sorted(every, key=lambda note: not note.startswith("warning: ")):
         warning = note.startswith("warning: ")
         click.echo(note if warning else f"note: {note}", err=as_json or not warning)
 

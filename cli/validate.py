@@ -138,6 +138,6 @@ def command(reference: str, candidates: tuple[str, ...], report: Path | None, as
 
 
 def _first(report: Report) -> str:
-    hop = next(hop for hop in report.hops if hop.verdict != "equal")
-    found = [check.text for check in hop.checks if check.name == "bisection" and check.status == "reported"]
-    return "; ".join([f"{hop.candidate} disagrees with {hop.reference}: {hop.summary()}", *found])
+    comparison = next(comparison for comparison in report.comparisons if comparison.verdict != "equal")
+    found = [check.text for check in comparison.checks if check.name == "bisection" and check.status == "reported"]
+    return "; ".join([f"{comparison.candidate} disagrees with {comparison.reference}: {comparison.summary()}", *found])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-__all__ = ["mend_ends"]
+__all__ = ["fix_ends"]
 
 TORCH = ("pytorch", "torchscript", "pt2")
 TENSORFLOW = ("keras", "tensorflow", "graphdef")
@@ -28,10 +28,10 @@ PASSING = {"Mul", "Add", "Sub", "Neg", "Div", "Max", "Min", "Clip", "Where", "Ca
 PASSING |= {"Concat", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split", "Expand", "Flatten"}
 SELU = (1.6732632423543772, 1.0507009873554805)  # alpha and gamma where the node says nothing
 
-Mend = tuple[str, Callable[..., None]]
+Fix = tuple[str, Callable[..., None]]
 
 
-def mend_ends(model: onnx.ModelProto, framework: str) -> list[str]:
+def fix_ends(model: onnx.ModelProto, framework: str) -> list[str]:
     """Fix a parsed ONNX model of a source in place and return what was done, one line each.
 
     ONNX Runtime's maxima, minima and sorts ignore NaN, and its ELU is 0 for small numbers. What is right costs several nodes,
@@ -45,20 +45,20 @@ def mend_ends(model: onnx.ModelProto, framework: str) -> list[str]:
     if framework not in TORCH + TENSORFLOW:
         return []
     graph = model.graph
-    mends = {**_of_inputs(graph, framework in TORCH), **_of_probabilities(graph)}
-    if not mends:
+    fixes = {**_of_inputs(graph, framework in TORCH), **_of_probabilities(graph)}
+    if not fixes:
         return []
     types = _types(model)
     nodes: list[Any] = []
     done: Counter[str] = Counter()
     for node in [type(node).FromString(node.SerializeToString()) for node in graph.node]:
-        kind = types.get(node.input[0]) if node.output[0] in mends else None
+        kind = types.get(node.input[0]) if node.output[0] in fixes else None
         if kind is None or kind.kind != "f":
             nodes.append(node)
             continue
-        text, mend = mends[node.output[0]]
+        text, fix = fixes[node.output[0]]
         op = _Nodes(graph, node, kind)
-        mend(op, node)
+        fix(op, node)
         nodes.extend(op.nodes)
         done[text] += 1
     del graph.node[:]
@@ -108,9 +108,9 @@ class _Nodes:
         raise NotImplementedError
 
 
-def _of_inputs(graph: onnx.GraphProto, torch: bool) -> dict[str, Mend]:
+def _of_inputs(graph: onnx.GraphProto, torch: bool) -> dict[str, Fix]:
     """Find what acts on numbers of the user's own: by name of the first output, what is to be said and done."""
-    rules: dict[str, Mend] = {
+    rules: dict[str, Fix] = {
         "ReduceMax": ("NaN kept by ReduceMax", _reduction),
         "ReduceMin": ("NaN kept by ReduceMin", _reduction),
     }
@@ -120,7 +120,7 @@ def _of_inputs(graph: onnx.GraphProto, torch: bool) -> dict[str, Mend]:
         rules["TopK"] = ("NaN sorted as the largest", _sort)
     mixed: set[str] = set()
     summed: set[str] = set()
-    found: dict[str, Mend] = {}
+    found: dict[str, Fix] = {}
     for node in graph.node:
         if node.op_type in MIXING or mixed.intersection(node.input):
             mixed.update(node.output)
@@ -132,10 +132,10 @@ def _of_inputs(graph: onnx.GraphProto, torch: bool) -> dict[str, Mend]:
     return found
 
 
-def _of_probabilities(graph: onnx.GraphProto) -> dict[str, Mend]:
+def _of_probabilities(graph: onnx.GraphProto) -> dict[str, Fix]:
     """Find sigmoids of whose logarithm, or by which, something is taken: ONNX Runtime's is 0 below -18."""
     sensitive: set[str] = set()
-    found: dict[str, Mend] = {}
+    found: dict[str, Fix] = {}
     for node in reversed(graph.node):
         if node.op_type in ("Log", "Reciprocal"):
             sensitive.add(node.input[0])

@@ -144,15 +144,15 @@ def log_sigmoid(op: Writer, x: Any) -> Any:
 
 def logaddexp(op: Writer, a: Any, b: Any) -> Any:
     """max(a, b) + log(1 + exp(-|a - b|)), where the difference of equal infinities is 0."""
-    apart = op.Where(op.Equal(a, b), op.number(0.0), op.Sub(a, b))
-    return op.Add(op.Max(a, b), softplus(op, op.Neg(op.Abs(apart))))
+    gap = op.Where(op.Equal(a, b), op.number(0.0), op.Sub(a, b))
+    return op.Add(op.Max(a, b), softplus(op, op.Neg(op.Abs(gap))))
 
 
 def logaddexp2(op: Writer, a: Any, b: Any) -> Any:
     """The same to the base 2."""
-    apart = op.Where(op.Equal(a, b), op.number(0.0), op.Sub(a, b))
+    gap = op.Where(op.Equal(a, b), op.number(0.0), op.Sub(a, b))
     base = op.number(math.log(2.0))
-    return op.Add(op.Max(a, b), op.Div(softplus(op, op.Neg(op.Mul(op.Abs(apart), base))), base))
+    return op.Add(op.Max(a, b), op.Div(softplus(op, op.Neg(op.Mul(op.Abs(gap), base))), base))
 
 
 def _erfcx_parts(op: Writer, x: Any) -> tuple[Any, Any]:

@@ -38,7 +38,7 @@ class _Found:
 def branches_on_sizes(
     parts: Iterable[Any], options: ExportOptions, *, only_if: set[str] | None = None, always: bool = False
 ) -> Iterator[Assumption]:
-    """Yield lengths to try where the code of a model asks for sizes and compares numbers: a last hint, for it may do so harmlessly.
+    """Yield lengths to try where the code of a model asks for sizes and compares numbers: only a hint, because it may be harmless.
 
     Args:
         parts: modules, layers and functions of the model; those of frameworks are known to be right.
@@ -51,16 +51,16 @@ def branches_on_sizes(
     for part in parts:
         for function in _functions(part):
             _read(function, part, found, seen)
-    told = found.sizes and bool(found.place) and (only_if is None or bool(found.names & only_if))
-    if not (told or always):
+    reported = found.sizes and bool(found.place) and (only_if is None or bool(found.names & only_if))
+    if not (reported or always):
         return
     base = example_sizes(options)
     for label in options.signature.axes:
-        numbers = sorted(found.numbers if told else (), key=lambda n: (n <= base[label], n))[:NUMBERS]
+        numbers = sorted(found.numbers if reported else (), key=lambda n: (n <= base[label], n))[:NUMBERS]
         lengths = [near for n in numbers for near in (n, n + 1, n - 1)] + [base[label] * FACTOR**k for k in range(1, STEPS + 1)]
         elsewhere = tuple({**base, label: n} for n in dict.fromkeys(lengths) if n != base[label])
-        text = f"one length of {label}" + (", and Python code may decide by it" if told else "")
-        yield Assumption(text=text, place=found.place if told else "", elsewhere=elsewhere, label=label, sure=False)
+        text = f"one length of {label}" + (", and Python code may decide by it" if reported else "")
+        yield Assumption(text=text, place=found.place if reported else "", elsewhere=elsewhere, label=label, sure=False)
 
 
 def _functions(part: Any) -> Iterator[FunctionType]:

@@ -54,9 +54,9 @@ def read_precision_physics(given: Mapping[str, Any]) -> PhysicsOptions:
 
 
 def precision_lines(lowered: Lowered) -> Iterator[str]:
-    """Yield what there is to say of a lowered file."""
+    """Yield the text on a file in lower precision."""
     count = len(lowered.islands)
     trials = f"{lowered.trials} choice{'s' * (lowered.trials != 1)} tried"
-    yield f"{lowered.precision}: {lowered.lowered} nodes in lower precision, {count} island{'s' * (count != 1)} in float32, {trials}"
+    yield f"{lowered.precision}: {lowered.lowered} nodes in lower precision, {count} in float32, {trials}"
     for name in lowered.islands:
-        yield f"island: {name}: {lowered.reasons[name]}"
+        yield f"float32: {name}: {lowered.reasons[name]}"

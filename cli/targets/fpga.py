@@ -44,23 +44,23 @@ fpga_options = cloup.option_group(
 
 
 def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: Mapping[str, Any]) -> None:
-    """Make the folder and print what came out."""
+    """Write the folder and print the result."""
     from portinf.targets.fpga.optimize import optimize_fpga
     from portinf.targets.fpga.options import TOLERANCE, FpgaOptions
     from portinf.validation import Tolerance
 
-    told = {key: given[key] for key in ("part", "reuse", "strategy", "csim", "hdl", "rtl", "synth") if given[key] is not None}
+    chosen = {key: given[key] for key in ("part", "reuse", "strategy", "csim", "hdl", "rtl", "synth") if given[key] is not None}
     if given["precision"] is not None:
-        told["precision"] = given["precision"]
+        chosen["precision"] = given["precision"]
     if given["clock_ns"] is not None:
-        told["clock"] = given["clock_ns"]
+        chosen["clock"] = given["clock_ns"]
     rtol, atol = (TOLERANCE if given[key] is None else given[key] for key in ("rtol", "atol"))
     options = FpgaOptions(
         inputs=inputs,
         streams=read_stream_options(given),
         tolerance=Tolerance.of(rtol, atol),
         stream=given["io"] == "stream",
-        **told,
+        **chosen,
     )
     with progress_line() as progress:
         result = optimize_fpga(str(model), output, options, progress)
@@ -85,8 +85,8 @@ def _print(result: FpgaResult) -> None:
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "alpha", "accum") if role in layer]
         click.echo(f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else ""))
-    click.echo(f"  {result.hop.summary()}")
-    for check in result.hop.checks:
+    click.echo(f"  {result.comparison.summary()}")
+    for check in result.comparison.checks:
         if check.name in ("C simulation", "da4ml logic", "RTL", "hardware figures", "errors by layer", "leaves"):
             click.echo(f"  {check.name}: {check.text}")
     click.echo(f"  {', '.join(f'{name}: {tag}' for name, tag in result.tags.items())}")

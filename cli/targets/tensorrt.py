@@ -67,11 +67,11 @@ def read_tensorrt_options(given: Mapping[str, Any], physics: PhysicsOptions) -> 
 
 
 def tensorrt_lines(result: TensorrtResult) -> Iterator[str]:
-    """Yield what there is to say of a written folder."""
+    """Yield the text on a written folder."""
     place = f"Triton {result.release}, " if result.release else ""
     yield f"{result.folder}: '{result.name}' for {place}TensorRT {result.version}, {result.precision}"
     yield f"  batching: max_batch_size {result.max_batch_size}: {result.batching}"
-    for which in ("least", "usual", "most") if result.profile.inputs else ():
+    for which in ("min", "opt", "max") if result.profile.inputs else ():
         yield f"  {which} shapes: {result.profile.text(which)}"
     yield f"  operators: checked against {', '.join(result.checked.sources)}"
     if result.proxy is not None:

@@ -183,8 +183,8 @@ STEP = """step (int64 number, bool go, int64[1] step, TYPE[] x) => (bool more, i
     first = Constant <value_ints: ints = [0]> () two = Constant <value_ints: ints = [2]> ()
     zero = Constant <value: tensor = TYPE {0}> () low = Log (zero) pads = Mul (place, step) padded = Pad (x, pads, low)
     shape = Shape (x) length = Gather (shape, axis) before = Slice (padded, first, length, axis)
-    equal = Equal (x, before) difference = Sub (x, before) apart = Where (equal, zero, difference)
-    size = Abs (apart) minus = Neg (size) soft = Softplus (minus) larger = Max (x, before) y = Add (larger, soft)
+    equal = Equal (x, before) difference = Sub (x, before) gap = Where (equal, zero, difference)
+    size = Abs (gap) minus = Neg (size) soft = Softplus (minus) larger = Max (x, before) y = Add (larger, soft)
     next = Mul (step, two) shorter = Less (next, length) more = Squeeze (shorter)
 }"""
 

@@ -54,15 +54,15 @@ def _cdist(x1: Any, x2: Any, p: float, compute_mode: Any = None) -> Any:
     """Write the differences out: exact near zero, where the product form of torch's fast path is not."""
     op = _op()
     last = op.Constant(value_ints=[-1])
-    apart = op.Abs(op.Sub(op.Unsqueeze(x1, op.Constant(value_ints=[-2])), op.Unsqueeze(x2, op.Constant(value_ints=[-3]))))
+    gap = op.Abs(op.Sub(op.Unsqueeze(x1, op.Constant(value_ints=[-2])), op.Unsqueeze(x2, op.Constant(value_ints=[-3]))))
     if p == 1.0:
-        return op.ReduceSum(apart, last, keepdims=0)
+        return op.ReduceSum(gap, last, keepdims=0)
     if p == float("inf"):
-        return op.ReduceMax(apart, last, keepdims=0)
+        return op.ReduceMax(gap, last, keepdims=0)
     if p == 2.0:
-        return op.Sqrt(op.ReduceSum(op.Mul(apart, apart), last, keepdims=0))
+        return op.Sqrt(op.ReduceSum(op.Mul(gap, gap), last, keepdims=0))
     power = op.CastLike(op.Constant(value_float=p), x1)
-    return op.Pow(op.ReduceSum(op.Pow(apart, power), last, keepdims=0), op.Reciprocal(power))
+    return op.Pow(op.ReduceSum(op.Pow(gap, power), last, keepdims=0), op.Reciprocal(power))
 
 
 def _scatter_reduce(self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:

@@ -101,8 +101,8 @@ def _dtype(*values: Any) -> Any:
 
 def _formula(formula: Callable[..., Any], graph: Any, *values: Any) -> Any:
     """Write a formula in the type that the operator gave when the model was traced."""
-    told = () if formula is formulas.signbit else (graph.original_node.output(),)
-    op = _Script(graph, _dtype(*told, values[0]))
+    typed = () if formula is formulas.signbit else (graph.original_node.output(),)
+    op = _Script(graph, _dtype(*typed, values[0]))
     return write(op, formula, *[op.given(value) for value in values])
 
 
@@ -177,10 +177,10 @@ def _distance(graph: Any, a: Any, b: Any, p: Any, eps: Any, keepdim: Any) -> Any
     keep = _helper()._get_const(keepdim, "i", "keepdim")
 
     def formula(op: Any, a: Any, b: Any) -> Any:
-        apart = op.Abs(op.Add(op.Sub(a, b), op.number(least)))
+        gap = op.Abs(op.Add(op.Sub(a, b), op.number(least)))
         if math.isinf(power):
             raise NotImplementedError("pairwise_distance with p = infinity")
-        total = op.sum(op.Pow(apart, op.number(power)), -1, keep)
+        total = op.sum(op.Pow(gap, op.number(power)), -1, keep)
         return op.Pow(total, op.number(1.0 / power))
 
     return _formula(formula, graph, a, b)

@@ -12,7 +12,7 @@ from portinf.converters.tensorflow.routes import LARGEST_OPSET, CallableSource
 from portinf.converters.tensorflow.routes import routes as from_function
 from portinf.core.errors import CannotError, first_line
 from portinf.core.optional import require
-from portinf.onnx_graph.passes.exporter_fixes import mend
+from portinf.onnx_graph.passes.exporter_fixes import fix
 from portinf.onnx_graph.passes.known_operators import check_operators
 from portinf.onnx_graph.passes.naming import rename_values
 from portinf.sources.routes import ExportOptions, Route
@@ -52,7 +52,7 @@ def _from_graph_def(source: GraphSource, options: ExportOptions, folder: Path) -
             opset=opset,
             custom_op_handlers=handlers(opset),
         )
-        mend(model)
+        fix(model)
         check_operators(model)
     except Exception as error:
         if not any(node.op == "Enter" for node in source.definition.node):

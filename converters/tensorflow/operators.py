@@ -51,7 +51,7 @@ def _bound(graph: Any, node: Any, name: str, args: Sequence[Any], *, right: bool
 
 
 def _rfft(graph: Any, node: Any, name: str, args: Sequence[Any]) -> None:
-    """DFT of the last axis, cut or filled with zeros to the length asked; real and imaginary part on a new last axis."""
+    """DFT of the last axis, cut or filled with zeros to the requested length; real and imaginary part on a new last axis."""
     w = GraphWriter(graph, node)
     x, length = w.inputs
     rank = w.ranks[0]

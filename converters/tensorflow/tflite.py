@@ -55,8 +55,10 @@ def _from_tflite(source: FileSource, options: ExportOptions, folder: Path) -> Pa
     model, _ = tf2onnx.convert.from_tflite(str(source.path), opset=min(options.opset, LARGEST_OPSET))
     details: list[dict[str, Any]] = source.model.get_input_details()
     numbers = {declared.name: number for number, declared in enumerate(source.inputs)}
-    wanted = {details[numbers[spec.name]]["name"]: f"in_{position}" for position, spec in enumerate(options.signature.inputs)}
-    rename_values(model.graph, {v.name: wanted[v.name] for v in model.graph.input if v.name in wanted})
+    requested = {
+        details[numbers[spec.name]]["name"]: f"in_{position}" for position, spec in enumerate(options.signature.inputs)
+    }
+    rename_values(model.graph, {v.name: requested[v.name] for v in model.graph.input if v.name in requested})
     path = folder / "model.onnx"
     onnx.save(model, str(path))
     return path

@@ -46,7 +46,7 @@ class Parts:
         """Append a change of type."""
         return self.node("Cast", name, to=to)
 
-    def named(self, name: str, wanted: str) -> None:
+    def named(self, name: str, requested: str) -> None:
         """Give a value the name that the caller expects."""
         helper = require("onnx", "").helper
-        self.nodes.append(helper.make_node("Identity", [name], [wanted], name=f"{wanted}_identity"))
+        self.nodes.append(helper.make_node("Identity", [name], [requested], name=f"{requested}_identity"))

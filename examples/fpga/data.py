@@ -87,8 +87,8 @@ def images(rows: int, seed: int) -> Sample:
     depth = depth * rng.lognormal(0.0, 0.25, depth.shape)
     energy = rng.lognormal(0.3, 0.4, rows)
     centre = rng.uniform(3.5, 5.5, (rows, 2))
-    angle, apart = rng.uniform(0, 2 * np.pi, rows), np.where(kind == 2, rng.uniform(0.7, 1.8, rows), 0.0)
-    offset = 0.5 * apart[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    angle, gap = rng.uniform(0, 2 * np.pi, rows), np.where(kind == 2, rng.uniform(0.7, 1.8, rows), 0.0)
+    offset = 0.5 * gap[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
     first = np.where(kind == 2, rng.uniform(0.35, 0.65, rows), 1.0)
     grid = np.arange(CELLS)
     size = np.where(kind == 0, 1.1, 0.8)[:, None, None]

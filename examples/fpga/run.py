@@ -88,10 +88,10 @@ def validated(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def figures(hop: dict[str, Any]) -> str:
+def figures(comparison: dict[str, Any]) -> str:
     """Return the largest error, changes of the best class, and the change of AUC or resolution, as the report says them."""
-    parts = [f"largest error {max(output['max_abs'] for output in hop['outputs']):.2g}"]
-    for check in hop["checks"]:
+    parts = [f"largest error {max(output['max_abs'] for output in comparison['outputs']):.2g}"]
+    for check in comparison["checks"]:
         if check["name"] in ("best class", "AUC", "median bias", "resolution (68 %)"):
             parts.append(f"{check['name']}: {check['text']}")
     return "; ".join(parts)
@@ -106,8 +106,8 @@ def one(name: str, folder: Path, models: Path) -> None:
         output = json.loads((out / "portinf-fpga.json").read_text())["signature"]["outputs"][0]["name"]
         physics = [option.format(output=output) for option in case.physics]
         report = validated(source, str(out), f"{out}@csim", "--inputs", str(test), *physics)
-        hop = report["hops"][0]
-        print(f"{name:7} {framework:8} {report['verdict']}: {figures(hop)}")
+        comparison = report["hops"][0]
+        print(f"{name:7} {framework:8} {report['verdict']}: {figures(comparison)}")
     for source, model in ((folder / f"{name}.onnx", name), (folder / f"{name}-onnx", f"{name}_fpga")):
         more = ["--inputs", str(folder / f"{name}-calibration.npz")]
         portinf("package", str(source), "--repository", str(models), "--name", model, *more)
@@ -121,8 +121,10 @@ def compared(name: str, folder: Path, grpc: str) -> bool:
     sides = [str(folder / f"{name}.onnx"), f"grpc://{grpc}/{name}", str(made), f"{made}@csim", f"grpc://{grpc}/{name}_fpga"]
     page = folder / f"{name}.html"
     report = validated(*sides, "--inputs", str(folder / f"{name}-test.npz"), *physics, "--report", str(page))
-    for hop in report["hops"]:
-        print(f"{name:7} {hop['candidate']} against {hop['reference']}: {hop['verdict']}, {hop['summary']}")
+    for comparison in report["hops"]:
+        print(
+            f"{name:7} {comparison['candidate']} against {comparison['reference']}: {comparison['verdict']}, {comparison['summary']}"
+        )
     print(f"{name:7} report: {page}")
     return bool(report["verdict"] == "equal")
 

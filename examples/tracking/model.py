@@ -23,7 +23,7 @@ NODE_INPUTS = 4  # r, cos(phi), sin(phi), z
 EDGE_INPUTS = 5  # dr, dphi, dz, dphi/dr, z at the beam line
 # units, in scaled coordinates, that make these five of order one for candidate segments
 STEP_UNIT, TURN_UNIT, RISE_UNIT, SLOPE_UNIT, ORIGIN_UNIT = 1 / 5, 1 / 20, 1 / 5, 1 / 15, 1 / 30
-SHORTEST_STEP = 0.02  # scaled radius (20 mm); layers are further apart, any other edge is kept finite by it
+SHORTEST_STEP = 0.02  # scaled radius (20 mm); layers are further gap, any other edge is kept finite by it
 
 
 class TrackGNN(nn.Module):
@@ -71,7 +71,7 @@ class _EdgeUpdate(nn.Module):
 
 
 class _NodeUpdate(nn.Module):
-    """The node model of a MetaLayer: adds to each hit the summed messages from inside and from outside, kept apart."""
+    """The node model of a MetaLayer: adds to each hit the summed messages from inside and from outside, kept gap."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ from portinf.onnx_graph.graph import Graph
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.ort.trace import trace_onnx
 from portinf.runners.source import SourceRunner
-from portinf.validation import Hop, Tolerance
+from portinf.validation import Comparison, Tolerance
 from portinf.validation.check import CheckResult, Figure
 
 __all__ = ["Bisector", "Place", "choose"]
@@ -45,14 +45,14 @@ class Place:
     source: OpenedSource | None = None
 
 
-def choose(hop: Hop, batches: Iterable[Batch]) -> Batch | None:
+def choose(comparison: Comparison, batches: Iterable[Batch]) -> Batch | None:
     """Return a request that disagrees: a given one before generated ones, an empty one last, else the smallest.
 
-    Of a hop that is equal any request will do.
+    Of a comparison that is equal any request will do.
     Of a file that is read in parts the first part that disagrees is taken.
     """
-    bad = {case.name: case.reason for case in hop.cases if case.status == "disagrees"}
-    bad = bad or {case.name: "" for case in hop.cases}
+    bad = {case.name: case.reason for case in comparison.cases if case.status == "disagrees"}
+    bad = bad or {case.name: "" for case in comparison.cases}
     found = (batch for batch in batches if (batch.stream or batch.name) in bad and _this_part(batch, bad))
     return min(found, key=lambda batch: (_empty(batch), batch.origin != "given", _elements(batch)), default=None)
 
@@ -72,7 +72,7 @@ def _empty(batch: Batch) -> bool:
 
 @dataclass(kw_only=True)
 class Bisector:
-    """Bisects the hops of one validation; a source is converted afresh once. A context manager.
+    """Bisects the comparisons of one validation; a source is converted again once. A context manager.
 
     Attributes:
         tolerance: of the comparison.
@@ -87,24 +87,24 @@ class Bisector:
     _fresh: dict[str, Path | str] = field(default_factory=dict)
     _written: int = 0
 
-    def bisect(self, hop: Hop, reference: Place, candidate: Place, batch: Batch | None) -> Hop:
-        """Return the hop with a check ``bisection`` and the profiles of the error."""
+    def bisect(self, comparison: Comparison, reference: Place, candidate: Place, batch: Batch | None) -> Comparison:
+        """Return the comparison with a check ``bisection`` and the profiles of the error."""
         if batch is None:
-            return _with(hop, _cannot("there is no request to compare"))
+            return _with(comparison, _cannot("there is no request to compare"))
         for place, role in ((reference, "reference"), (candidate, "candidate")):
             if place.side.endpoint:
-                return _with(hop, _cannot(_live(place.side.name, role)))
+                return _with(comparison, _cannot(_live(place.side.name, role)))
             if place.side.fpga is not None:
                 return _with(
-                    hop, _cannot(f"{place.side.name}: a fixed-point network differs everywhere; see the errors by layer")
+                    comparison, _cannot(f"{place.side.name}: a fixed-point network differs everywhere; see the errors by layer")
                 )
         self.progress(f"bisecting at {batch.name}")
         try:
-            return self._bisected(hop, reference, candidate, batch)
+            return self._bisected(comparison, reference, candidate, batch)
         except PortinfError as error:
-            return _with(hop, _cannot(f"{batch.name}: {first_line(error)}"))
+            return _with(comparison, _cannot(f"{batch.name}: {first_line(error)}"))
 
-    def _bisected(self, hop: Hop, reference: Place, candidate: Place, batch: Batch) -> Hop:
+    def _bisected(self, comparison: Comparison, reference: Place, candidate: Place, batch: Batch) -> Comparison:
         opset = next((read_onnx(p.side.onnx).opset for p in (candidate, reference) if p.side.onnx is not None), 18)
         files = [self._file(reference, candidate, batch, opset), self._file(candidate, reference, batch, opset)]
         left, right = files
@@ -124,9 +124,9 @@ class Bisector:
                 figures.append(layers.figure)
                 numbers = {**numbers, "source layer": layers.layer.name if layers.layer is not None else ""}
         if not figures:
-            return _with(hop, _cannot("; ".join(texts)))
+            return _with(comparison, _cannot("; ".join(texts)))
         result = CheckResult(name=NAME, status="reported", text=f"{batch.name}: {'; '.join(texts)}", figures=numbers)
-        return _with(hop, result, figures)
+        return _with(comparison, result, figures)
 
     def _reproduced(self, found: Walk) -> list[str]:
         if found.alone is None:
@@ -148,7 +148,7 @@ class Bisector:
         return self._fresh[place.side.name]
 
     def _converted(self, source: OpenedSource, batch: Batch, opset: int) -> Path | str:
-        """Convert a source afresh by the first route that answers this request as the source does."""
+        """Convert a source again by the first route that gives the source's result for this request."""
         self.progress("converting the source again")
         options = ConvertOptions(tolerance=self.tolerance, opset=opset)
         reasons = []
@@ -162,7 +162,7 @@ class Bisector:
             except PortinfError as error:
                 reasons.append(f"{route['name']}: {first_line(error)}")
                 continue
-            if made.hop.verdict == "equal":
+            if made.comparison.verdict == "equal":
                 return made.path
             reasons.append(f"{route['name']}: disagrees with the source on this request too")
         return f"bisection needs an ONNX export of the source, and every route failed ({'; '.join(reasons)})"
@@ -214,5 +214,5 @@ def _cannot(text: str) -> CheckResult:
     return CheckResult(name=NAME, status="not applicable", text=text)
 
 
-def _with(hop: Hop, result: CheckResult, figures: Sequence[Figure] = ()) -> Hop:
-    return replace(hop, checks=(*hop.checks, result), figures=(*hop.figures, *figures))
+def _with(comparison: Comparison, result: CheckResult, figures: Sequence[Figure] = ()) -> Comparison:
+    return replace(comparison, checks=(*comparison.checks, result), figures=(*comparison.figures, *figures))

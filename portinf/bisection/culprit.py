@@ -76,11 +76,11 @@ def find_culprit(
     """Return the first node that is wrong by itself; None where every node only passes on, or rounds.
 
     A node that parts from what seems to be its counterpart may still be right, where the candidate computes the same in other
-    steps: it is innocent if the next tensor that all ways from it to the outputs go through is right again.
+    steps: it is ruled out if the next tensor that all ways from it to the outputs go through is right again.
 
     First the nodes on the way to a wrong output whose inputs all agree and whose output does not, in the candidate's order;
     then, because rounding may cross a bound anywhere, the nodes at which the error grows most. Each is run alone on the
-    reference's inputs: what then agrees is innocent.
+    reference's inputs: what then agrees is ruled out.
 
     Args:
         matching: of the graphs.
@@ -95,7 +95,7 @@ def find_culprit(
     court = _Court(matching, expected, tolerance)
     frontier = [node for node in guilty if all(name in agreed for _, name in matching.candidate.dynamic(node))]
     for node in frontier:
-        culprit = _proved(court, node, guilty, agreed)
+        culprit = _confirmed(court, node, guilty, agreed)
         if culprit is not None:
             return culprit
     return _by_growth(court, found)
@@ -187,7 +187,7 @@ def _bits(mask: int) -> list[int]:
     return [number for number in range(mask.bit_length()) if mask >> number & 1]
 
 
-def _proved(court: _Court, node: Node, guilty: Sequence[Node], agreed: set[str]) -> Culprit | None:
+def _confirmed(court: _Court, node: Node, guilty: Sequence[Node], agreed: set[str]) -> Culprit | None:
     """Run what computes the first comparable tensor behind a node, alone."""
     matching = court.matching
     later = [match for other in guilty if other.number >= node.number for match in _parted(matching, other, agreed)]

@@ -68,16 +68,16 @@ def _of_floats(r: Array, c: Array, rtol: float, atol: float, *, columns: bool) -
         if columns and r.ndim > 1:
             own = np.max(np.where(finite, np.abs(r), 0.0), axis=tuple(range(r.ndim - 1)))
             scale = np.where(own > 0, own, scale)
-        apart = np.where(same, 0.0, np.abs(c - r))
+        gap = np.where(same, 0.0, np.abs(c - r))
         bound = np.where(finite, rtol * np.abs(r), 0.0) + atol * scale
-        if not apart.any():
+        if not gap.any():
             return Deviation(error=0.0, allowed=rtol + atol, agrees=True, atol=atol * float(scale.max()), rtol=rtol)
         if not scale.any():
             return Deviation(error=np.inf, allowed=0.0, agrees=False, rtol=rtol)
-        worst = int(np.argmax(np.where(same, -np.inf, apart / np.maximum(bound, 1e-300))))
+        worst = int(np.argmax(np.where(same, -np.inf, gap / np.maximum(bound, 1e-300))))
         size = float(scale.flat[worst])
-    agrees = bool(np.all(apart <= bound))
-    error, allowed = float(np.max(apart / scale)), float(bound.flat[worst]) / size
+    agrees = bool(np.all(gap <= bound))
+    error, allowed = float(np.max(gap / scale)), float(bound.flat[worst]) / size
     return Deviation(error=error, allowed=allowed, agrees=agrees, atol=atol * size, rtol=rtol)
 
 

@@ -44,7 +44,7 @@ def walk_layers(
 ) -> LayerWalk:
     """Look up what each layer gives among the file's tensors, by values and in any order of the axes.
 
-    A layer whose output the file lacks is excused where the file has the output of a layer that takes it, or of the layer
+    A layer whose output the file lacks is ignored where the file has the output of a layer that takes it, or of the layer
     that it runs inside of: converters fold layers into each other.
 
     Args:
@@ -109,10 +109,10 @@ def _least(array: Array, found: Store, tolerance: Tolerance) -> tuple[float, boo
         if other.dtype != array.dtype or other.size != array.size:
             continue
         for turned in _turned(other, array.shape) if sorted(other.shape) == shape else [other.reshape(array.shape)]:
-            apart = deviation(array, turned, tolerance)
-            if apart.agrees:
-                return apart.error, True
-            least = min(least, apart.error)
+            gap = deviation(array, turned, tolerance)
+            if gap.agrees:
+                return gap.error, True
+            least = min(least, gap.error)
     return least, False
 
 

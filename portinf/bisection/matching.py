@@ -105,8 +105,8 @@ class Matching:
                 self._claimed.add(maker.number)
 
     def _match(self, node: Node, tensor: str, counterpart: str, how: str) -> Match:
-        apart = deviation(self._expected[counterpart], self._found[tensor], self._tolerance)
-        return Match(node=node, tensor=tensor, counterpart=counterpart, how=how, deviation=apart)
+        gap = deviation(self._expected[counterpart], self._found[tensor], self._tolerance)
+        return Match(node=node, tensor=tensor, counterpart=counterpart, how=how, deviation=gap)
 
     def _proposals(self, node: Node, position: int, tensor: str) -> Iterator[tuple[str, str]]:
         same = self.reference.producer.get(tensor)

@@ -11,7 +11,7 @@ from portinf.bisection.culprit import Culprit
 from portinf.core.optional import require
 from portinf.onnx_graph.graph import Graph, Node
 
-__all__ = ["differences", "named", "told"]
+__all__ = ["differences", "explain", "named"]
 
 
 def named(node: Node, total: int | None = None) -> str:
@@ -21,7 +21,7 @@ def named(node: Node, total: int | None = None) -> str:
     return f"node '{node.name}' ({node.operator}{place}{layer})"
 
 
-def told(culprit: Culprit, graph: Graph) -> str:
+def explain(culprit: Culprit, graph: Graph) -> str:
     """Return one line: the node, the errors before and after it, its own error, and what differs."""
     match, alone = culprit.match, culprit.alone
     name = named(culprit.node, len(graph.nodes))
@@ -82,6 +82,6 @@ def _constants(left: Graph, reference: Node, right: Graph, candidate: Node) -> I
         if a.shape != b.shape or a.dtype != b.dtype:
             yield f"constant '{mine}' is {b.dtype} {list(b.shape)} in place of {a.dtype} {list(a.shape)}"
         elif a.dtype.kind in "fiu" and a.size and not np.array_equal(a, b):
-            apart = float(np.max(np.abs(b.astype(np.float64) - a.astype(np.float64))))
+            gap = float(np.max(np.abs(b.astype(np.float64) - a.astype(np.float64))))
             largest = float(np.max(np.abs(a)))
-            yield f"constant '{mine}' differs from the reference's by up to {apart:.3g} (its largest element: {largest:.3g})"
+            yield f"constant '{mine}' differs from the reference's by up to {gap:.3g} (its largest element: {largest:.3g})"

@@ -11,7 +11,7 @@ from pathlib import Path
 from portinf.bisection.culprit import Culprit, find_culprit, ranking
 from portinf.bisection.deviation import deviation
 from portinf.bisection.matching import Matching
-from portinf.bisection.messages import named, told
+from portinf.bisection.messages import explain, named
 from portinf.bisection.single_node import Alone
 from portinf.bisection.tensor_store import Store
 from portinf.core.batch import Arrays
@@ -36,7 +36,7 @@ class Walk:
     Attributes:
         text: one line.
         figure: error against depth.
-        culprit: where they part; None where no node is wrong by itself.
+        culprit: where they differ; None where no node is wrong by itself.
         alone: the proof; None where there is no culprit.
         numbers: for JSON.
     """
@@ -49,7 +49,7 @@ class Walk:
 
 
 def walk(reference: Path, candidate: Path, inputs: Arrays, tolerance: Tolerance) -> Walk:
-    """Compute the inner tensors of both files on one request and find the first node at which they part.
+    """Compute the inner tensors of both files on one request and find the first node where they differ.
 
     Args:
         reference, candidate: ONNX files with the same input names.
@@ -73,7 +73,7 @@ def walk(reference: Path, candidate: Path, inputs: Arrays, tolerance: Tolerance)
             wrong = _wrong(by_column, expected, found, narrow)
             tolerance, matching = (narrow, by_column) if wrong else (tolerance, matching)
         culprit = find_culprit(matching, wrong, expected, found, tolerance)
-        text = told(culprit, graphs[1]) if culprit is not None else ""
+        text = explain(culprit, graphs[1]) if culprit is not None else ""
         if culprit is None and not wrong:
             text = _by_rewriting(reference, candidate, inputs, tolerance) or "the outputs agree, and no single node is wrong"
         if not text:

@@ -83,14 +83,14 @@ def _judged(alone: Alone, tolerance: Tolerance) -> Alone | None:
             answers = [_answer(path, alone.inputs) for path in paths]
         except PortinfError:
             return None
-    apart = deviation(answers[0], answers[1], tolerance)
+    gap = deviation(answers[0], answers[1], tolerance)
     return Alone(
         candidate=alone.candidate,
         reference=alone.reference,
         names=alone.names,
         inputs=alone.inputs,
         output=answers[0],
-        deviation=apart,
+        deviation=gap,
     )
 
 

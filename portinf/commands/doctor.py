@@ -120,7 +120,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at what is installed; nothing is imported, started or changed, but other pythons are asked their version."""
+    """Look at what is installed; nothing is imported or changed; other Pythons are only run to print their version."""
     return Diagnosis(
         portinf=__version__,
         python=platform.python_version(),
@@ -195,13 +195,13 @@ def _tensorrt() -> str:
 
 def _serving() -> Iterator[Check]:
     found = dict(_pythons())
-    wanted = ", ".join(f"{a}.{b}" for a, b in SERVING_PYTHONS)
+    requested = ", ".join(f"{a}.{b}" for a, b in SERVING_PYTHONS)
     yield Check(
         group="serving",
         name="python",
         works=bool(found),
         detail=", ".join(f"{version} ({path})" for version, path in found.items())
-        or f"none of {wanted} found: the serving environment needs one; install it and put it on PATH",
+        or f"none of {requested} found: the serving environment needs one; install it and put it on PATH",
     )
     for program, does in (
         ("tritonserver", "a server of this machine's own"),

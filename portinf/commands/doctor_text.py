@@ -13,7 +13,7 @@ TITLES = {"package": "packages", "route": "routes to ONNX", "target": "targets",
 
 
 def render(diagnosis: Diagnosis) -> str:
-    """Return the diagnosis as text; what does not fit on a line goes on below it."""
+    """Return the diagnosis as text; long lines continue below."""
     lines = [f"portinf {diagnosis.portinf}, Python {diagnosis.python}, {diagnosis.system}"]
     wide = max(len(check.name) for check in diagnosis.checks)
     for group, title in TITLES.items():

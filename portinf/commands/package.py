@@ -54,7 +54,9 @@ def package(source: str, options: PackageOptions, conversion: ConvertOptions, pr
         return replace(packaged, notes=[*packaged.notes, *notes(files)])
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         result = convert(source, Path(folder) / "model.onnx", conversion, progress)
-        packaged = package_onnx(result.artifact, result.goldens, options, hop=result.hop, shown=source, progress=progress)
+        packaged = package_onnx(
+            result.artifact, result.goldens, options, comparison=result.comparison, shown=source, progress=progress
+        )
     tried = [f"route '{name}' failed: {why}" for name, why in result.tried]
     return replace(packaged, notes=[*result.notes, *tried])
 
@@ -71,11 +73,11 @@ def _name(source: str) -> str:
 def _described(artifact: Artifact, conversion: ConvertOptions) -> Artifact:
     """Add roles and limits to an ONNX file's signature; refuse options that only a source has."""
     refuse_conversion(str(artifact.path), conversion)
-    told = conversion.sourcing
+    sourcing = conversion.sourcing
     _check_release(artifact, conversion.triton_release)
-    signature = with_given_limits(artifact.signature, told.minimums, told.maximums)
-    signature = with_roles(signature, told.roles)
-    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, told.ranges)))
+    signature = with_given_limits(artifact.signature, sourcing.minimums, sourcing.maximums)
+    signature = with_roles(signature, sourcing.roles)
+    return replace(artifact, signature=replace(signature, inputs=with_ranges(signature.inputs, sourcing.ranges)))
 
 
 def _check_release(artifact: Artifact, release: str | None) -> None:

@@ -30,7 +30,7 @@ def sample(
         source: an ONNX file, or a source as for ``convert``.
         out: npz file to write.
         sizes: length of dynamic axes by label; a small default for the rest.
-        options: what the user said of the source.
+        options: the user's options on the source.
         progress: called with each step.
 
     Raises:

@@ -17,7 +17,7 @@ from portinf.runners.float64 import Float64
 from portinf.serving.client.control import in_a_url
 from portinf.serving.server.launcher import ServeOptions, Server, serve
 from portinf.triton.manifest import GOLDENS, MANIFEST, MODEL, read_manifest, verify
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Comparison, Tolerance, compare
 
 __all__ = ["CheckReport", "CheckRow", "check_repository", "render"]
 
@@ -29,30 +29,34 @@ class CheckRow:
     """One model version over one protocol.
 
     Attributes:
-        model, version: what was asked.
+        model, version: that got the request.
         protocol: ``http`` or ``grpc``; ``-`` where nothing was replayed.
-        hop: the comparison with the recorded outputs; None without goldens.
+        comparison: the comparison with the recorded outputs; None without goldens.
     """
 
     model: str
     version: int
     protocol: Literal["http", "grpc", "-"]
-    hop: Hop | None
+    comparison: Comparison | None
 
     @property
     def verdict(self) -> str:
         """``equal``, ``disagrees`` or ``no goldens``."""
-        return self.hop.verdict if self.hop is not None else NO_GOLDENS
+        return self.comparison.verdict if self.comparison is not None else NO_GOLDENS
 
     @property
     def summary(self) -> str:
         """What the comparison found, in one line."""
-        return self.hop.summary() if self.hop is not None else f"the version has no {GOLDENS}; it was loaded, not replayed"
+        return (
+            self.comparison.summary()
+            if self.comparison is not None
+            else f"the version has no {GOLDENS}; it was loaded, not replayed"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         head = {"model": self.model, "version": self.version, "protocol": self.protocol, "verdict": self.verdict}
-        return {**head, "summary": self.summary, "hop": self.hop.to_json() if self.hop is not None else None}
+        return {**head, "summary": self.summary, "hop": self.comparison.to_json() if self.comparison is not None else None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ class CheckReport:
     @property
     def verdict(self) -> str:
         """One line: what was replayed, and what of it disagrees."""
-        replayed = [row for row in self.rows if row.hop is not None]
+        replayed = [row for row in self.rows if row.comparison is not None]
         models = len({row.model for row in replayed})
         bad = [row for row in replayed if row.verdict == "disagrees"]
         if bad:
@@ -135,7 +139,7 @@ def render(report: CheckReport) -> str:
 def _replay(server: Server, model: str, version: int, place: Path) -> Iterator[CheckRow]:
     goldens = place / GOLDENS
     if not goldens.is_file():
-        yield CheckRow(model=model, version=version, protocol="-", hop=None)
+        yield CheckRow(model=model, version=version, protocol="-", comparison=None)
         return
     batches = load_goldens(goldens)
     tolerance = _tolerance(place)
@@ -143,8 +147,8 @@ def _replay(server: Server, model: str, version: int, place: Path) -> Iterator[C
     protocols: tuple[tuple[Literal["http", "grpc"], str], ...] = (("http", server.http), ("grpc", server.grpc))
     for protocol, address in protocols[not in_a_url(model) :]:
         with open_runner(f"{protocol}://{address}/{quote(model, safe='')}/{version}") as runner, Float64() as float64:
-            hop = compare(None, runner, batches, tolerance=tolerance, allow_nan=True, float64=float64, recorded_by=path)
-        yield CheckRow(model=model, version=version, protocol=protocol, hop=hop)
+            comparison = compare(None, runner, batches, tolerance=tolerance, allow_nan=True, float64=float64, recorded_by=path)
+        yield CheckRow(model=model, version=version, protocol=protocol, comparison=comparison)
 
 
 def _tolerance(place: Path) -> Tolerance:
@@ -155,7 +159,7 @@ def _tolerance(place: Path) -> Tolerance:
 
 
 def _numbers(row: CheckRow) -> tuple[str, str, str]:
-    if row.hop is None:
+    if row.comparison is None:
         return "-", row.verdict, "-"
-    largest = max((case.max_abs for case in row.hop.cases), default=0.0)
-    return str(len(row.hop.cases)), row.verdict, f"{largest:.2g}"
+    largest = max((case.max_abs for case in row.comparison.cases), default=0.0)
+    return str(len(row.comparison.cases)), row.verdict, f"{largest:.2g}"

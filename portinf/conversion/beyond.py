@@ -10,7 +10,7 @@ from portinf.core.batch import Arrays, shapes_of
 from portinf.core.signature import Signature
 from portinf.samples.generate import MAX_BYTES, bytes_needed, generate, request_bytes, resample, start_of
 from portinf.sources.routes import Assumption
-from portinf.validation import Hop
+from portinf.validation import Comparison
 
 __all__ = ["cause", "narrowed", "other_examples", "way_out", "with_lengths_beyond"]
 
@@ -47,12 +47,12 @@ def _can_be_tried(signature: Signature, sizes: Mapping[str, int], *, sure: bool)
     return fits and small and all(bytes_needed(signature, sizes, label) <= needed for label in sizes)
 
 
-def narrowed(opened: OpenedSource, hop: Hop, assumptions: Sequence[Assumption]) -> tuple[OpenedSource, list[str]]:
-    """Record as limits what the source itself has no answer to, or what is too large to be tried; what it was is said.
+def narrowed(opened: OpenedSource, comparison: Comparison, assumptions: Sequence[Assumption]) -> tuple[OpenedSource, list[str]]:
+    """Record as limits what the source itself has no answer to, or what is too large to be tried, with notes.
 
     Args:
         opened: with the cases of `with_lengths_beyond`.
-        hop: the comparison of the file on them.
+        comparison: the comparison of the file on them.
         assumptions: of the exporter that wrote the file.
     """
     notes = []
@@ -60,9 +60,9 @@ def narrowed(opened: OpenedSource, hop: Hop, assumptions: Sequence[Assumption]) 
         label, largest = assumption.label, assumption.largest
         if label is None:
             continue
-        axis, cases = opened.signature.axes[label], [case for case in hop.cases if not assumption.holds(case.sizes)]
+        axis, cases = opened.signature.axes[label], [case for case in comparison.cases if not assumption.holds(case.sizes)]
         if assumption.fixed:
-            largest = max((case.sizes[label] for case in hop.cases if case.status == "equal"), default=largest)
+            largest = max((case.sizes[label] for case in comparison.cases if case.status == "equal"), default=largest)
             why = f"the exporter replaced it by a number: {assumption}; the file was correct wherever it was tested"
         elif any(case.status != "outside domain" for case in cases):
             continue
@@ -82,10 +82,10 @@ def narrowed(opened: OpenedSource, hop: Hop, assumptions: Sequence[Assumption]) 
     return opened, notes
 
 
-def cause(hop: Hop, assumptions: Sequence[Assumption]) -> str:
+def cause(comparison: Comparison, assumptions: Sequence[Assumption]) -> str:
     """Say which assumption is behind a comparison that failed: one that fails in most of the wrong cases, and in few right ones."""
-    bad = [case.sizes for case in hop.cases if case.status == "disagrees"]
-    good = [case.sizes for case in hop.cases if case.status == "equal"]
+    bad = [case.sizes for case in comparison.cases if case.status == "disagrees"]
+    good = [case.sizes for case in comparison.cases if case.status == "equal"]
 
     def fails(one: Assumption, cases: Sequence[Mapping[str, int]]) -> int:
         return sum(not one.holds(sizes) for sizes in cases)
@@ -100,10 +100,10 @@ def cause(hop: Hop, assumptions: Sequence[Assumption]) -> str:
     return f"it was exported for {best}: "
 
 
-def way_out(hop: Hop, assumptions: Sequence[Assumption]) -> str:
+def way_out(comparison: Comparison, assumptions: Sequence[Assumption]) -> str:
     """Return the options that leave out every wrong case, where each is longer than any right one, or at most 1 long."""
-    bad = [case for case in hop.cases if case.status == "disagrees"]
-    good = [case for case in hop.cases if case.status == "equal"]
+    bad = [case for case in comparison.cases if case.status == "disagrees"]
+    good = [case for case in comparison.cases if case.status == "equal"]
     if not bad or not good or any(case.origin == "given" for case in bad):
         return ""
     for label in bad[0].sizes:
@@ -127,9 +127,9 @@ def other_examples(opened: OpenedSource, assumptions: Sequence[Assumption]) -> I
     """
     branches = [one for one in assumptions if one.sure and not one.fixed]
     samples = [(opened.signature.sizes(shapes_of(batch.inputs)), batch) for batch in opened.given]
-    apart = [(sizes, batch) for sizes, batch in samples if _can_be_exported(sizes)]
-    if apart and any(not one.holds(sizes) for one in branches for sizes, _ in samples):
-        yield True, max(apart, key=lambda pair: min(pair[0].values()))[1].inputs
+    exportable = [(sizes, batch) for sizes, batch in samples if _can_be_exported(sizes)]
+    if exportable and any(not one.holds(sizes) for one in branches for sizes, _ in samples):
+        yield True, max(exportable, key=lambda pair: min(pair[0].values()))[1].inputs
     start, _, rows = start_of(opened.signature, opened.given)
     settings = [_from(start, sizes, one) for one in branches for sizes in one.elsewhere]
     beyond = [s for s in settings if _can_be_exported(s) and _can_be_tried(opened.signature, s, sure=True)]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from portinf.conversion.beyond import narrowed, with_lengths_beyond
 from portinf.conversion.open_source import OpenedSource
 from portinf.conversion.options import ConvertOptions
-from portinf.converters.ends import mend_ends
+from portinf.converters.ends import fix_ends
 from portinf.core.errors import CannotError, UnreadableError, first_line
 from portinf.core.optional import require
 from portinf.core.progress import Progress
 from portinf.onnx_graph.model_file import load_proto, opset_of
-from portinf.onnx_graph.passes.empty_reshapes import mend_reshapes
-from portinf.onnx_graph.passes.exporter_fixes import mend, mend_empty
+from portinf.onnx_graph.passes.empty_reshapes import fix_reshapes
+from portinf.onnx_graph.passes.exporter_fixes import fix, fix_empty
 from portinf.onnx_graph.passes.known_operators import check_operators
 from portinf.onnx_graph.passes.length_limits import refuse_longer
 from portinf.onnx_graph.passes.naming import give_names
@@ -26,7 +26,7 @@ from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.sources.routes import Assumption
 from portinf.triton.releases import limits, oldest_reader
-from portinf.validation import Hop, compare
+from portinf.validation import Comparison, compare
 
 if TYPE_CHECKING:
     import onnx
@@ -41,25 +41,25 @@ class Candidate:
 
     Attributes:
         path: the ONNX file, its external data beside it.
-        hop: the comparison with the source.
+        comparison: the comparison with the source.
         notes: what was fixed or skipped.
         opened: the source as given, or with a domain that was narrowed.
         assumptions: what the exporter assumed of the lengths of axes.
     """
 
     path: Path
-    hop: Hop
+    comparison: Comparison
     notes: Sequence[str]
     opened: OpenedSource
     assumptions: Sequence[Assumption] = ()
 
 
-def _narrowed(opened: OpenedSource, hop: Hop) -> tuple[OpenedSource, list[str]] | None:
+def _narrowed(opened: OpenedSource, comparison: Comparison) -> tuple[OpenedSource, list[str]] | None:
     """Give up length 0 of axes where the file refuses it with an error: the smallest length is recorded, nothing is silently wrong."""
-    bad = [case for case in hop.cases if case.status == "disagrees" or case.refused]
+    bad = [case for case in comparison.cases if case.status == "disagrees" or case.refused]
     if not bad or any(case.outputs or case.origin == "given" for case in bad):
         return None
-    right = {label for case in hop.cases if case.status == "equal" for label, n in case.sizes.items() if n == 0}
+    right = {label for case in comparison.cases if case.status == "equal" for label, n in case.sizes.items() if n == 0}
     notes: list[str] = []
     for label in opened.signature.axes:
         mine = [case for case in bad if case.sizes.get(label) == 0]
@@ -93,7 +93,7 @@ def make_candidate(
             assumptions do not hold; None where the cases are all that counts.
 
     Raises:
-        CannotError: the file is invalid, or its opset is not the one asked for.
+        CannotError: the file is invalid, or its opset is not the requested one.
         RunnerError: the exporter failed.
         UnreadableError: ONNX Runtime cannot load the file.
     """
@@ -102,9 +102,9 @@ def make_candidate(
     assumptions = opened.process.assumed()
     progress("fixing and naming")
     model = load_proto(exported)
-    mended = [*mend(model), *mend_ends(model, opened.process.framework)]
+    fixed = [*fix(model), *fix_ends(model, opened.process.framework)]
     check_operators(model)
-    mended += refuse_random(model, "the ONNX file")
+    fixed += refuse_random(model, "the ONNX file")
     give_names(model, opened.signature)
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), True)
     _check_release(model, options.triton_release)
@@ -115,50 +115,50 @@ def make_candidate(
             shutil.move(data, folder / data.name)
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    candidate = _checked(opened, path, mended, options, progress)
-    if _wrong_only_when_empty(candidate.hop):
-        candidate = _mended_for_empty(candidate, options, progress)
+    candidate = _checked(opened, path, fixed, options, progress)
+    if _wrong_only_when_empty(candidate.comparison):
+        candidate = _fixed_for_empty(candidate, options, progress)
     candidate = replace(_narrowest(candidate, options, progress), assumptions=assumptions)
-    if candidate.hop.verdict != "equal" or beyond is None:
+    if candidate.comparison.verdict != "equal" or beyond is None:
         return candidate
     candidate = _also(candidate, with_lengths_beyond(candidate.opened.with_cases(beyond.cases), assumptions), options)
-    if candidate.hop.verdict != "equal":
+    if candidate.comparison.verdict != "equal":
         return candidate
-    narrower, said = narrowed(candidate.opened, candidate.hop, assumptions)
+    narrower, said = narrowed(candidate.opened, candidate.comparison, assumptions)
     candidate = replace(_also(candidate, narrower, options), notes=[*candidate.notes, *said])
     return _refusing(candidate, options, progress)
 
 
-def _mended_for_empty(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
+def _fixed_for_empty(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
     """Fix what is known to go wrong on empty tensors, the cheap way first; kept only where fewer cases disagree."""
     path, best = candidate.path, candidate
     plain = kept = path.read_bytes()
-    for cure in (_mend_cheaply, mend_empty):
-        mended = require("onnx", "").ModelProto.FromString(plain)
-        more = cure(mended)
+    for cure in (_fix_cheaply, fix_empty):
+        fixed = require("onnx", "").ModelProto.FromString(plain)
+        more = cure(fixed)
         if not more:
             continue
-        path.write_bytes(mended.SerializeToString())
+        path.write_bytes(fixed.SerializeToString())
         try:
             better = _checked(candidate.opened, path, [*candidate.notes, *more], options, progress)
         except (CannotError, UnreadableError) as error:
             progress(f"fixes for empty inputs were skipped: {first_line(error)}")
             continue
-        if better.hop.count("disagrees") < best.hop.count("disagrees"):
+        if better.comparison.count("disagrees") < best.comparison.count("disagrees"):
             best, kept = better, path.read_bytes()
-        if best.hop.verdict == "equal":
+        if best.comparison.verdict == "equal":
             break
     path.write_bytes(kept)
     return best
 
 
-def _mend_cheaply(model: onnx.ModelProto) -> list[str]:
-    return mend_reshapes(model, free=True)
+def _fix_cheaply(model: onnx.ModelProto) -> list[str]:
+    return fix_reshapes(model, free=True)
 
 
 def _narrowest(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
     """Return the candidate, checked again on a narrower domain where that is needed and honest."""
-    narrower = _narrowed(candidate.opened, candidate.hop)
+    narrower = _narrowed(candidate.opened, candidate.comparison)
     if narrower is None:
         return candidate
     return _checked(narrower[0], candidate.path, [*candidate.notes, *narrower[1]], options, progress)
@@ -167,11 +167,11 @@ def _narrowest(candidate: Candidate, options: ConvertOptions, progress: Progress
 def _refusing(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
     """Let a file with largest lengths refuse longer inputs by itself: whoever serves it knows nothing of its metadata."""
     kept, model = candidate.path.read_bytes(), load_proto(candidate.path)
-    if candidate.hop.verdict != "equal" or not refuse_longer(model, candidate.opened.signature):
+    if candidate.comparison.verdict != "equal" or not refuse_longer(model, candidate.opened.signature):
         return candidate
     candidate.path.write_bytes(model.SerializeToString())
     refusing = _checked(candidate.opened, candidate.path, candidate.notes, options, progress)
-    if refusing.hop.verdict == "equal":
+    if refusing.comparison.verdict == "equal":
         return replace(refusing, assumptions=candidate.assumptions)
     candidate.path.write_bytes(kept)
     return replace(candidate, notes=[*candidate.notes, "the file does not refuse longer inputs by itself"])
@@ -180,17 +180,17 @@ def _refusing(candidate: Candidate, options: ConvertOptions, progress: Progress)
 def _also(candidate: Candidate, opened: OpenedSource, options: ConvertOptions) -> Candidate:
     """Return the candidate compared on the further cases of a source, without those that its narrower limits leave out."""
     axes = opened.signature.axes
-    kept = [case for case in candidate.hop.cases if not any(axes[label].refusal(n) for label, n in case.sizes.items())]
+    kept = [case for case in candidate.comparison.cases if not any(axes[label].refusal(n) for label, n in case.sizes.items())]
     fresh = [batch for batch in opened.cases if not any(batch is known for known in candidate.opened.cases)]
-    hop = replace(candidate.hop, cases=tuple(kept))
+    comparison = replace(candidate.comparison, cases=tuple(kept))
     if fresh:
         with OnnxRuntimeRunner(candidate.path, name="onnx", signature=opened.signature) as runner:
-            hop = hop.plus(compare(opened.runner, runner, fresh, tolerance=options.tolerance))
-    return replace(candidate, hop=hop, opened=opened)
+            comparison = comparison.plus(compare(opened.runner, runner, fresh, tolerance=options.tolerance))
+    return replace(candidate, comparison=comparison, opened=opened)
 
 
-def _wrong_only_when_empty(hop: Hop) -> bool:
-    bad = [case for case in hop.cases if case.status == "disagrees"]
+def _wrong_only_when_empty(comparison: Comparison) -> bool:
+    bad = [case for case in comparison.cases if case.status == "disagrees"]
     return bool(bad) and all(0 in case.sizes.values() for case in bad)
 
 
@@ -199,8 +199,8 @@ def _checked(opened: OpenedSource, path: Path, notes: Sequence[str], options: Co
     _check_standard(path)
     progress("comparing")
     with OnnxRuntimeRunner(path, name="onnx", signature=opened.signature) as runner, Float64() as float64:
-        hop = compare(opened.runner, runner, opened.cases, tolerance=options.tolerance, float64=float64)
-    return Candidate(path=path, hop=hop, notes=notes, opened=opened)
+        comparison = compare(opened.runner, runner, opened.cases, tolerance=options.tolerance, float64=float64)
+    return Candidate(path=path, comparison=comparison, notes=notes, opened=opened)
 
 
 def _check_standard(path: Path) -> None:

@@ -22,7 +22,7 @@ from portinf.core.progress import Progress
 from portinf.onnx_graph.model_file import Artifact, load_proto, opset_of, write_onnx
 from portinf.sources.routes import Assumption
 from portinf.triton.releases import limits, oldest_reader, pick
-from portinf.validation import Hop
+from portinf.validation import Comparison
 from portinf.validation.rounding.opinion import rounding_notes
 
 __all__ = ["ConvertOptions", "ConvertResult", "convert", "convert_opened"]
@@ -30,11 +30,11 @@ __all__ = ["ConvertOptions", "ConvertResult", "convert", "convert_opened"]
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertResult:
-    """What came out.
+    """The result.
 
     Attributes:
         artifact: the ONNX file, with signature and provenance.
-        hop: the comparison that accepted it.
+        comparison: the comparison that accepted it.
         route: name of the route taken.
         tried: name and first line of failure of the routes before it.
         goldens: the given samples (else some generated ones) with the source's answers.
@@ -42,7 +42,7 @@ class ConvertResult:
     """
 
     artifact: Artifact
-    hop: Hop
+    comparison: Comparison
     route: str
     tried: Sequence[tuple[str, str]]
     goldens: Sequence[Batch]
@@ -59,7 +59,7 @@ class ConvertResult:
             "opset": self.artifact.opset,
             "ir_version": self.artifact.ir_version,
             "notes": list(self.notes),
-            "validation": self.hop.to_json(),
+            "validation": self.comparison.to_json(),
         }
 
 
@@ -91,7 +91,7 @@ def _check_out(out: Path) -> None:
 
 
 def _opset(options: ConvertOptions) -> int:
-    """Return the opset to aim at, and refuse one that the release does not read."""
+    """Return the opset to write, and refuse one that the release does not read."""
     opset, _ = pick(options.triton_release)
     if options.opset is None:
         return opset
@@ -124,7 +124,7 @@ def convert_opened(
             return _accepted(source, accepted[1], accepted[0], judged.tried, out, options)
     lines = "; ".join(f"{name}: {why}" for why, name in _alike(judged.tried).items())
     if judged.wrong:
-        refuse_changing_answers(source, opened, judged.wrong[0][1].hop, options.tolerance)
+        refuse_changing_answers(source, opened, judged.wrong[0][1].comparison, options.tolerance)
         raise DisagreementError(
             f"{source}: no route gave an equivalent file; nothing was written: {lines}{_hint(judged.wrong[0][1])}"
         )
@@ -158,7 +158,7 @@ def _judged(
     judged = _Judged()
     routes = opened.process.routes(opened.signature, example, opset, opened.compared)
     known = [*opened.process.assumed(), *earlier]
-    beyond = with_lengths_beyond(opened, known)  # asked now: an export may change what the source answers
+    beyond = with_lengths_beyond(opened, known)  # run now: an export may change what the source answers
     for number, route in enumerate(routes):
         name = route["name"]
         if route["reason"]:
@@ -171,13 +171,13 @@ def _judged(
         except (RunnerError, CannotError, UnreadableError) as error:
             judged.tried.append((name, first_line(error)))
         else:
-            if candidate.hop.verdict == "equal":
+            if candidate.comparison.verdict == "equal":
                 candidate = at_extremes(candidate, options, progress)
-            if candidate.hop.verdict == "equal":
+            if candidate.comparison.verdict == "equal":
                 judged.right = name, candidate
                 return judged
             judged.wrong.append((name, candidate))
-            why = f"{cause(candidate.hop, candidate.assumptions)}{candidate.hop.summary()}{cause_of(candidate)}"
+            why = f"{cause(candidate.comparison, candidate.assumptions)}{candidate.comparison.summary()}{cause_of(candidate)}"
             judged.tried.append((name, why))
         with suppress(CannotError):  # the exporter may have ended the source's process
             judged.assumptions += opened.process.assumed()
@@ -196,8 +196,8 @@ def _alike(tried: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _hint(candidate: Candidate) -> str:
-    """Name the way out where only sizes that the user may never ask for are wrong."""
-    found = way_out(candidate.hop, candidate.assumptions)
+    """Name the way out where only sizes that the user may never need are wrong."""
+    found = way_out(candidate.comparison, candidate.assumptions)
     return f"; if the model never gets such a size, add: {found}" if found else ""
 
 
@@ -211,12 +211,17 @@ def _accepted(
 ) -> ConvertResult:
     opened = candidate.opened
     model = load_proto(candidate.path)
-    said = [*rounding_notes(candidate.hop), *opened.left_out]
+    said = [*rounding_notes(candidate.comparison), *opened.left_out]
     notes = [*opened.notes, *candidate.notes, *said, *_remarks(opened, opset_of(model), options)]
     provenance = provenance_of(source, candidate, route, tried, notes, options)
     artifact = write_onnx(model, candidate.path, out, opened.signature, provenance)
     return ConvertResult(
-        artifact=artifact, hop=candidate.hop, route=route, tried=tried, goldens=goldens(opened, candidate.hop), notes=notes
+        artifact=artifact,
+        comparison=candidate.comparison,
+        route=route,
+        tried=tried,
+        goldens=goldens(opened, candidate.comparison),
+        notes=notes,
     )
 
 
@@ -232,9 +237,9 @@ def _remarks(opened: OpenedSource, written: int, options: ConvertOptions) -> lis
     return remarks
 
 
-def goldens(opened: OpenedSource, hop: Hop) -> list[Batch]:
+def goldens(opened: OpenedSource, comparison: Comparison) -> list[Batch]:
     """Return the batches to record: the user's samples, and three small generated ones that were equal."""
-    equal = {case.name for case in hop.cases if case.status == "equal" and not case.reason}  # compared as a whole
+    equal = {case.name for case in comparison.cases if case.status == "equal" and not case.reason}  # compared as a whole
     chosen = list(opened.given)
     generated = [batch for batch in opened.cases if batch.origin == "generated" and batch.name in equal]
     filled = [batch for batch in generated if all(array.size for array in batch.inputs.values())]

@@ -44,7 +44,7 @@ def at_extremes(candidate: Candidate, options: ConvertOptions, progress: Progres
 
     Args:
         candidate: a file that is equal on every case.
-        options: of the conversion; the user's ranges bound what is asked.
+        options: of the conversion; the user's ranges limit the values of the requests.
         progress: called with each step.
 
     Returns:
@@ -84,18 +84,20 @@ def at_extremes(candidate: Candidate, options: ConvertOptions, progress: Progres
     gross = [finding for finding in found if finding.gross]
     if gross:
         check = CheckResult(name=NAME, status="failed", text=_refused(space, gross))
-        return replace(candidate, hop=replace(candidate.hop, checks=(*candidate.hop.checks, check)))
+        return replace(candidate, comparison=replace(candidate.comparison, checks=(*candidate.comparison.checks, check)))
     notes = _notes(found)
     text = "; ".join(notes) or f"{answered} requests outside the samples' range: file and source agree"
     check = CheckResult(name=NAME, status="reported" if notes else "passed", text=text)
     return replace(
-        candidate, notes=[*candidate.notes, *notes], hop=replace(candidate.hop, checks=(*candidate.hop.checks, check))
+        candidate,
+        notes=[*candidate.notes, *notes],
+        comparison=replace(candidate.comparison, checks=(*candidate.comparison.checks, check)),
     )
 
 
 def cause_of(candidate: Candidate) -> str:
     """Name the operator that seems to be at fault where a case disagrees; empty where none is known."""
-    pairs = zip(candidate.opened.cases, candidate.hop.cases, strict=False)
+    pairs = zip(candidate.opened.cases, candidate.comparison.cases, strict=False)
     wrong = [(batch, case) for batch, case in pairs if case.status == "disagrees" and case.outputs and _filled(batch)]
     if not wrong:
         return ""
@@ -107,7 +109,7 @@ def cause_of(candidate: Candidate) -> str:
 
 def _base(candidate: Candidate) -> Batch | None:
     """Return the smallest equal case without empty tensors, two or more of everything where that can be."""
-    pairs = zip(candidate.opened.cases, candidate.hop.cases, strict=False)
+    pairs = zip(candidate.opened.cases, candidate.comparison.cases, strict=False)
     known = [(batch, case) for batch, case in pairs if case.status == "equal" and _filled(batch)]
     return min(known, key=lambda pair: _preference(*pair), default=(None, None))[0]
 

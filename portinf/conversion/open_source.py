@@ -13,12 +13,12 @@ from portinf.core.errors import CannotError, RunnerError, UsageError, first_line
 from portinf.core.progress import Progress
 from portinf.core.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.runners.source import SourceRunner
-from portinf.samples import SampleStream, Wanted
+from portinf.samples import InputRequest, SampleStream
 from portinf.samples.edge_cases import edge_cases, never_varied
 from portinf.samples.files import guessed_heads, heads, notes, open_files
 from portinf.samples.generate import MAX_BYTES, bytes_needed, default_sizes, generate, not_tried, resample, start_of, sweep
 from portinf.samples.user_options import with_ranges
-from portinf.sources.describe.axes import Given, find_inputs, find_maximums, find_minimums, find_outputs
+from portinf.sources.describe.axes import UserHints, find_inputs, find_maximums, find_minimums, find_outputs
 from portinf.sources.detect import detect
 from portinf.sources.model import Declared, SourceOptions
 from portinf.sources.process.parent import SourceProcess
@@ -34,7 +34,7 @@ class OpenedSource:
         runner: the same, behind the runners' contract.
         given: the user's samples.
         cases: the samples and batches at other sizes, in the order in which they are compared.
-        remarks: what there is to say of the samples' files.
+        remarks: notes on the files of samples.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class OpenedSource:
 
     @property
     def notes(self) -> list[str]:
-        """What the loader and the samples' files had to say."""
+        """Notes of the loader and on the files of samples."""
         return [*self.process.notes, *self.remarks]
 
     @property
@@ -110,10 +110,10 @@ class OpenedSource:
         sizes = self.signature.sizes(shapes_of(base.inputs))
         if min(sizes.values(), default=2) >= 2 and len(set(sizes.values())) == len(sizes):
             return base.inputs
-        apart = default_sizes(self.signature)
+        distinct = default_sizes(self.signature)
         if all(n == 0 for n in sizes.values()):
-            return generate(self.signature, apart).inputs
-        return resample(self.signature, base, apart).inputs
+            return generate(self.signature, distinct).inputs
+        return resample(self.signature, base, distinct).inputs
 
     def __enter__(self) -> OpenedSource:
         return self
@@ -170,12 +170,12 @@ def _described(
     source: str, process: SourceProcess, files: Sequence[SampleStream], options: SourcingOptions, progress: Progress
 ) -> OpenedSource:
     declared = [_declared(item) for item in process.inputs]
-    told = _told(process.inputs, options)
-    bound, heads = source_heads(files, process.inputs, told, process.infer)
+    hints = _hints(process.inputs, options)
+    bound, heads = source_heads(files, process.inputs, hints, process.infer)
     given = [*heads, *options.batches]
     known = _check_samples(process, given)
     progress("finding axes and roles")
-    inputs = with_ranges(find_inputs(declared, given, told, process.infer), options.ranges)
+    inputs = with_ranges(find_inputs(declared, given, hints, process.infer), options.ranges)
     signature = Signature(inputs=find_minimums(inputs, given, process.infer), outputs=())
     cases = [*given, *([] if given else [generate(signature)]), *sweep(signature, given)]
     cases += edge_cases(signature, given, options.ranges)
@@ -212,7 +212,7 @@ def _described(
     return opened
 
 
-def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
+def _hints(inputs: Sequence[Declared], options: SourcingOptions) -> UserHints:
     """Join what the model declares of its axes with what the user says; the user's word comes first."""
     dynamic: dict[tuple[str, int], str] = {}
     minimums: dict[str, int] = {}
@@ -238,7 +238,7 @@ def _told(inputs: Sequence[Declared], options: SourcingOptions) -> Given:
         if item.role is not None
     }
     least = {label: n for label, n in minimums.items() if n > 0}
-    return Given(
+    return UserHints(
         dynamic={**options.dynamic, **dynamic},
         roles={**roles, **options.roles},
         minimums={**least, **options.minimums},
@@ -283,7 +283,7 @@ def _check_names(signature: Signature) -> None:
 
 
 def source_heads(
-    files: Sequence[SampleStream], inputs: Sequence[Declared], told: Given, infer: Callable[[Mapping[str, Array]], Arrays]
+    files: Sequence[SampleStream], inputs: Sequence[Declared], hints: UserHints, infer: Callable[[Mapping[str, Array]], Arrays]
 ) -> tuple[list[SampleStream], list[Batch]]:
     """Read small batches for a source that was loaded.
 
@@ -292,20 +292,20 @@ def source_heads(
     Args:
         files: the user's.
         inputs: what the model declares.
-        told: axes and roles from the source and from the user.
+        hints: axes and roles from the source and from the user.
         infer: runs the source.
 
     Returns:
         The files bound to the inputs, and the batches.
     """
-    wanted = [_wanted(item, told) for item in inputs]
-    mine = [file.bound(wanted) for file in files]
+    requested = [_requested(item, hints) for item in inputs]
+    mine = [file.bound(requested) for file in files]
     given = heads(mine)
     open_types = {item.name for item in inputs if item.dtype is None}
     doubles = {name for batch in given for name, array in batch.inputs.items() if array.dtype == "float64"} & open_types
     if not doubles or all(file.whole for file in files) or _works(infer, given[0]):
         return mine, given
-    narrower = [file.bound([replace(w, dtype="float32") if w.name in doubles else w for w in wanted]) for file in files]
+    narrower = [file.bound([replace(w, dtype="float32") if w.name in doubles else w for w in requested]) for file in files]
     again = heads(narrower)
     return (narrower, again) if _works(infer, again[0]) else (mine, given)
 
@@ -318,14 +318,14 @@ def _works(infer: Callable[[Mapping[str, Array]], Arrays], batch: Batch) -> bool
     return True
 
 
-def _wanted(item: Declared, told: Given) -> Wanted:
-    labels = {axis: label for (name, axis), label in told.dynamic.items() if name == item.name and label}
-    role = told.roles.get(item.name, Role())
+def _requested(item: Declared, hints: UserHints) -> InputRequest:
+    labels = {axis: label for (name, axis), label in hints.dynamic.items() if name == item.name and label}
+    role = hints.roles.get(item.name, Role())
     if item.shape is None:
-        return Wanted(name=item.name, dtype=item.dtype, role=role, optional=True, labels=labels)
+        return InputRequest(name=item.name, dtype=item.dtype, role=role, optional=True, labels=labels)
     least = item.minimums or (0,) * len(item.shape)
     shape = tuple(
         Axis(label=labels.get(k) or f"{item.name}_{k}", minimum=least[k]) if n is None else Axis(size=n)
         for k, n in enumerate(item.shape)
     )
-    return Wanted(name=item.name, dtype=item.dtype, shape=shape, role=role, optional=item.optional)
+    return InputRequest(name=item.name, dtype=item.dtype, shape=shape, role=role, optional=item.optional)

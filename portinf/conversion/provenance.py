@@ -35,7 +35,7 @@ def provenance_of(
         "samples": [_named_hash(split_place(path)[0]) for path in options.sourcing.inputs],
         "notes": list(notes),
         "tolerance": str(options.tolerance),
-        "validation": {"verdict": candidate.hop.verdict, "summary": candidate.hop.summary()},
+        "validation": {"verdict": candidate.comparison.verdict, "summary": candidate.comparison.summary()},
         "versions": _versions(process.framework),
         "created": now(),
         "process": process.usage(),

@@ -9,7 +9,7 @@ from portinf.core.errors import CannotError
 from portinf.onnx_graph.model_file import load_proto
 from portinf.onnx_graph.random_operators import random_nodes, refuse_random
 from portinf.runners.source import SourceRunner
-from portinf.validation import CheckResult, Hop, Tolerance, compare
+from portinf.validation import CheckResult, Comparison, Tolerance, compare
 
 __all__ = ["random_checks", "refuse_changing_answers", "refuse_random_file", "refuse_random_source"]
 
@@ -24,19 +24,19 @@ def refuse_random_source(source: str, opened: OpenedSource) -> None:
         raise CannotError(f"{source}: {opened.process.random}")
 
 
-def refuse_changing_answers(source: str, opened: OpenedSource, hop: Hop, tolerance: Tolerance) -> None:
-    """Refuse a source that, second run, answers otherwise than before: that explains why no file computes the same.
+def refuse_changing_answers(source: str, opened: OpenedSource, comparison: Comparison, tolerance: Tolerance) -> None:
+    """Refuse a source that, second run, gives other results: that explains why no file computes the same.
 
     Args:
         source: as the user calls it.
         opened: the source, with the answers that it gave.
-        hop: the comparison that failed.
+        comparison: the comparison that failed.
         tolerance: of the comparison.
 
     Raises:
         CannotError: it does.
     """
-    bad = {case.name for case in hop.cases if case.status == "disagrees"}
+    bad = {case.name for case in comparison.cases if case.status == "disagrees"}
     batches = [batch for batch in opened.cases if batch.name in bad][:2]
     if not batches:
         return

@@ -44,7 +44,7 @@ class MissingPackageError(PortinfError):
 
 
 class CannotError(PortinfError):
-    """The input is readable, but what was asked cannot be done with it (exit code 4)."""
+    """The input is readable, but the operation is not possible with it (exit code 4)."""
 
     exit_code = 4
 

@@ -10,4 +10,4 @@ Progress = Callable[[str], None]
 
 
 def quiet(line: str) -> None:
-    """Take a line that nobody reads."""
+    """Ignore a line of progress."""

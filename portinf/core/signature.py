@@ -145,8 +145,8 @@ class Axis:
 
     def fit(self, length: int) -> int:
         """Return the nearest length that the axis accepts: from above, or the largest where that is too small."""
-        wanted = -(-max(length, self.minimum) // self.multiple) * self.multiple
-        return wanted if self.maximum is None else min(wanted, self.maximum // self.multiple * self.multiple)
+        requested = -(-max(length, self.minimum) // self.multiple) * self.multiple
+        return requested if self.maximum is None else min(requested, self.maximum // self.multiple * self.multiple)
 
     def refusal(self, length: int) -> str:
         """Say why the axis does not accept a length; empty where it does."""

@@ -91,10 +91,10 @@ class Emulator:
             FixedPointError: as of `run`.
         """
         self._checked(inputs)
-        wanted = {layer.name for layer in self.network.layers if names is None or layer.name in names}
-        values = self._values(inputs, None, keep=wanted)
+        requested = {layer.name for layer in self.network.layers if names is None or layer.name in names}
+        values = self._values(inputs, None, keep=requested)
         for layer in self.network.layers:
-            if layer.name in wanted:
+            if layer.name in requested:
                 yield layer.name, to_real(values[layer.name], layer.result)
 
     def output(self, name: str, numbers: Array) -> Array:
@@ -105,7 +105,7 @@ class Emulator:
         return real.transpose(0, *(1 + axis for axis in axes)) if axes else real
 
     def _values(self, inputs: Mapping[str, Array], watch: Watch | None, keep: Collection[str] = ()) -> dict[str, Array]:
-        """Compute every layer; what nobody reads any more is given up."""
+        """Compute every layer; results that are no longer needed are dropped."""
         kept = {*keep, *self.network.outputs.values()}
         values: dict[str, Array] = {}
         for item in self.network.inputs:

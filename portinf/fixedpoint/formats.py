@@ -26,8 +26,8 @@ class Format:
         width: bits in all.
         integer: integer bits, the sign included; may be negative or beyond ``width``.
         signed: two's complement.
-        rounding: what becomes of bits behind the last one: one of `ROUNDINGS`.
-        overflow: what becomes of numbers out of range: one of `OVERFLOWS`.
+        rounding: of the bits after the last one: one of `ROUNDINGS`.
+        overflow: handling of numbers out of range: one of `OVERFLOWS`.
     """
 
     width: int

@@ -64,10 +64,10 @@ def _softmax(x: Array, axis: int) -> Array:
 
 def _reshape(x: Array, shape: Array) -> Array:
     """A 0 is the length that is there, as in ONNX; -1 is worked out without the empty axis where there are no rows."""
-    wanted = [x.shape[place] if length == 0 else int(length) for place, length in enumerate(shape)]
+    requested = [x.shape[place] if length == 0 else int(length) for place, length in enumerate(shape)]
     if x.size == 0:
-        wanted = [0 if length == -1 else length for length in wanted]
-    return x.reshape(wanted)
+        requested = [0 if length == -1 else length for length in requested]
+    return x.reshape(requested)
 
 
 def _argmax(x: Array, options: Mapping[str, Any]) -> Array:

@@ -1,4 +1,4 @@
-"""Opens whatever can answer a request: an ONNX file, a folder for an FPGA, or a live endpoint."""
+"""Opens anything that can answer a request: an ONNX file, a folder for an FPGA, or a live endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A graph and the nodes that shall compute in half precision -> that graph, or one in float32 that rounds where it would.
+"""A graph and the nodes that compute in half precision -> that graph, or one in float32 that rounds where it would.
 
 ONNX Runtime on a CPU takes the casts around most half-precision nodes away and computes them in float32, so such a file
 shows neither its rounding nor its overflows there. The rounding graph does: every weight, every operand and every result of a

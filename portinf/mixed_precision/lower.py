@@ -22,7 +22,7 @@ from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write
 from portinf.ort.basic_level import basic
 from portinf.ort.session import PlainSession
 from portinf.runners.onnx import OnnxRuntimeRunner
-from portinf.validation import Hop, Pair, PhysicsOptions, Tolerance, compare, compare_chain, make_checks
+from portinf.validation import Comparison, Pair, PhysicsOptions, Tolerance, compare, compare_chain, make_checks
 from portinf.validation.batch_independence import why_not_batched
 
 __all__ = ["Flavour", "Lowered", "Precision", "lower"]
@@ -37,7 +37,7 @@ CRASH = "ONNX Runtime's CPU crashes on it when it loads the file"
 
 @dataclass(frozen=True, kw_only=True)
 class Lowered:
-    """What came out.
+    """The result.
 
     Attributes:
         path: the file written, metadata included.
@@ -47,7 +47,7 @@ class Lowered:
         reasons: why, by island.
         lowered: number of nodes that were lowered; for int8, of products of quantised operands.
         trials: how many choices of islands were tried.
-        hop: the comparison of the file (fp16, bf16: of the graph that rounds where it does) with the original.
+        comparison: the comparison of the file (fp16, bf16: of the graph that rounds where it does) with the original.
         notes: what stays in float32 by rule, and what was tested.
     """
 
@@ -58,7 +58,7 @@ class Lowered:
     reasons: Mapping[str, str] = field(default_factory=dict)
     lowered: int
     trials: int
-    hop: Hop
+    comparison: Comparison
     notes: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Lowered:
             "lowered": self.lowered,
             "trials": self.trials,
             "notes": list(self.notes),
-            "validation": self.hop.to_json(),
+            "validation": self.comparison.to_json(),
         }
 
 
@@ -128,7 +128,7 @@ def lower(
         chosen = _search(recipe, judge, progress)
         path, count = recipe.write(chosen.islands, folder / "lowered.onnx")
         _check_file(path, model)
-        notes = [*recipe.notes, *_proved(precision, flavour)]
+        notes = [*recipe.notes, *_tested(precision, flavour)]
         step = {
             "lowered": precision,
             "flavour": flavour,
@@ -137,7 +137,7 @@ def lower(
             "trials": chosen.trials,
             "tolerance": str(tolerance),
             "from_sha256": next(iter(artifact.files.values())),
-            "validation": {"verdict": chosen.hop.verdict, "summary": chosen.hop.summary()},
+            "validation": {"verdict": chosen.comparison.verdict, "summary": chosen.comparison.summary()},
             "notes": notes,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
@@ -151,7 +151,7 @@ def lower(
         reasons=chosen.reasons,
         lowered=count,
         trials=chosen.trials,
-        hop=chosen.hop,
+        comparison=chosen.comparison,
         notes=notes,
     )
 
@@ -161,7 +161,7 @@ class _Chosen:
     islands: frozenset[str]
     reasons: dict[str, str]
     trials: int
-    hop: Hop
+    comparison: Comparison
 
 
 class _Judge:
@@ -202,12 +202,12 @@ class _Judge:
             raise CannotError(f"{self._original}: it fails on all samples, so a lower precision cannot be tested")
         return found
 
-    def few(self, path: Path, level: Level) -> Hop:
+    def few(self, path: Path, level: Level) -> Comparison:
         """Compare on a bounded part."""
         with self._runner(path, level, "lowered") as runner:
             return compare(None, runner, self._few, reference_name=str(self._original), checks=self._checks(), **self._given())
 
-    def all(self, *candidates: tuple[Path, Level]) -> list[Hop]:
+    def all(self, *candidates: tuple[Path, Level]) -> list[Comparison]:
         """Compare on everything; the original answers once for all candidates."""
         with ExitStack() as stack:
             sides = [stack.enter_context(OnnxRuntimeRunner(self._original, level="none", name=str(self._original)))]
@@ -294,21 +294,21 @@ def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
         DisagreementError: there are none.
     """
 
-    def few(islands: frozenset[str]) -> Hop:
-        return judge.few(*recipe.proof(islands, judge.folder / "trial.onnx"))
+    def few(islands: frozenset[str]) -> Comparison:
+        return judge.few(*recipe.emulation(islands, judge.folder / "trial.onnx"))
 
-    known: dict[frozenset[str], Hop] = {}
+    known: dict[frozenset[str], Comparison] = {}
 
-    def everything(islands: frozenset[str]) -> Hop:
+    def everything(islands: frozenset[str]) -> Comparison:
         if islands not in known:
             known[islands] = _proof(recipe, islands, judge, progress)
         return known[islands]
 
-    def trial_by(compared: Callable[[frozenset[str]], Hop]) -> Callable[[frozenset[str]], Trial]:
+    def trial_by(compared: Callable[[frozenset[str]], Comparison]) -> Callable[[frozenset[str]], Trial]:
         def trial(islands: frozenset[str]) -> Trial:
             progress(f"trying {len(recipe.nodes) - len(islands)} of {len(recipe.nodes)} nodes in lower precision")
-            hop = compared(islands)
-            return Trial(holds=hop.verdict == "equal", excess=_excess(hop))
+            comparison = compared(islands)
+            return Trial(holds=comparison.verdict == "equal", excess=_excess(comparison))
 
         return trial
 
@@ -319,16 +319,16 @@ def _search(recipe: Recipe, judge: _Judge, progress: Progress) -> _Chosen:
         if found.islands is None or not recipe.heavy - found.islands:
             raise DisagreementError(_no_choice(recipe, everything(frozenset(recipe.guess)), trials))
         reasons = {name: reasons.get(name) or _reason(name, found) for name in recipe.nodes if name in found.islands}
-        hop = everything(found.islands)
-        if hop.verdict == "equal":
-            return _Chosen(islands=found.islands, reasons=reasons, trials=trials, hop=hop)
-    raise DisagreementError(f"nothing was written: {hop.summary()}{_would_hold(hop)}")
+        comparison = everything(found.islands)
+        if comparison.verdict == "equal":
+            return _Chosen(islands=found.islands, reasons=reasons, trials=trials, comparison=comparison)
+    raise DisagreementError(f"nothing was written: {comparison.summary()}{_would_hold(comparison)}")
 
 
-def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Progress) -> Hop:
+def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Progress) -> Comparison:
     """Judge the emulation on everything, then the file as it will be run; return the first that fails, else the emulation's."""
     progress("comparing with the original")
-    path, level = recipe.proof(islands, judge.folder / "proof.onnx")
+    path, level = recipe.emulation(islands, judge.folder / "emulation.onnx")
     file, _ = recipe.write(islands, judge.folder / "file.onnx")
     other: Level = "all" if level == "none" else "none"
     candidates = [(path, level), (file, other)]
@@ -340,16 +340,16 @@ def _proof(recipe: Recipe, islands: frozenset[str], judge: _Judge, progress: Pro
         if recipe.runs_here:
             raise CannotError(f"the file in lower precision: {first_line(error)}") from error
         candidates.pop()
-    hops = judge.all(*candidates)
-    return next((hop for hop in hops if hop.verdict != "equal"), hops[0])
+    comparisons = judge.all(*candidates)
+    return next((comparison for comparison in comparisons if comparison.verdict != "equal"), comparisons[0])
 
 
-def _excess(hop: Hop) -> float:
+def _excess(comparison: Comparison) -> float:
     """Return the largest difference over its bound."""
-    scores = [output.tally.worst.score for output in hop.outputs if output.tally.worst is not None]
+    scores = [output.tally.worst.score for output in comparison.outputs if output.tally.worst is not None]
     most = max(scores, default=0.0)
-    if hop.verdict != "equal" and not most > 1:
-        return 2.0 if any(case.status == "disagrees" for case in hop.cases) or hop.failed else 0.0
+    if comparison.verdict != "equal" and not most > 1:
+        return 2.0 if any(case.status == "disagrees" for case in comparison.cases) or comparison.failed else 0.0
     return most
 
 
@@ -358,21 +358,21 @@ def _reason(name: str, found: Found) -> str:
     return f"alone it takes {alone:.3g} times the tolerance" if alone is not None and alone > 1 else "found by trials"
 
 
-def _no_choice(recipe: Recipe, first: Hop, trials: int) -> str:
+def _no_choice(recipe: Recipe, first: Comparison, trials: int) -> str:
     return (
         f"no choice of float32 nodes meets the tolerance ({trials} tried); nothing was written. With "
         f"{len(recipe.nodes) - len(recipe.guess)} nodes in lower precision: {first.reason}{_would_hold(first)}"
     )
 
 
-def _would_hold(hop: Hop) -> str:
+def _would_hold(comparison: Comparison) -> str:
     """Say which tolerance would have held."""
-    if any(check.name != "best class" for check in hop.failed) or any(
-        not case.outputs for case in hop.cases if case.status == "disagrees"
+    if any(check.name != "best class" for check in comparison.failed) or any(
+        not case.outputs for case in comparison.cases if case.status == "disagrees"
     ):
         return ""
-    worst = max((output.tally.max_abs for output in hop.outputs), default=0.0)
-    relative = max((output.tally.max_rel for output in hop.outputs), default=0.0)
+    worst = max((output.tally.max_abs for output in comparison.outputs), default=0.0)
+    relative = max((output.tally.max_rel for output in comparison.outputs), default=0.0)
     if not 0 < worst < float("inf"):
         return ""
     other = f", or with --rtol {_above(relative)}" if relative < 0.5 else ""
@@ -401,7 +401,7 @@ def _check_file(path: Path, model: Path) -> None:
         raise CannotError(f"{model}: in lower precision it is not a valid ONNX file: {first_line(error)}") from error
 
 
-def _proved(precision: Precision, flavour: Flavour) -> list[str]:
+def _tested(precision: Precision, flavour: Flavour) -> list[str]:
     if precision == "int8":
         return [] if flavour == "cpu" else ["tested with ONNX Runtime's Q/DQ arithmetic; TensorRT: not run here"]
     return [

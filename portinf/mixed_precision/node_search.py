@@ -148,9 +148,9 @@ def _blame(counter: _Counter, fixed: frozenset[str], free: Sequence[str], alone:
             held = held or tried.holds
             alone[half[0]] = tried.excess
             parts.append((tried.excess, half))
-    proved = {nodes[0] for excess, nodes in parts if len(nodes) == 1 and excess > 1}
+    certain = {nodes[0] for excess, nodes in parts if len(nodes) == 1 and excess > 1}
     assert counter.best is not None
-    doubtful = [node for node in free if node in counter.best and node not in proved]
+    doubtful = [node for node in free if node in counter.best and node not in certain]
     _shrink(counter, frozenset(counter.best - set(doubtful)), doubtful)
 
 

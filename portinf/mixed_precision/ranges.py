@@ -29,7 +29,7 @@ class Ranges:
 
     Attributes:
         by_tensor: (least, largest) by tensor; NaN left out, infinities kept.
-        batches: how many were looked at.
+        batches: their number.
     """
 
     by_tensor: Mapping[str, tuple[float, float]]

@@ -52,7 +52,7 @@ class Recipe(Protocol):
         """Return the nodes of an operator that could be lowered and are not in the guess."""
         ...
 
-    def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
+    def emulation(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write what shows the errors of this choice, and say at which level ONNX Runtime is to run it."""
         ...
 
@@ -100,7 +100,7 @@ class HalfRecipe:
             return []
         return [f"{self._kind}: the samples reach {share:.0%} of the largest number at '{name}': larger inputs may overflow"]
 
-    def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
+    def emulation(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write the rounding graph; ``all`` would keep its casts too."""
         return save_whole(lower_graph(self._model, self._lowered(islands), self._kind, emulate=True), path), "none"
 
@@ -144,7 +144,7 @@ class IntegerRecipe:
         """Return none: what moves goes with a product."""
         return []
 
-    def proof(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
+    def emulation(self, islands: Collection[str], path: Path) -> tuple[Path, Level]:
         """Write the file itself."""
         return self.write(islands, path)[0], "all" if self._flavour == "cpu" else "none"
 

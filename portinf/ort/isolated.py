@@ -38,7 +38,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="portinf-apart-")
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="portinf-gap-")
         asked, answered = Path(self._folder.name) / "inputs.npz", Path(self._folder.name) / "outputs.npz"
         save_npz(asked, inputs)
         line = self._ask({"number": number, **session, "inputs": str(asked), "outputs": str(answered)})

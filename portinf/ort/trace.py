@@ -43,10 +43,10 @@ def trace_onnx(
     """
     model = load_proto(path)
     inner = list(dict.fromkeys(out for node in model.graph.node for out in node.output if out))
-    wanted = [tensor for tensor in inner if names is None or tensor in names]
+    requested = [tensor for tensor in inner if names is None or tensor in names]
     count, seen, held = FIRST, 0, 0
-    while wanted:
-        part, wanted = wanted[:count], wanted[count:]
+    while requested:
+        part, requested = requested[:count], requested[count:]
         with OpenedGraph(model, path.parent, part, name) as graph:
             found = graph.see(inputs)
         seen += len(part)

@@ -10,7 +10,7 @@ from typing import Any
 from portinf.conversion.convert import ConvertOptions
 from portinf.core.errors import UsageError
 from portinf.triton.writer import Packaged
-from portinf.validation import Hop, Tolerance
+from portinf.validation import Comparison, Tolerance
 
 __all__ = ["PackageOptions", "PackageResult", "refuse_conversion"]
 
@@ -40,15 +40,15 @@ class PackageOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageResult:
-    """A written version, its judgement, the releases that read it, and what the conversion had to say.
+    """A written version, its judgement, the releases that read it, and the notes of the conversion.
 
     Attributes:
-        hop: the judgement; None where it is that of an earlier step.
-        judged: verdict and summary, of such an earlier step; empty for those of ``hop``.
+        comparison: the judgement; None where it is that of an earlier step.
+        judged: verdict and summary, of such an earlier step; empty for those of ``comparison``.
     """
 
     packaged: Packaged
-    hop: Hop | None
+    comparison: Comparison | None
     readers: str
     notes: Sequence[str] = ()
     judged: Mapping[str, Any] = field(default_factory=dict)
@@ -56,12 +56,12 @@ class PackageResult:
     @property
     def verdict(self) -> str:
         """``equal`` or ``disagrees``."""
-        return self.hop.verdict if self.hop is not None else str(self.judged["verdict"])
+        return self.comparison.verdict if self.comparison is not None else str(self.judged["verdict"])
 
     @property
     def summary(self) -> str:
         """What the judgement found, in one line."""
-        return self.hop.summary() if self.hop is not None else str(self.judged["summary"])
+        return self.comparison.summary() if self.comparison is not None else str(self.judged["summary"])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -97,13 +97,13 @@ def refuse_conversion(shown: str, conversion: ConvertOptions) -> None:
     Raises:
         UsageError: one is given.
     """
-    told = conversion.sourcing
+    sourcing = conversion.sourcing
     given = {
-        "--dynamic": told.dynamic,
-        "--input-name": told.input_names,
-        "--outputs": told.outputs,
-        "--weights": told.weights,
-        "--saved-model-signature": told.signature,
+        "--dynamic": sourcing.dynamic,
+        "--input-name": sourcing.input_names,
+        "--outputs": sourcing.outputs,
+        "--weights": sourcing.weights,
+        "--saved-model-signature": sourcing.signature,
         "--opset": conversion.opset,
     }
     for option, value in given.items():

@@ -16,7 +16,7 @@ from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.releases import ranges, readers
 from portinf.triton.writer import Entry, check_entry, write_entry
-from portinf.validation import Hop
+from portinf.validation import Comparison
 from portinf.validation.batch_independence import BATCH_SIZE, choose_batch_size, servable
 
 __all__ = ["BATCH_SIZE", "package_onnx"]
@@ -27,7 +27,7 @@ def package_onnx(
     batches: Sequence[Batch],
     options: PackageOptions,
     *,
-    hop: Hop | None = None,
+    comparison: Comparison | None = None,
     shown: str | None = None,
     progress: Progress = quiet,
 ) -> PackageResult:
@@ -35,9 +35,9 @@ def package_onnx(
 
     Args:
         artifact: the file.
-        batches: the samples; empty for generated ones. With ``hop``, they carry the source's outputs.
+        batches: the samples; empty for generated ones. With ``comparison``, they carry the source's outputs.
         options: the user's.
-        hop: the judgement of the conversion; None for a file without a source: the graph as it is judges the rewritten one.
+        comparison: the judgement of the conversion; None for a file without a source: the graph as it is judges the rewritten one.
         shown: how messages call the model; None for the file's path.
         progress: called with one line per step.
 
@@ -58,11 +58,11 @@ def package_onnx(
     check_entry(options.repository, name, config=config, version=options.version)
     goldens: Sequence[Batch] = batches
     notes: Sequence[str] = ()
-    if hop is None:
+    if comparison is None:
         checked = self_check(artifact.path, artifact.signature, batches, tolerance=options.tolerance, progress=progress)
-        hop, goldens, notes = checked.hop, checked.goldens, checked.notes
-        hop = replace(hop, checks=(*hop.checks, *random_checks(artifact.path)))
-    problem = _problem(artifact, hop)
+        comparison, goldens, notes = checked.comparison, checked.goldens, checked.notes
+        comparison = replace(comparison, checks=(*comparison.checks, *random_checks(artifact.path)))
+    problem = _problem(artifact, comparison)
     if problem and not options.force:
         raise DisagreementError(
             f"{shown}: not packaged: {problem}; give other samples or a wider tolerance if that is right, "
@@ -74,19 +74,21 @@ def package_onnx(
         max_batch_size=size,
         goldens=servable(goldens, size),
         tolerance={"rtol": options.tolerance.rtol, "atol": options.tolerance.atol},
-        validation={**hop.to_json(), "notes": list(notes)},
+        validation={**comparison.to_json(), "notes": list(notes)},
         batching=why,
         options=options.recorded,
         forced=bool(problem),
     )
     packaged = write_entry(options.repository, entry, version=options.version)
-    return PackageResult(packaged=packaged, hop=hop, readers=ranges(readers(artifact.opset, artifact.ir_version)), notes=notes)
+    return PackageResult(
+        packaged=packaged, comparison=comparison, readers=ranges(readers(artifact.opset, artifact.ir_version)), notes=notes
+    )
 
 
-def _problem(artifact: Artifact, hop: Hop) -> str:
+def _problem(artifact: Artifact, comparison: Comparison) -> str:
     """Say why the model should not be served: this judgement, or the one that came with the file; empty for neither."""
-    if hop.verdict != "equal":
-        return f"{hop.candidate} against {hop.reference}: {hop.summary()}"
+    if comparison.verdict != "equal":
+        return f"{comparison.candidate} against {comparison.reference}: {comparison.summary()}"
     earlier = artifact.provenance.get("validation") or {}
     if earlier.get("verdict", "equal") != "equal":
         return f"its conversion was judged {earlier['verdict']}: {earlier.get('summary', '')}"

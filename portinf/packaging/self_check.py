@@ -17,7 +17,7 @@ from portinf.runners import Runner
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.samples.generate import generate, not_tried, sweep
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Comparison, Tolerance, compare
 
 __all__ = ["SelfCheck", "self_check"]
 
@@ -26,7 +26,7 @@ __all__ = ["SelfCheck", "self_check"]
 class SelfCheck:
     """The comparison, the batches with the outputs of the graph as it is, and which sizes were too large to compare at."""
 
-    hop: Hop
+    comparison: Comparison
     goldens: tuple[Batch, ...]
     notes: tuple[str, ...] = ()
 
@@ -56,19 +56,19 @@ def self_check(
         reference = stack.enter_context(OnnxRuntimeRunner(path, level="none", name="ONNX Runtime, graph as it is"))
         candidate = stack.enter_context(OnnxRuntimeRunner(path, level="all", name="ONNX Runtime, graph rewritten"))
         float64 = stack.enter_context(Float64())
-        hop = compare(reference, candidate, samples, tolerance=tolerance, progress=progress, float64=float64)
-        if hop.verdict == "equal":
-            hop = _asked_again(reference, samples, hop, tolerance)
+        comparison = compare(reference, candidate, samples, tolerance=tolerance, progress=progress, float64=float64)
+        if comparison.verdict == "equal":
+            comparison = _asked_again(reference, samples, comparison, tolerance)
         goldens = tuple(_goldens(reference, batches or samples))
-        return SelfCheck(hop=hop, goldens=goldens, notes=tuple(not_tried(signature, batches)))
+        return SelfCheck(comparison=comparison, goldens=goldens, notes=tuple(not_tried(signature, batches)))
 
 
-def _asked_again(reference: Runner, samples: Sequence[Batch], hop: Hop, tolerance: Tolerance) -> Hop:
+def _asked_again(reference: Runner, samples: Sequence[Batch], comparison: Comparison, tolerance: Tolerance) -> Comparison:
     """Return the comparison of one session with itself if its answers change: two sessions may draw the same random numbers."""
-    good = [batch for batch, case in zip(samples, hop.cases, strict=True) if case.status == "equal"]
+    good = [batch for batch, case in zip(samples, comparison.cases, strict=True) if case.status == "equal"]
     largest = max(good, key=lambda batch: sum(array.size for array in batch.inputs.values()))
     again = compare(reference, reference, [largest], tolerance=tolerance)
-    return hop if again.verdict == "equal" else replace(again, candidate=f"{again.candidate}, second run")
+    return comparison if again.verdict == "equal" else replace(again, candidate=f"{again.candidate}, second run")
 
 
 def _goldens(reference: Runner, batches: Sequence[Batch]) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from portinf.core.signature import dtype_by_numpy
 from portinf.probing.requests import Probe
 from portinf.validation.tolerance import Tolerance
 
-__all__ = ["Arbiter", "Asked", "Difference", "Manner", "differences"]
+__all__ = ["Answerer", "Arbiter", "Difference", "Manner", "differences"]
 
 Manner = Literal["not finite", "other", "finite", "discrete", "shape"]
 GROSS = 1e-2  # relative difference that no later step makes good
@@ -24,7 +24,7 @@ CLOSE = 1e-4  # relative difference of two scores that is a tie
 SHARE = 0.05  # of whole numbers or flags that may differ because something lies on an edge
 
 
-class Asked(Protocol):
+class Answerer(Protocol):
     """What answers a request."""
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
@@ -54,7 +54,7 @@ class Difference:
 
 
 class Arbiter:
-    """Answers of both sides to one probe whose inputs are rounded otherwise, asked for when they are first needed.
+    """Results of both models for one probe with differently rounded inputs, computed when first needed.
 
     A difference that both sides show under a change of a few last digits is rounding: of a sum, on an edge, between ties.
 
@@ -65,7 +65,7 @@ class Arbiter:
         eps: relative size of one rounding inside the model.
     """
 
-    def __init__(self, source: Asked, file: Asked, truth: Asked | None, probe: Probe, eps: float) -> None:
+    def __init__(self, source: Answerer, file: Answerer, truth: Answerer | None, probe: Probe, eps: float) -> None:
         self._sides, self._truth, self._probe, self._eps = (source, file), truth, probe, eps
         self._answers: list[tuple[Arrays, Arrays]] | None = None
         self._exact: Arrays | None = None
@@ -202,14 +202,14 @@ class _Floats:
 
     def _apart(self, rtol: float, atol: float) -> Difference | None:
         """Both give numbers, and rounding does not explain their difference."""
-        wide, apart = self._wide, np.abs(self._other - self._wide)
+        wide, gap = self._wide, np.abs(self._other - self._wide)
         scale = _by_column(np.where(np.isfinite(wide), np.abs(wide), 0.0))
-        wrong = self._number & np.isfinite(self._other) & (apart > rtol * np.abs(wide) + atol * np.maximum(1.0, scale))
+        wrong = self._number & np.isfinite(self._other) & (gap > rtol * np.abs(wide) + atol * np.maximum(1.0, scale))
         if wrong.any() and self._probe.kind != "tie":
-            wrong &= apart > FACTOR * self._spread()
+            wrong &= gap > FACTOR * self._spread()
         if not wrong.any():
             return None
-        coarse = wrong & (apart > GROSS * np.maximum(np.abs(wide), np.abs(self._other)))
+        coarse = wrong & (gap > GROSS * np.maximum(np.abs(wide), np.abs(self._other)))
         return self._report("other", coarse if coarse.any() else wrong, self._counts and bool(coarse.any()))
 
     def _made_up(self) -> Difference | None:
@@ -245,8 +245,8 @@ class _Floats:
         exact = self._arbiter.exact(self._name, self._wide.shape)
         spread = np.zeros(self._wide.shape)
         for answer, other in moved if exact is None else [*moved, (self._wide, exact)]:
-            apart = np.abs(other.astype(np.float64) - answer)
-            spread = np.maximum(spread, np.where(np.isfinite(apart), apart, 0.0))
+            gap = np.abs(other.astype(np.float64) - answer)
+            spread = np.maximum(spread, np.where(np.isfinite(gap), gap, 0.0))
         return _by_column(spread)
 
 

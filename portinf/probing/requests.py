@@ -26,7 +26,7 @@ __all__ = [
 
 Kind = Literal["far", "tie", "huge", "nan", "infinite", "integer"]
 
-ORDINARY = 1e4  # up to this, or to a hundred times the largest sample, a number is one that a model may be asked
+ORDINARY = 1e4  # up to this, or to a hundred times the largest sample, a number is an ordinary input of a model
 MULTIPLE = 100.0
 UP = (10.0, 100.0, 1e3, 1e4)
 BEYOND = (1e6, 1e8)  # tried where nothing nearer reaches a danger
@@ -47,7 +47,7 @@ class Probe:
         moved: names of the inputs that differ from the base.
         kind: what was done to them; ``tie``: equal or half numbers, where two right answers may differ by order or rounding.
         way: the pattern, as far as it matters whether a danger was reached by it.
-        ordinary: all numbers are finite, and of a size that a model may be asked.
+        ordinary: all numbers are finite, and of ordinary size.
     """
 
     inputs: Arrays

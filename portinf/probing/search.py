@@ -14,7 +14,7 @@ from portinf.core.optional import require
 from portinf.core.signature import Signature
 from portinf.onnx_graph.graph import Graph
 from portinf.ort.isolated import ApartSession
-from portinf.probing.judging import Arbiter, Asked, Difference, differences
+from portinf.probing.judging import Answerer, Arbiter, Difference, differences
 from portinf.probing.requests import Probe, Space, far_probes, general_probes, infinite_probes, integer_probes, nan_probes
 from portinf.probing.suspects import (
     Danger,
@@ -46,17 +46,17 @@ class Sides:
     """What is compared.
 
     Attributes:
-        source: answers first; what it refuses is not asked of the file.
+        source: runs first; what it refuses is not sent to the file.
         path: the ONNX file.
         signature: of both.
         truth: the source in float64; None where there is none.
         tolerance: of the conversion.
     """
 
-    source: Asked
+    source: Answerer
     path: Path
     signature: Signature
-    truth: Asked | None
+    truth: Answerer | None
     tolerance: Tolerance
 
 
@@ -117,7 +117,7 @@ class _Search:
         self._findings: list[Finding] = []
         self._answered = 0
 
-    def _opened(self) -> Asked:
+    def _opened(self) -> Answerer:
         """Open the file; one that divides whole numbers in a process of its own, which a division by 0 ends."""
         if self._fragile:
             session = ApartSession(self._sides.path, level="all", name="onnx")
@@ -188,8 +188,8 @@ class _Search:
         kinds = ["float16"] if self._space.half else [str(array.dtype) for array in probe.inputs.values()]
         eps = rounding(*kinds) or rounding("float32")
         arbiter = Arbiter(self._sides.source, self._file, self._sides.truth, probe, eps)
-        apart = differences(expected, found, probe, arbiter, self._sides.tolerance, meant=self._meant.get(probe.kind, ()))
-        self._findings += [Finding(probe=probe, difference=difference) for difference in apart]
+        gaps = differences(expected, found, probe, arbiter, self._sides.tolerance, meant=self._meant.get(probe.kind, ()))
+        self._findings += [Finding(probe=probe, difference=difference) for difference in gaps]
         return True
 
     def _named(self, finding: Finding) -> Finding:

@@ -45,7 +45,7 @@ class Danger:
         family: kind of inputs that reach it.
         holds: whether operands (by position, None where one is unknown) are in it.
         tie: the answer there is a matter of order or of rounding: two right answers may differ.
-        known: ONNX Runtime is known to answer otherwise there than the frameworks do.
+        known: ONNX Runtime is known to differ from the frameworks there.
     """
 
     name: str

@@ -20,14 +20,14 @@ class Rule:
 
     Attributes:
         name: as shown in reports.
-        proof: ``exact`` (the same operations in the same order) or ``reassociated`` (equal in exact arithmetic; rounding may
+        guarantee: ``exact`` (the same operations in the same order) or ``reassociated`` (equal in exact arithmetic; rounding may
             differ).
         place: ``module:function`` of a function that changes an ``onnx_ir`` model in place and returns the number of places.
         one_thread: the result is correct on one intra-op thread only; see `portinf.onnx_graph.model_file.needs_one_thread`.
     """
 
     name: str
-    proof: Literal["exact", "reassociated"]
+    guarantee: Literal["exact", "reassociated"]
     place: str
     one_thread: bool = False
 
@@ -42,34 +42,36 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         name="axes of length 1 taken off before rows are gathered",
-        proof="exact",
+        guarantee="exact",
         place="portinf.rewrites.squeeze_before_gather:apply",
     ),
-    Rule(name="weighted sums of groups as linear layers", proof="reassociated", place="portinf.rewrites.weighted_sum:apply"),
+    Rule(
+        name="weighted sums of groups as linear layers", guarantee="reassociated", place="portinf.rewrites.weighted_sum:apply"
+    ),
     Rule(
         name="linear layers moved from edges to nodes, before the gather",
-        proof="reassociated",
+        guarantee="reassociated",
         place="portinf.rewrites.linear_before_gather:apply",
     ),
     Rule(
         name="linear layers moved from edges to nodes, after the sum",
-        proof="reassociated",
+        guarantee="reassociated",
         place="portinf.rewrites.linear_after_sum:apply",
     ),
-    Rule(name="linear layers in a row, joined", proof="reassociated", place="portinf.rewrites.merge_linear:apply"),
+    Rule(name="linear layers in a row, joined", guarantee="reassociated", place="portinf.rewrites.merge_linear:apply"),
     Rule(
         name="maxima that only their own edges read, from a constant start",
-        proof="exact",
+        guarantee="exact",
         place="portinf.rewrites.scatter_start:apply",
     ),
-    Rule(name="scatters of one number, in one column", proof="exact", place="portinf.rewrites.scatter_constant:apply"),
+    Rule(name="scatters of one number, in one column", guarantee="exact", place="portinf.rewrites.scatter_constant:apply"),
     Rule(
         name="scatters with one index a row, row by row",
-        proof="exact",
+        guarantee="exact",
         place="portinf.rewrites.scatter_rows:apply",
         one_thread=True,
     ),
-    Rule(name="scatters with one index a row, flat", proof="exact", place="portinf.rewrites.scatter_flat:apply"),
+    Rule(name="scatters with one index a row, flat", guarantee="exact", place="portinf.rewrites.scatter_flat:apply"),
 )
 
 

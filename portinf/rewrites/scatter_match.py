@@ -51,9 +51,9 @@ def row_scatters(model: ir.Model) -> list[RowScatter]:
     """Return the scatters with a reduction along axis 0 whose index is repeated along every row."""
     found = []
     for node in model.graph:
-        mended = _mended(node)
-        if mended is not None:
-            found.append(mended)
+        fixed = _fixed(node)
+        if fixed is not None:
+            found.append(fixed)
             continue
         if node.op_type != "ScatterElements" or node.domain not in ("", "ai.onnx") or attribute(node, "axis", 0) != 0:
             continue
@@ -68,7 +68,7 @@ def row_scatters(model: ir.Model) -> list[RowScatter]:
     return found
 
 
-def _mended(node: ir.Node) -> RowScatter | None:
+def _fixed(node: ir.Node) -> RowScatter | None:
     """Return the scatter that `exporter_fixes` wrote in place of a ScatterND with one index a row; None for anything else."""
     if node.op_type != "Reshape" or node.domain not in ("", "ai.onnx"):
         return None

@@ -1,4 +1,4 @@
-"""A side of a comparison -> the same in float64, opened when it is first asked for."""
+"""A side of a comparison -> the same in float64, opened when first needed."""
 
 from __future__ import annotations
 

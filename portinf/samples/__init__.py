@@ -2,6 +2,6 @@
 
 from portinf.samples.options import StreamOptions
 from portinf.samples.readers import open_stream, split_place
-from portinf.samples.stream import SampleStream, Wanted
+from portinf.samples.stream import InputRequest, SampleStream
 
-__all__ = ["SampleStream", "StreamOptions", "Wanted", "open_stream", "split_place"]
+__all__ = ["InputRequest", "SampleStream", "StreamOptions", "open_stream", "split_place"]

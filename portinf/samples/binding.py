@@ -12,14 +12,14 @@ from portinf.samples.columns import ColumnInfo, Reader
 from portinf.samples.layout import Layout, chosen_layout, given_layout
 from portinf.samples.options import StreamOptions
 
-__all__ = ["Binding", "Fill", "Wanted", "bind"]
+__all__ = ["Binding", "Fill", "InputRequest", "bind"]
 
 SHOWN = 20  # names of columns in a message
 UNNAMED = "X"  # an input of a model that does not name its inputs, filled by an array without a name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class InputRequest:
     """One input as far as it is known.
 
     Attributes:
@@ -39,9 +39,9 @@ class Wanted:
     labels: Mapping[int, str] = field(default_factory=dict)
 
     @staticmethod
-    def of(spec: TensorSpec) -> Wanted:
+    def of(spec: TensorSpec) -> InputRequest:
         """Take all that a signature says."""
-        return Wanted(name=spec.name, dtype=spec.dtype, shape=spec.shape, role=spec.role, optional=spec.optional)
+        return InputRequest(name=spec.name, dtype=spec.dtype, shape=spec.shape, role=spec.role, optional=spec.optional)
 
     def axis(self, number: int) -> Axis | None:
         """Return one axis; None where it is not known."""
@@ -58,14 +58,14 @@ class Fill:
     """What fills one input.
 
     Attributes:
-        wanted: the input.
+        requested: the input.
         columns: of the file; for what is made from counts, the jagged column that has them.
         layout: where they go.
         made: made from the counts of a jagged column: ``mask``, ``segment`` or ``row_splits``; empty for the columns' values.
         jagged: the columns are jagged.
     """
 
-    wanted: Wanted
+    requested: InputRequest
     columns: tuple[str, ...]
     layout: Layout
     made: Literal["", "mask", "segment", "row_splits"] = ""
@@ -79,7 +79,7 @@ class Fill:
     @property
     def entries(self) -> str | None:
         """Label of the axis along which entries lie."""
-        return None if self.layout.entries is None else self.wanted.label(self.layout.entries)
+        return None if self.layout.entries is None else self.requested.label(self.layout.entries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,29 +102,29 @@ class Binding:
         """Return the ragged input whose entries lie along a labelled axis; without a label the only one there is."""
         ragged = [fill for fill in self.fills if fill.ragged and not fill.made]
         alike = [fill for fill in ragged if fill.entries == label and label is not None]
-        values = [fill for fill in ragged if fill.wanted.role.kind != "index"]
+        values = [fill for fill in ragged if fill.requested.role.kind != "index"]
         return alike[0] if alike else values[0] if len(values) == 1 else None
 
 
-def bind(reader: Reader, options: StreamOptions, wanted: Sequence[Wanted]) -> Binding:
+def bind(reader: Reader, options: StreamOptions, requested: Sequence[InputRequest]) -> Binding:
     """Decide what fills each input.
 
     Args:
         reader: the file.
         options: the user's.
-        wanted: the inputs; empty for a model that does not say.
+        requested: the inputs; empty for a model that does not say.
 
     Raises:
         UsageError: a column is missing, is no number, or does not fit; the message says what there is.
     """
-    wanted = wanted or _unnamed(reader, options)
-    names = [item.name for item in wanted]
+    requested = requested or _unnamed(reader, options)
+    names = [item.name for item in requested]
     for option, given in (("--input-columns", options.columns), ("--layout", options.layouts), ("--mask", options.masks)):
         unknown = [name for name in given if name not in names]
         if unknown:
             raise UsageError(f"{option} {unknown[0]}=...: no such input; the model has: {', '.join(names)}")
-    found = {item.name: _columns(reader, options, item, wanted) for item in wanted}
-    made = [item for item in wanted if not found[item.name] and item.role.kind in ("segment", "row_splits")]
+    found = {item.name: _columns(reader, options, item, requested) for item in requested}
+    made = [item for item in requested if not found[item.name] and item.role.kind in ("segment", "row_splits")]
     if not any(found.values()):
         raise UsageError(
             f"{reader.name}: no column for any input of the model ({', '.join(names)}); say which fill them with "
@@ -132,11 +132,11 @@ def bind(reader: Reader, options: StreamOptions, wanted: Sequence[Wanted]) -> Bi
         )
     filled = [
         _filled(reader, options, item, found[item.name], ragged=bool(made), name=reader.name)
-        for item in wanted
+        for item in requested
         if found[item.name]
     ]
-    fills = {fill.wanted.name: fill for fill in filled}
-    for item in wanted:
+    fills = {fill.requested.name: fill for fill in filled}
+    for item in requested:
         if not found[item.name]:
             fills.update(_made(reader, options, item, filled))
     ordered = [fills[name] for name in names if name in fills]
@@ -152,15 +152,15 @@ def bind(reader: Reader, options: StreamOptions, wanted: Sequence[Wanted]) -> Bi
     return binding
 
 
-def _unnamed(reader: Reader, options: StreamOptions) -> list[Wanted]:
+def _unnamed(reader: Reader, options: StreamOptions) -> list[InputRequest]:
     """Return inputs for a model that names none: those the user names, else every column."""
     names = [*options.columns, *options.masks]
     if not names:
         names = [UNNAMED] if reader.plain else [name for name in reader.names if name not in options.beside.values()]
-    return [Wanted(name=name) for name in names]
+    return [InputRequest(name=name) for name in names]
 
 
-def _columns(reader: Reader, options: StreamOptions, item: Wanted, wanted: Sequence[Wanted]) -> tuple[str, ...]:
+def _columns(reader: Reader, options: StreamOptions, item: InputRequest, requested: Sequence[InputRequest]) -> tuple[str, ...]:
     """Return the columns of one input; none if it is made or may be left out."""
     if item.name in options.columns:
         for column in options.columns[item.name]:
@@ -170,7 +170,7 @@ def _columns(reader: Reader, options: StreamOptions, item: Wanted, wanted: Seque
         return ()
     if item.name in reader.names:
         return (item.name,)
-    required = [one for one in wanted if not one.optional]
+    required = [one for one in requested if not one.optional]
     if reader.plain and required == [item]:
         return tuple(reader.names)
     if item.optional or item.role.kind in ("mask", "segment", "row_splits"):
@@ -201,7 +201,9 @@ def _known(reader: Reader, column: str) -> ColumnInfo:
     return info
 
 
-def _filled(reader: Reader, options: StreamOptions, item: Wanted, columns: tuple[str, ...], *, ragged: bool, name: str) -> Fill:
+def _filled(
+    reader: Reader, options: StreamOptions, item: InputRequest, columns: tuple[str, ...], *, ragged: bool, name: str
+) -> Fill:
     infos = [_known(reader, column) for column in columns]
     what = f"{name}: input '{item.name}'"
     if len({info.jagged for info in infos}) > 1:
@@ -218,10 +220,10 @@ def _filled(reader: Reader, options: StreamOptions, item: Wanted, columns: tuple
         layout = chosen_layout(item.shape, infos, what, only="ragged" if ragged else None)
     else:
         layout = _natural(infos, item, what)
-    return Fill(wanted=item, columns=columns, layout=layout, jagged=infos[0].jagged)
+    return Fill(requested=item, columns=columns, layout=layout, jagged=infos[0].jagged)
 
 
-def _natural(infos: Sequence[ColumnInfo], item: Wanted, what: str) -> Layout:
+def _natural(infos: Sequence[ColumnInfo], item: InputRequest, what: str) -> Layout:
     """Choose for a model that does not say its shapes: columns side by side."""
     if not infos[0].jagged and len(infos) == 1:
         return Layout()
@@ -233,21 +235,21 @@ def _natural(infos: Sequence[ColumnInfo], item: Wanted, what: str) -> Layout:
     )
 
 
-def _made(reader: Reader, options: StreamOptions, item: Wanted, filled: Sequence[Fill]) -> dict[str, Fill]:
+def _made(reader: Reader, options: StreamOptions, item: InputRequest, filled: Sequence[Fill]) -> dict[str, Fill]:
     """Return what fills an input for which the file has no column: made from counts, or nothing if it is optional."""
     what = f"{reader.name}: input '{item.name}'"
     jagged = [fill for fill in filled if fill.jagged]
     kind = item.role.kind
     if kind in ("segment", "row_splits"):
         alike = [fill for fill in jagged if fill.ragged and fill.entries is not None and fill.entries == item.role.of]
-        ragged = [fill for fill in jagged if fill.ragged and fill.wanted.role.kind != "index"]
+        ragged = [fill for fill in jagged if fill.ragged and fill.requested.role.kind != "index"]
         chosen = alike or (ragged if len(ragged) == 1 else [])
         if not chosen:
             raise UsageError(
                 f"{what}: no column of that name, and no jagged columns along its axis '{item.role.of}' to make it from"
             )
         layout = Layout(rows=False, entries=0)
-        return {item.name: Fill(wanted=item, columns=chosen[0].columns[:1], layout=layout, made=kind, jagged=True)}
+        return {item.name: Fill(requested=item, columns=chosen[0].columns[:1], layout=layout, made=kind, jagged=True)}
     if kind == "mask" or item.name in options.masks:
         column = options.masks.get(item.name) or _masked(item, jagged, what)
         info = _known(reader, column)
@@ -257,11 +259,11 @@ def _made(reader: Reader, options: StreamOptions, item: Wanted, filled: Sequence
         if words is None and item.shape is None:
             words = ("rows", "entries")
         layout = given_layout(words, [info], what) if words else chosen_layout(item.shape or (), [info], what, only="padded")
-        return {item.name: Fill(wanted=item, columns=(column,), layout=layout, made="mask", jagged=True)}
+        return {item.name: Fill(requested=item, columns=(column,), layout=layout, made="mask", jagged=True)}
     return {}
 
 
-def _masked(item: Wanted, jagged: Sequence[Fill], what: str) -> str:
+def _masked(item: InputRequest, jagged: Sequence[Fill], what: str) -> str:
     """Return the jagged column that a mask is about."""
     alike = [fill for fill in jagged if not fill.ragged and fill.entries is not None and fill.entries == item.role.of]
     if not alike:
@@ -286,11 +288,11 @@ def _length(reader: Reader, read: Sequence[str]) -> int:
 
 def _check_rows(reader: Reader, binding: Binding) -> None:
     """Refuse inputs that point into the rows of the file: parts would cut them."""
-    firsts = {fill.wanted.label(0) for fill in binding.fills if not fill.jagged} - {None}
+    firsts = {fill.requested.label(0) for fill in binding.fills if not fill.jagged} - {None}
     for fill in binding.fills:
-        role = fill.wanted.role
+        role = fill.requested.role
         if role.kind == "index" and not fill.jagged and role.of in firsts:
             raise UsageError(
-                f"{reader.name}: input '{fill.wanted.name}' points into the rows of the file, which is read in parts; "
+                f"{reader.name}: input '{fill.requested.name}' points into the rows of the file, which is read in parts; "
                 "give an .npz file for each request"
             )

@@ -98,7 +98,7 @@ class Reader(Protocol):
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn whatever a library says of a damaged file into one line.
+    """Turn a library's message on a damaged file into one line.
 
     Raises:
         UnreadableError: in place of it.

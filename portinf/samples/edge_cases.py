@@ -77,11 +77,11 @@ def _constant(spec: TensorSpec, arrays: Sequence[Array]) -> Array | None:
     return constant if constant.any() else None
 
 
-def _other(spec: TensorSpec, array: Array, told: tuple[float, float] | None, rng: np.random.Generator) -> Array:
+def _other(spec: TensorSpec, array: Array, value_range: tuple[float, float] | None, rng: np.random.Generator) -> Array:
     """Return other values for all elements of an array."""
     values = array.astype(np.float64)
-    if told is not None:
-        return np.asarray(rng.uniform(*told, array.shape))
+    if value_range is not None:
+        return np.asarray(rng.uniform(*value_range, array.shape))
     flag = (values == 0) | (values == 1)
     flipped = np.where(_behind(spec, array.shape, rng), 1 - values, values)
     jittered = values * rng.uniform(1 - JITTER, 1 + JITTER, array.shape)

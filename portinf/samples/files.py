@@ -8,7 +8,7 @@ from pathlib import Path
 from portinf.core.batch import Batch
 from portinf.core.errors import UnreadableError, UsageError
 from portinf.core.signature import Signature
-from portinf.samples import SampleStream, StreamOptions, Wanted, open_stream
+from portinf.samples import InputRequest, SampleStream, StreamOptions, open_stream
 
 __all__ = ["bound", "guessed_heads", "heads", "notes", "open_files"]
 
@@ -24,7 +24,7 @@ def open_files(inputs: Iterable[Path], options: StreamOptions) -> list[SampleStr
 
 def bound(files: Sequence[SampleStream], signature: Signature) -> list[SampleStream]:
     """Return the files read for the inputs of a signature."""
-    return [file.bound([Wanted.of(spec) for spec in signature.inputs]) for file in files]
+    return [file.bound([InputRequest.of(spec) for spec in signature.inputs]) for file in files]
 
 
 def heads(files: Sequence[SampleStream]) -> list[Batch]:

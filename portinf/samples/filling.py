@@ -17,7 +17,7 @@ __all__ = ["Remarks", "fill_part"]
 
 
 class Remarks:
-    """What is said of a whole file once its parts are read: types that were cast, entries that were cut."""
+    """Notes on a whole file once its parts are read: types that were cast, entries that were cut."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -34,7 +34,7 @@ class Remarks:
 
     @property
     def lines(self) -> list[str]:
-        """All that there is to say."""
+        """All notes."""
         cuts = [
             f"{self._name}: {entries:,} entries after the first {length} of their row were cut off for input '{name}'"
             for name, (entries, length) in self._cut.items()
@@ -58,13 +58,13 @@ def fill_part(part: Mapping[str, Column], binding: Binding, file: str, remarks: 
     inputs: Arrays = {}
     for fill in binding.fills:
         if fill.made:
-            inputs[fill.wanted.name] = _made(fill, _counts(part, fill))
+            inputs[fill.requested.name] = _made(fill, _counts(part, fill))
         elif not fill.jagged:
-            inputs[fill.wanted.name] = _flat(part, fill, file, remarks)
+            inputs[fill.requested.name] = _flat(part, fill, file, remarks)
         elif fill.ragged:
-            inputs[fill.wanted.name] = _ragged(part, fill, binding, file, remarks)
+            inputs[fill.requested.name] = _ragged(part, fill, binding, file, remarks)
         else:
-            inputs[fill.wanted.name] = _padded(part, fill, file, remarks)
+            inputs[fill.requested.name] = _padded(part, fill, file, remarks)
     return inputs
 
 
@@ -78,7 +78,7 @@ def _check_counts(part: Mapping[str, Column], binding: Binding, file: str) -> No
     """Columns of one input, and of inputs whose entries share an axis, must have equally many entries in each row."""
     first: dict[str, str] = {}
     for fill in (fill for fill in binding.fills if fill.jagged):
-        group = fill.entries or f"input {fill.wanted.name}"
+        group = fill.entries or f"input {fill.requested.name}"
         if fill.made in ("segment", "row_splits"):
             continue
         for name in fill.columns:
@@ -88,12 +88,12 @@ def _check_counts(part: Mapping[str, Column], binding: Binding, file: str) -> No
                 row = int(np.argmax(column.counts != reference.counts))
                 raise UsageError(
                     f"{file}: columns '{first[group]}' and '{name}' have {reference.counts[row]} and {column.counts[row]} "
-                    f"entries in one row (number {row} of its part): they must be equal for input '{fill.wanted.name}'"
+                    f"entries in one row (number {row} of its part): they must be equal for input '{fill.requested.name}'"
                 )
 
 
 def _cast(array: Array, fill: Fill, column: str, file: str, remarks: Remarks) -> Array:
-    dtype = fill.wanted.dtype or str(np.dtype(array.dtype).newbyteorder("="))
+    dtype = fill.requested.dtype or str(np.dtype(array.dtype).newbyteorder("="))
     return cast(array, dtype, f"{file}: column '{column}'", remarks.note)
 
 
@@ -112,7 +112,7 @@ def _jagged(part: Mapping[str, Column], fill: Fill, file: str, remarks: Remarks)
         column = part[name]
         assert isinstance(column, Jagged)
         columns.append(Jagged(counts=column.counts, values=_cast(column.values, fill, name, file, remarks)))
-    if fill.wanted.dtype is None and len({column.values.dtype for column in columns}) > 1:
+    if fill.requested.dtype is None and len({column.values.dtype for column in columns}) > 1:
         common = np.result_type(*(column.values for column in columns))
         return [Jagged(counts=column.counts, values=column.values.astype(common)) for column in columns]
     return columns
@@ -123,10 +123,10 @@ def _padded(part: Mapping[str, Column], fill: Fill, file: str, remarks: Remarks)
     counts, length = columns[0].counts, _length(fill, _counts(part, fill))
     cut = int(np.maximum(counts - length, 0).sum())
     if cut:
-        remarks.cut(fill.wanted.name, cut, length)
-        if fill.wanted.role.kind == "index":
+        remarks.cut(fill.requested.name, cut, length)
+        if fill.requested.role.kind == "index":
             raise UsageError(
-                f"{file}: input '{fill.wanted.name}' holds indices, and rows have more than {length} entries: cutting them would "
+                f"{file}: input '{fill.requested.name}' holds indices, and rows have more than {length} entries: cutting them would "
                 "leave indices that point nowhere; leave those rows out"
             )
     return padded(columns, fill.layout, length)
@@ -134,12 +134,12 @@ def _padded(part: Mapping[str, Column], fill: Fill, file: str, remarks: Remarks)
 
 def _length(fill: Fill, counts: Array) -> int:
     assert fill.layout.entries is not None
-    return pad_length(counts, fill.wanted.axis(fill.layout.entries))
+    return pad_length(counts, fill.requested.axis(fill.layout.entries))
 
 
 def _made(fill: Fill, counts: Array) -> Array:
     """Make a mask (1 where there is an entry), a segment vector (row of each entry) or row splits (offsets)."""
-    dtype = fill.wanted.dtype or ("bool" if fill.made == "mask" else "int64")
+    dtype = fill.requested.dtype or ("bool" if fill.made == "mask" else "int64")
     if fill.made == "segment":
         return np.repeat(np.arange(len(counts)), counts).astype(dtype)
     if fill.made == "row_splits":
@@ -150,33 +150,33 @@ def _made(fill: Fill, counts: Array) -> Array:
 
 def _ragged(part: Mapping[str, Column], fill: Fill, binding: Binding, file: str, remarks: Remarks) -> Array:
     columns = _jagged(part, fill, file, remarks)
-    if fill.wanted.role.kind == "index":
+    if fill.requested.role.kind == "index":
         columns = _shifted(part, columns, fill, binding, file)
     elif not binding.per_event and columns[0].values.dtype.kind in "iu":
         remarks.note(
-            f"{file}: input '{fill.wanted.name}' is treated as plain numbers; if it holds indices into its row, add "
-            f"--role {fill.wanted.name}=index:AXIS"
+            f"{file}: input '{fill.requested.name}' is treated as plain numbers; if it holds indices into its row, add "
+            f"--role {fill.requested.name}=index:AXIS"
         )
     return np.ascontiguousarray(ragged(columns, fill.layout))
 
 
 def _shifted(part: Mapping[str, Column], columns: Sequence[Jagged], fill: Fill, binding: Binding, file: str) -> list[Jagged]:
     """Indices count from the start of their own row; make them count from the start of the part."""
-    role = fill.wanted.role
+    role = fill.requested.role
     shifted = []
     for number, column in enumerate(columns):
         label = role.of if role.into is None or number == 0 else role.into
         group = binding.group(label)
         if group is None:
             raise UsageError(
-                f"{file}: input '{fill.wanted.name}' points into axis '{label}', and no jagged column lies along it"
+                f"{file}: input '{fill.requested.name}' points into axis '{label}', and no jagged column lies along it"
             )
         sizes = _counts(part, group)
         room = np.repeat(sizes, column.counts)
         outside = (column.values < 0) | (column.values >= room)
         if outside.any():
             raise UsageError(
-                f"{file}: input '{fill.wanted.name}': index {column.values[outside][0]} into {room[outside][0]} entries of its "
+                f"{file}: input '{fill.requested.name}': index {column.values[outside][0]} into {room[outside][0]} entries of its "
                 "row: indices count from the first entry of their own row"
             )
         starts = np.repeat(np.cumsum(sizes) - sizes, column.counts).astype(column.values.dtype)

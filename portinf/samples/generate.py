@@ -58,10 +58,10 @@ def sizes_to_try(
     for label, axis in signature.axes.items():
         lengths = dict.fromkeys(axis.fit(n) for n in (FACTOR * largest[label], axis.maximum) if n is not None)
         far = {n: bytes_needed(signature, {**base, label: n}, label) for n in lengths}
-        wanted = [0, 1, 3, largest[label] + 1, *(n for n, needed in far.items() if needed <= MAX_BYTES)]
+        requested = [0, 1, 3, largest[label] + 1, *(n for n, needed in far.items() if needed <= MAX_BYTES)]
         if max(far.values()) > MAX_BYTES:
-            wanted.append(2 * largest[label] + 1)
-        settings += [{**base, label: axis.fit(n)} for n in wanted]
+            requested.append(2 * largest[label] + 1)
+        settings += [{**base, label: axis.fit(n)} for n in requested]
         notes += [_too_large({label: n}, needed) for n, needed in far.items() if needed > MAX_BYTES]
     if len(signature.axes) > 1:
         settings.append({label: axis.fit(largest[label] + 2 + 3 * n) for n, (label, axis) in enumerate(signature.axes.items())})
@@ -263,7 +263,7 @@ def _jittered(array: Array, taken: Array, rng: np.random.Generator) -> Array:
 
 
 def _reindexed(array: Array, taken: Array, old: int, new: int, rng: np.random.Generator) -> Array:
-    """Map indices into an axis of another length: half keep their place in proportion, half are drawn anew; padding < 0 stays."""
+    """Map indices into an axis of another length: half keep their place in proportion, half are drawn again; padding < 0 stays."""
     if taken.size == 0:
         return taken.copy()
     scaled = np.minimum(taken.astype(np.int64) * new // max(1, old), new - 1)

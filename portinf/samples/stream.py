@@ -9,12 +9,12 @@ from typing import Protocol
 
 from portinf.core.batch import Batch, shapes_of
 from portinf.core.errors import UnreadableError, UsageError
-from portinf.samples.binding import Binding, Wanted, bind
+from portinf.samples.binding import Binding, InputRequest, bind
 from portinf.samples.columns import Column, Jagged, Reader, sliced, windows
 from portinf.samples.filling import Remarks, fill_part
 from portinf.samples.options import StreamOptions
 
-__all__ = ["FileStream", "SampleStream", "Wanted", "WholeFile"]
+__all__ = ["FileStream", "InputRequest", "SampleStream", "WholeFile"]
 
 HEAD_ROWS = 64
 HEAD_BYTES = 8 << 20
@@ -26,7 +26,7 @@ OTHER_HEADS = (5, 3, 7, 2, 11, 1)  # rows of a second small batch, in which axes
 
 
 class SampleStream(Protocol):
-    """Batches of one file; every iteration starts anew.
+    """Batches of one file; every iteration starts from the beginning.
 
     Attributes:
         name: as reports call it.
@@ -44,10 +44,10 @@ class SampleStream(Protocol):
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say of the last iteration."""
+        """Notes on the last iteration."""
         ...
 
-    def bound(self, wanted: Sequence[Wanted]) -> SampleStream:
+    def bound(self, requested: Sequence[InputRequest]) -> SampleStream:
         """Return the same file read for these inputs."""
         ...
 
@@ -69,7 +69,7 @@ class WholeFile:
     """
 
     whole = True
-    notes: list[str] = []  # noqa: RUF012 (there is never anything to say)
+    notes: list[str] = []  # noqa: RUF012 (there are never any)
 
     def __init__(self, batch: Batch, options: StreamOptions) -> None:
         for name in options.beside.values():
@@ -85,7 +85,7 @@ class WholeFile:
         """Rows of the request."""
         return self._batch.rows
 
-    def bound(self, wanted: Sequence[Wanted]) -> WholeFile:
+    def bound(self, requested: Sequence[InputRequest]) -> WholeFile:
         """Return it as it is: its arrays have the inputs' own names."""
         return self
 
@@ -104,14 +104,14 @@ class FileStream:
     Args:
         reader: the open file.
         options: how its columns become inputs.
-        wanted: the inputs; empty for a model that does not say.
+        requested: the inputs; empty for a model that does not say.
     """
 
     whole = False
 
-    def __init__(self, reader: Reader, options: StreamOptions, wanted: Sequence[Wanted] = ()) -> None:
+    def __init__(self, reader: Reader, options: StreamOptions, requested: Sequence[InputRequest] = ()) -> None:
         self.name = reader.name
-        self._reader, self._options, self._wanted = reader, options, wanted
+        self._reader, self._options, self._wanted = reader, options, requested
         self._known: Binding | None = None
         self._remarks = Remarks(self.name)
 
@@ -142,9 +142,9 @@ class FileStream:
         """Casts, cuts and rows left out of the last iteration."""
         return self._remarks.lines
 
-    def bound(self, wanted: Sequence[Wanted]) -> FileStream:
+    def bound(self, requested: Sequence[InputRequest]) -> FileStream:
         """Return the same file read for these inputs."""
-        return FileStream(self._reader, self._options, wanted)
+        return FileStream(self._reader, self._options, requested)
 
     def head(self, rows: int) -> Batch:
         """Return the first rows as one small batch, as many as the model's batch axis allows.
@@ -193,22 +193,22 @@ class FileStream:
     def _entries(self, batch: Batch) -> int:
         """Return the smallest number of entries of any ragged input."""
         ragged = [fill for fill in self._binding.fills if fill.ragged]
-        return min(int(batch.inputs[fill.wanted.name].shape[fill.layout.entries or 0]) for fill in ragged)
+        return min(int(batch.inputs[fill.requested.name].shape[fill.layout.entries or 0]) for fill in ragged)
 
     def _unit(self) -> tuple[int, bool]:
         """Return how many rows a part must be a multiple of, and whether it must be exactly that many."""
-        axes = [fill.wanted.axis(0) for fill in self._binding.fills if fill.layout.rows]
+        axes = [fill.requested.axis(0) for fill in self._binding.fills if fill.layout.rows]
         fixed = [axis.size for axis in axes if axis is not None and axis.size is not None]
         if fixed:
             return max(1, fixed[0]), True
         return max([axis.multiple for axis in axes if axis is not None], default=1), False
 
     def _least(self) -> int:
-        axes = [fill.wanted.axis(0) for fill in self._binding.fills if fill.layout.rows]
+        axes = [fill.requested.axis(0) for fill in self._binding.fills if fill.layout.rows]
         return max([axis.minimum for axis in axes if axis is not None], default=0)
 
     def _most(self) -> int:
-        axes = [fill.wanted.axis(0) for fill in self._binding.fills if fill.layout.rows]
+        axes = [fill.requested.axis(0) for fill in self._binding.fills if fill.layout.rows]
         return min([axis.maximum for axis in axes if axis is not None and axis.maximum is not None], default=self.rows)
 
     def _part_rows(self) -> int:
@@ -236,7 +236,7 @@ class FileStream:
         yield from self._batches(rows, self._kept(rows), self._remarks)
 
     def _kept(self, rows: int) -> int:
-        """Return how many rows make parts that the model takes; what is left at the end is said."""
+        """Return how many rows make parts that the model takes; a note names what is left at the end."""
         unit, _ = self._unit()
         least, kept = max(1, self._least()), self.rows - self.rows % unit
         if 0 < kept % rows < least:
@@ -285,8 +285,8 @@ class FileStream:
 
     def _outside(self, batch: Batch) -> bool:
         for fill in self._binding.fills:
-            axis = None if not fill.ragged or fill.layout.entries is None else fill.wanted.axis(fill.layout.entries)
-            if axis is not None and axis.refusal(batch.inputs[fill.wanted.name].shape[fill.layout.entries or 0]):
+            axis = None if not fill.ragged or fill.layout.entries is None else fill.requested.axis(fill.layout.entries)
+            if axis is not None and axis.refusal(batch.inputs[fill.requested.name].shape[fill.layout.entries or 0]):
                 return True
         return False
 

@@ -1,4 +1,4 @@
-"""A signature and what the user said of it by hand -> the signature with these roles and ranges."""
+"""A signature and the user's options on it -> the signature with these roles and ranges."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class ExportOptions:
     Attributes:
         signature: names, types, fixed and dynamic axes that the result must have.
         example: path of an npz with one batch of inputs under the user's names.
-        opset: version of the default ONNX domain to aim at.
+        opset: version of the default ONNX domain to write.
         compared: lengths of the dynamic axes in the cases on which the result is compared anyway.
         assumed: takes what the exporter assumed of the lengths of axes.
     """

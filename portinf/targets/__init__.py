@@ -1,4 +1,4 @@
-"""Proposals for an artifact that shall run faster or elsewhere."""
+"""Targets: artifacts that run faster or elsewhere."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class ModelConfig:
         one_thread: the model is correct on one intra-op thread only.
         accelerator: what runs parts of the model on a GPU; None for the backend's own choice.
         backend: where ``platform`` does not name it; such a model has one instance, on the CPU.
-        parameters: texts by name, read by the backend and by who asks the server.
+        parameters: texts by name, read by the backend and by clients.
     """
 
     name: str

@@ -130,7 +130,7 @@ def readers(opset: int, ir_version: int) -> list[str]:
 
 
 def unknown_readers() -> list[str]:
-    """Return the releases whose limits are unknown: nothing is said about them."""
+    """Return the releases whose limits are unknown: they are left out."""
     return [row.name for row in releases() if row.max_opset is None or row.max_ir is None]
 
 

@@ -127,7 +127,7 @@ def write_entry(repository: Path, entry: Entry, *, version: int | None = None) -
 
 @contextmanager
 def _workspace(model: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder beside the versions; whatever is left of it, and of a model without versions, goes."""
+    """Yield an empty hidden folder beside the versions; what is left of it, and of a model without versions, is removed."""
     new = not model.exists()
     folder = _make_folder(model)
     try:

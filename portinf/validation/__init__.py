@@ -9,16 +9,16 @@ from portinf.validation.elementwise import Elementwise
 from portinf.validation.reports.record import Report, SideRecord
 from portinf.validation.reports.text import text
 from portinf.validation.reports.write import check_report_path, json_text, write_report
-from portinf.validation.results import CaseResult, Hop, OutputResult
+from portinf.validation.results import CaseResult, Comparison, OutputResult
 from portinf.validation.tolerance import Tolerance
 
 __all__ = [
     "CaseResult",
     "Check",
     "CheckResult",
+    "Comparison",
     "Elementwise",
     "Figure",
-    "Hop",
     "OutputResult",
     "Pair",
     "PhysicsOptions",

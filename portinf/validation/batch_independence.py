@@ -17,7 +17,7 @@ from portinf.validation import Tolerance
 from portinf.validation.batched import why_not_batched
 from portinf.validation.elementwise import differing
 
-__all__ = ["BATCH_SIZE", "RowProof", "choose_batch_size", "prove_rows", "servable", "why_not_batched"]
+__all__ = ["BATCH_SIZE", "RowCheck", "check_rows", "choose_batch_size", "servable", "why_not_batched"]
 
 BATCH_SIZE = 64  # of a model whose rows are verified independent, unless the user says otherwise
 FEWEST = 3  # a row, its neighbour, and one that moves
@@ -26,7 +26,7 @@ WANTED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowProof:
+class RowCheck:
     """Whether rows are independent, and what was seen.
 
     Attributes:
@@ -40,7 +40,7 @@ class RowProof:
     influenced: bool = False
 
 
-def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], tolerance: Tolerance) -> RowProof:
+def check_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], tolerance: Tolerance) -> RowCheck:
     """Run rows alone, together, in another order, beside changed neighbours and in batches of other sizes.
 
     Args:
@@ -51,16 +51,16 @@ def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], t
     """
     why = why_not_batched(signature)
     if why:
-        return RowProof(independent=False, reason=why)
+        return RowCheck(independent=False, reason=why)
     rows = _rows(signature, batches)
     if len(rows) < FEWEST:
-        return RowProof(
+        return RowCheck(
             independent=False, reason=f"fewer than {FEWEST} different rows to test it with; give some with --inputs"
         )
     try:
         alone = [runner.infer(row) for row in rows]
     except RunnerError as error:
-        return RowProof(independent=False, reason=f"a single row fails: {first_line(error)}")
+        return RowCheck(independent=False, reason=f"a single row fails: {first_line(error)}")
     changed = _changed(signature, rows[1], rows[2])
     answer = _answer(runner, changed)
     if answer is not None:
@@ -70,8 +70,8 @@ def prove_rows(runner: Runner, signature: Signature, batches: Sequence[Batch], t
         reason = _influence(runner, rows, alone, order, tolerance)
         if reason:
             seen = f"a row's answer depends on its batch ({title}): {reason}"
-            return RowProof(independent=False, reason=seen, influenced=True)
-    return RowProof(
+            return RowCheck(independent=False, reason=seen, influenced=True)
+    return RowCheck(
         independent=True, reason=f"{len(rows)} rows give the same results alone, in other places and with other rows"
     )
 
@@ -88,7 +88,7 @@ def choose_batch_size(
     runner: Runner,
     signature: Signature,
     batches: Sequence[Batch],
-    wanted: int | None,
+    requested: int | None,
     tolerance: Tolerance,
     shown: str,
     progress: Progress,
@@ -99,26 +99,26 @@ def choose_batch_size(
         runner: the model.
         signature: its axes.
         batches: samples to take rows from.
-        wanted: the value given by the user; None for 64 where the rows are verified independent, else 0.
+        requested: the value given by the user; None for 64 where the rows are verified independent, else 0.
         tolerance: of the test.
         shown: how messages call the model.
         progress: called with one line per step.
 
     Raises:
-        CannotError: a size was asked for, and the rows are not independent, or the model is not right for that many.
+        CannotError: a size was requested, and the rows are not independent, or the model is not right for that many.
     """
-    if wanted == 0:
+    if requested == 0:
         return 0, "asked for"
     progress("testing that rows do not depend on each other")
-    proof = prove_rows(runner, signature, batches, tolerance)
-    if proof.independent:
+    outcome = check_rows(runner, signature, batches, tolerance)
+    if outcome.independent:
         largest = signature.axes[signature.inputs[0].labels[0]].maximum
-        if largest is not None and (wanted or 0) > largest:
-            raise CannotError(f"{shown}: --max-batch-size {wanted}: this model is valid up to {largest} rows only")
-        return wanted or min(BATCH_SIZE, largest or BATCH_SIZE), proof.reason
-    if wanted is not None:
-        raise CannotError(f"{shown}: --max-batch-size {wanted} is not possible: {proof.reason}; leave it out, or give 0")
-    return 0, proof.reason
+        if largest is not None and (requested or 0) > largest:
+            raise CannotError(f"{shown}: --max-batch-size {requested}: this model is valid up to {largest} rows only")
+        return requested or min(BATCH_SIZE, largest or BATCH_SIZE), outcome.reason
+    if requested is not None:
+        raise CannotError(f"{shown}: --max-batch-size {requested} is not possible: {outcome.reason}; leave it out, or give 0")
+    return 0, outcome.reason
 
 
 def _rows(signature: Signature, batches: Sequence[Batch]) -> list[Arrays]:

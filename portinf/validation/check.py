@@ -18,11 +18,11 @@ Self = TypeVar("Self", bound="Check")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One finding about one hop.
+    """One finding about one comparison.
 
     Attributes:
         name: of the check, for example ``batch invariance``.
-        status: ``failed`` makes the hop disagree; ``reported`` is for the reader alone, for example an invariance that the
+        status: ``failed`` makes the comparison disagree; ``reported`` is for the reader alone, for example an invariance that the
             reference itself lacks; ``not applicable`` says that the check could not be made, and why.
         text: one line: the reason of a failure, else what was measured.
         output: name of the output that it is about; empty for the model as a whole.

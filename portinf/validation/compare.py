@@ -11,7 +11,7 @@ from portinf.core.signature import Signature
 from portinf.runners.float64 import Float64
 from portinf.runners.protocol import Runner
 from portinf.validation.check import Check
-from portinf.validation.results import Hop
+from portinf.validation.results import Comparison
 from portinf.validation.run import Answers, Run
 from portinf.validation.tolerance import Tolerance
 
@@ -28,7 +28,7 @@ class Pair:
         reference: place among the sides; None for each batch's recorded outputs.
         candidate: place among the sides.
         takes: says of a batch whether this pair is to be compared on it.
-        checks: looked at beside single elements.
+        checks: in addition to single elements.
         tolerance: None for that of the chain.
         recorded_by: the ONNX file that gave the recorded outputs, where it is at hand.
     """
@@ -54,14 +54,14 @@ def compare(
     checks: Sequence[Check] = (),
     float64: Float64 | None = None,
     recorded_by: Path | None = None,
-) -> Hop:
+) -> Comparison:
     """Compare one candidate with one reference; see `compare_chain`.
 
     Args:
         reference: answers first; None takes each batch's recorded outputs.
         candidate: is judged.
         batches, tolerance, allow_nan, progress, reference_name, signature, float64: as of `compare_chain`.
-        checks: looked at beside single elements.
+        checks: in addition to single elements.
         recorded_by: the ONNX file that gave the recorded outputs, where it is at hand.
     """
     sides = [candidate] if reference is None else [candidate, reference]
@@ -90,7 +90,7 @@ def compare_chain(
     reference_name: str = RECORDED,
     signature: Signature | None = None,
     float64: Float64 | None = None,
-) -> list[Hop]:
+) -> list[Comparison]:
     """Give all sides the same inputs, each once, and hold outputs against each other by name.
 
     The default absolute tolerance follows the scale of each output column, which is that of the reference's first answers to
@@ -138,4 +138,4 @@ def compare_chain(
         for run, pair in zip(runs, pairs, strict=True):
             if pair.takes(batch):
                 run.add(batch, answers)
-    return [run.hop(reference_name) for run in runs]
+    return [run.comparison(reference_name) for run in runs]

@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def answered_rows(reference: Runner, batch: Batch) -> Batch | None:
-    """Return the rows of a batch that a reference answers, where it refuses the whole; None where it refuses all that is asked.
+    """Return the rows of a batch that a reference answers, where it refuses the whole; None where it refuses all of them.
 
     The batch is halved until its parts are answered, or the requests are used up.
 

@@ -1,4 +1,4 @@
-"""Recorded answers of a file -> the rules by which others are judged that cannot be asked again, on a machine without portinf."""
+"""Recorded answers of a file -> the rules by which others are compared with them, on a machine without portinf."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from portinf.validation.check import CheckResult, Figure
 from portinf.validation.scale import COLUMNS, Scale
 from portinf.validation.tally import Tally, plus
 
-__all__ = ["CaseResult", "CaseStatus", "Hop", "OutputResult", "Verdict", "sizes_text"]
+__all__ = ["CaseResult", "CaseStatus", "Comparison", "OutputResult", "Verdict", "sizes_text"]
 
 CaseStatus = Literal["equal", "disagrees", "outside domain"]
 Verdict = Literal["equal", "disagrees"]
@@ -23,7 +23,7 @@ def sizes_text(sizes: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputResult:
-    """One output, in one case or over all cases of a hop.
+    """One output, in one case or over all cases of a comparison.
 
     Attributes:
         name: of the output.
@@ -116,7 +116,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hop:
+class Comparison:
     """One comparison: two sides, all cases.
 
     Attributes:
@@ -124,7 +124,7 @@ class Hop:
         cases: in the order they were run.
         outputs: over all cases that were compared.
         seconds_candidate: wall time that the candidate took to answer all cases.
-        checks: what was looked at beside single elements.
+        checks: in addition to single elements.
         figures: what a report draws.
     """
 
@@ -190,7 +190,7 @@ class Hop:
         where = f" ({sizes_text(case.sizes)})" if case.sizes else f" ({case.name})"
         return f"largest error {output.tally.max_abs:.2g} at output '{output.name}'{where}"
 
-    def plus(self, other: Hop) -> Hop:
+    def plus(self, other: Comparison) -> Comparison:
         """Return the record of both parts of one comparison."""
         outputs = {output.name: output for output in self.outputs}
         for output in other.outputs:

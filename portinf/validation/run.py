@@ -19,7 +19,7 @@ from portinf.validation.domain import answered_rows, has_numbers, masked, nan_pl
 from portinf.validation.elementwise import Elementwise
 from portinf.validation.labels import explained
 from portinf.validation.limits import Judging, Limits
-from portinf.validation.results import CaseResult, CaseStatus, Hop, OutputResult
+from portinf.validation.results import CaseResult, CaseStatus, Comparison, OutputResult
 from portinf.validation.rounding.opinion import Heard, Opinion
 from portinf.validation.scale import Sizes
 from portinf.validation.streamed import Streamed
@@ -34,7 +34,7 @@ BASE = 8  # batches on which the reference is measured against itself in float64
 
 
 class Answers:
-    """What each side says to one batch; each is asked when it is first needed, once."""
+    """The outputs of each model for one batch; each is run once, when first needed."""
 
     def __init__(self, sides: Sequence[Runner], batch: Batch) -> None:
         self._sides, self._batch = sides, batch
@@ -59,7 +59,7 @@ class Answers:
         return self._known[number]
 
     def about(self, batch: Batch) -> Answers:
-        """Return the same sides, asked about another batch."""
+        """Return the same models for another batch."""
         return Answers(self._sides, batch)
 
 
@@ -157,7 +157,7 @@ class Run:
         self.cases.append(case)
         self.progress(f"{case.title}: {case.status}" + (f": {case.reason}" if case.reason else ""))
 
-    def hop(self, reference_name: str) -> Hop:
+    def comparison(self, reference_name: str) -> Comparison:
         """Return the record."""
         if not self.settled:
             self._settle()
@@ -165,7 +165,7 @@ class Run:
             self._finish(self.stream.case())
             self.stream = None
         totals = [total.result() for total in self.totals.values()]
-        return Hop(
+        return Comparison(
             reference=reference_name if self.reference is None else self.reference.name,
             candidate=self.candidate.name,
             cases=tuple(self.cases),
@@ -332,7 +332,7 @@ def _read(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, int]:
 
 
 def _also(case: CaseResult, more: str) -> CaseResult:
-    """Return a case with one more thing to say."""
+    """Return a case with one more note."""
     return replace(case, reason="; ".join(filter(None, [case.reason, more])))
 
 

@@ -149,8 +149,8 @@ def scale_of(arrays: Sequence[Array], axes: tuple[int, ...]) -> Scale:
     """
     count = _columns(arrays[0].shape, axes)
     rows = [np.moveaxis(array, axes, range(-len(axes), 0)).reshape(-1, count) for array in arrays]
-    wanted = -(-_wanted(count) // count)
-    taken = np.concatenate(_first(rows, wanted)).astype(np.float64)
+    requested = -(-_wanted(count) // count)
+    taken = np.concatenate(_first(rows, requested)).astype(np.float64)
     kind = dtype_by_numpy(str(arrays[0].dtype)).numpy
     values = _scales(taken, SMALLEST[kind])
     whole = values if count == 1 else _scales(taken.reshape(-1, 1), SMALLEST[kind])
@@ -171,9 +171,9 @@ def _wanted(columns: int) -> int:
     return columns * max(FEWEST, min(VALUES, ELEMENTS // columns))
 
 
-def _first(rows: Sequence[Array], wanted: int) -> list[Array]:
+def _first(rows: Sequence[Array], requested: int) -> list[Array]:
     """Cut arrays so that together they have no more rows than requested."""
-    found, left = [], wanted
+    found, left = [], requested
     for part in rows:
         found.append(part[:left])
         left -= len(found[-1])

@@ -16,7 +16,7 @@ from portinf.cli.main import run
 from portinf.commands.validate import ValidateOptions, validate
 from portinf.core.batch import Batch, save_npz
 from portinf.validation import CheckResult, Report, Tolerance
-from portinf.validation.results import CaseResult, Hop
+from portinf.validation.results import CaseResult, Comparison
 from tests.commands.validate.test_validate import linear, package, samples, served
 from tests.conftest import Cli
 from tests.runners import fake_http
@@ -25,12 +25,12 @@ MODELS = Path(__file__).parent.parent / "models"
 
 
 def checks(report: Any, name: str = "bisection") -> list[Any]:
-    return [check for hop in report["hops"] for check in hop["checks"] if check["name"] == name]
+    return [check for comparison in report["hops"] for check in comparison["checks"] if check["name"] == name]
 
 
 def found_in(report: Report) -> CheckResult:
-    """Return the one bisection of the first hop."""
-    [check] = [check for check in report.hops[0].checks if check.name == "bisection"]
+    """Return the one bisection of the first comparison."""
+    [check] = [check for check in report.comparisons[0].checks if check.name == "bisection"]
     return check
 
 
@@ -60,10 +60,10 @@ def test_the_node_is_in_the_report_and_its_files_lie_beside_it(
     )
 
 
-def test_every_hop_gets_its_own_folder(tmp_path: Path) -> None:
+def test_every_comparison_gets_its_own_folder(tmp_path: Path) -> None:
     names = [str(linear(tmp_path / f"{n}.onnx", factor)) for n, factor in (("a", 2), ("b", 2.5), ("c", 3))]
     report = validate(names[0], names[1:], ValidateOptions(bisect=True, reproducer=tmp_path / "small"))
-    assert [hop.checks[-1].name for hop in report.hops] == ["bisection"] * 3
+    assert [comparison.checks[-1].name for comparison in report.comparisons] == ["bisection"] * 3
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"small", "small-2", "small-3"}
 
 
@@ -102,13 +102,13 @@ def test_the_request_that_is_looked_at() -> None:
 
     batches = [batch("a", 9), batch("b", 5), batch("c", 7), batch("d", 0), batch("e", 1, origin="generated")]
     bad = [case("a", "disagrees"), case("b", "equal"), case("c", "disagrees"), case("d", "disagrees"), case("e", "disagrees")]
-    chosen = choose(Hop(reference="r", candidate="c", cases=tuple(bad)), batches)
+    chosen = choose(Comparison(reference="r", candidate="c", cases=tuple(bad)), batches)
     assert chosen is not None and chosen.name == "c"
     parts = [batch("part", 4, stream="f.h5", first_row=row) for row in (0, 4, 8)]
-    streamed = Hop(reference="r", candidate="c", cases=(case("f.h5", "disagrees", "rows 4 to 7: output 'y'"),))
+    streamed = Comparison(reference="r", candidate="c", cases=(case("f.h5", "disagrees", "rows 4 to 7: output 'y'"),))
     chosen = choose(streamed, parts)
     assert chosen is not None and chosen.first_row == 4
-    assert choose(Hop(reference="r", candidate="c", cases=()), []) is None
+    assert choose(Comparison(reference="r", candidate="c", cases=()), []) is None
 
 
 def test_fp64_and_a_tolerance_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

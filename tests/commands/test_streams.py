@@ -77,12 +77,12 @@ def test_every_row_of_every_format_is_compared(tmp_path: Path, kind: str) -> Non
     a, b, c = scaled(tmp_path / "a.onnx"), scaled(tmp_path / "b.onnx"), scaled(tmp_path / "c.onnx", limit=X.max() * 0.999)
     name = write(tmp_path, kind, {"x": X, "label": np.arange(300)})
     report = validate(a, [b, c], options(name, batch_rows=64, beside={"y": "label"}))
-    assert [hop.verdict for hop in report.hops] == ["equal", "disagrees", "disagrees"]
-    case = report.hops[0].cases[0]
+    assert [comparison.verdict for comparison in report.comparisons] == ["equal", "disagrees", "disagrees"]
+    case = report.comparisons[0].cases[0]
     assert case.sizes == {"rows": 300} and case.outputs[0].tally.count == 1200
-    assert {"generated, equal rows"} < {case.name for case in report.hops[0].cases if case.origin == "generated"}
+    assert {"generated, equal rows"} < {case.name for case in report.comparisons[0].cases if case.origin == "generated"}
     row = int(np.argmax(X.max(axis=1)))
-    assert f"rows {row // 64 * 64} to {min(row // 64 * 64 + 63, 299)}" in report.hops[1].cases[0].reason
+    assert f"rows {row // 64 * 64} to {min(row // 64 * 64 + 63, 299)}" in report.comparisons[1].cases[0].reason
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "parquet", "root"])
@@ -91,7 +91,7 @@ def test_jagged_jets_get_their_mask(tmp_path: Path, kind: str) -> None:
     pt = [[float(10 * k + row % 5 + 1) for k in range(row % 6)] for row in range(40)]
     name = write(tmp_path, kind, {"pt": pt, "eta": [[-v for v in row] for row in pt]})
     report = validate(a, [b], options(name, columns={"x": ["pt", "eta"]}, batch_rows=16))
-    assert report.equal and report.hops[0].cases[0].sizes == {"rows": 40}
+    assert report.equal and report.comparisons[0].cases[0].sizes == {"rows": 40}
     assert any("column 'pt': float64 cast to float32" in note for note in report.notes)
 
 
@@ -101,7 +101,7 @@ def test_a_request_file_and_a_stream_beside_each_other(tmp_path: Path) -> None:
     report = validate(
         a, [b], options(f"{tmp_path}/one.npz", write(tmp_path, "npy", {"x": X, "label": X[:, 0]}), beside={"label": "label"})
     )
-    given = [(case.name, dict(case.sizes)) for case in report.hops[0].cases if case.origin == "given"]
+    given = [(case.name, dict(case.sizes)) for case in report.comparisons[0].cases if case.origin == "given"]
     assert given == [("one.npz", {"batch": 3}), ("npy.data", {"rows": 300})]
 
 
@@ -111,7 +111,7 @@ def test_ranges_of_generated_values(tmp_path: Path) -> None:
     plain = options(name)
     assert validate(a, [b], plain).equal
     ranged = ValidateOptions(sourcing=SourcingOptions(inputs=plain.sourcing.inputs, ranges={"x": (90, 100)}))
-    reason = validate(a, [b], ranged).hops[0].reason
+    reason = validate(a, [b], ranged).comparisons[0].reason
     assert reason.startswith("generated, values from the ranges given")
     bare = ValidateOptions(sourcing=SourcingOptions(ranges={"x": (90, 100)}))
     assert not validate(a, [b], bare).equal and validate(a, [b], ValidateOptions()).equal

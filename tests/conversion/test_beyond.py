@@ -16,7 +16,7 @@ from portinf.core.batch import Batch
 from portinf.core.errors import DisagreementError, UsageError
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.sources.routes import Assumption
-from portinf.validation.results import CaseResult, Hop
+from portinf.validation.results import CaseResult, Comparison
 from tests.conftest import KERAS_MODELS
 
 MODELS = KERAS_MODELS.parent
@@ -51,7 +51,7 @@ def test_a_largest_length_that_the_user_accepts_is_recorded_and_kept_to(tmp_path
     result = converted(f"{TORCH}:scale", tmp_path, maximums={"x_0": 99})
     assert result.artifact.signature.inputs[0].shape_text() == "[x_0<=99, 4]"
     assert read_onnx(tmp_path / "m.onnx").signature == result.artifact.signature
-    assert max(case.sizes["x_0"] for case in result.hop.cases) == 99
+    assert max(case.sizes["x_0"] for case in result.comparison.cases) == 99
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
     assert session.run(None, events(99)[0].inputs)[0].shape == (99, 4)
     with pytest.raises(Exception, match="input x is valid up to 99 along axis 0"):  # also on a server
@@ -63,13 +63,13 @@ def test_a_largest_length_that_the_user_accepts_is_recorded_and_kept_to(tmp_path
 def test_a_branch_of_which_one_side_is_right_everywhere_is_exported_there(tmp_path: Path) -> None:
     result = converted(f"{TORCH}:lead", tmp_path)  # the leading 200 of 6 are all
     assert result.artifact.signature.axes["x_0"].maximum is None
-    assert {200, 201} <= {case.sizes["x_0"] for case in result.hop.cases if case.status == "equal"}
+    assert {200, 201} <= {case.sizes["x_0"] for case in result.comparison.cases if case.status == "equal"}
 
 
 def test_what_the_source_itself_does_not_take_is_recorded(tmp_path: Path) -> None:
     table = converted(f"{TORCH}:table", tmp_path)
     assert table.artifact.signature.axes["x_0"].maximum == 300
-    assert 300 in {case.sizes["x_0"] for case in table.hop.cases if case.status == "equal"}
+    assert 300 in {case.sizes["x_0"] for case in table.comparison.cases if case.status == "equal"}
     assert any("the largest length x_0=300 is recorded" in note and "the model fails" in note for note in table.notes)
     blocks = converted(f"{TORCH}:blocks", tmp_path, events(16, 40))
     assert blocks.artifact.signature.axes["x_0"].multiple == 8
@@ -143,7 +143,7 @@ def test_a_relation_of_two_axes_is_refused(tmp_path: Path) -> None:
 def test_a_branch_between_the_samples_and_the_longest_that_is_tried_follows_the_samples(tmp_path: Path) -> None:
     said = refused(f"{TORCH}:scale", tmp_path, events(20, 30))  # up to 240 are tried
     assert said.endswith("add: --maximum x_0=99")
-    assert converted(f"{TORCH}:scale", tmp_path, events(20, 30), maximums={"x_0": 99}).hop.verdict == "equal"
+    assert converted(f"{TORCH}:scale", tmp_path, events(20, 30), maximums={"x_0": 99}).comparison.verdict == "equal"
 
 
 @pytest.mark.long
@@ -172,21 +172,21 @@ def test_torchscript_and_exported_programs(tmp_path: Path) -> None:
     torch.jit.script(size_models.Scale().eval()).save(tmp_path / "scale.pt")
     scripted = converted(tmp_path / "scale.pt", tmp_path)
     assert scripted.route == "torch.onnx TorchScript"  # the other keeps one branch
-    assert 576 in {case.sizes["x_0"] for case in scripted.hop.cases}
+    assert 576 in {case.sizes["x_0"] for case in scripted.comparison.cases}
     shapes = ({0: torch.export.Dim.AUTO},)
     program = torch.export.export(size_models.Lead().eval(), (torch.randn(9, 4),), dynamic_shapes=shapes)
     torch.export.save(program, tmp_path / "lead.pt2")
     assert converted(tmp_path / "lead.pt2", tmp_path).artifact.signature.inputs[0].shape_text() == "[2<=x_0<=200, 4]"
 
 
-def hop(**cases: str) -> Hop:
+def comparison(**cases: str) -> Comparison:
     """Return a comparison with cases ``n5="equal"``, ``n9="disagrees"`` and so on, ``given`` for those of the user."""
     found = []
     for name, status in cases.items():
         origin = "given" if name.startswith("given") else "generated"
         sizes = {"n": int("".join(filter(str.isdigit, name)))}
         found.append(CaseResult(name=name, origin=origin, sizes=sizes, status=status))  # type: ignore[arg-type]
-    return Hop(reference="a", candidate="b", cases=tuple(found))
+    return Comparison(reference="a", candidate="b", cases=tuple(found))
 
 
 UP_TO = Assumption(text="n <= 200", place="net.py, line 3", elsewhere=({"n": 201},), label="n", largest=200)
@@ -207,7 +207,7 @@ NUMBER = Assumption(text="n == 9", elsewhere=({"n": 10},), label="n", least=9, l
     ],
 )
 def test_the_way_out_leaves_no_wrong_case_in(cases: dict[str, str], options: str) -> None:
-    assert way_out(hop(**cases), [UP_TO]) == options
+    assert way_out(comparison(**cases), [UP_TO]) == options
 
 
 @pytest.mark.parametrize(
@@ -220,4 +220,4 @@ def test_the_way_out_leaves_no_wrong_case_in(cases: dict[str, str], options: str
     ],
 )
 def test_the_cause_is_what_fails_with_the_file(cases: dict[str, str], said: str) -> None:
-    assert cause(hop(**cases), [UP_TO, NUMBER]) == said
+    assert cause(comparison(**cases), [UP_TO, NUMBER]) == said

@@ -20,7 +20,7 @@ from portinf.core.batch import Array, Arrays, Batch, Origin
 from portinf.core.errors import CannotError
 from portinf.core.signature import Axis, Signature, TensorSpec
 from portinf.sources.process.parent import SourceProcess
-from portinf.validation import CaseResult, Hop
+from portinf.validation import CaseResult, Comparison
 from portinf.validation.results import CaseStatus
 
 
@@ -74,8 +74,8 @@ def _case(name: str, status: CaseStatus, length: int = 4, **more: Any) -> CaseRe
     return CaseResult(name=name, origin="generated", sizes={"n": 3, "L": length}, status=status, **more)
 
 
-def _hop(*cases: CaseResult) -> Hop:
-    return Hop(reference="source", candidate="onnx", cases=cases)
+def _comparison(*cases: CaseResult) -> Comparison:
+    return Comparison(reference="source", candidate="onnx", cases=cases)
 
 
 class _Opened:
@@ -91,10 +91,10 @@ class _Opened:
 
 def test_a_length_at_which_the_file_refuses_where_the_source_has_no_number_is_left_out() -> None:
     empty = _case("empty", "outside domain", 0, reason="no numbers", refused=True)
-    found = _narrowed(_Opened(), _hop(_case("full", "equal"), empty))  # type: ignore[arg-type]
+    found = _narrowed(_Opened(), _comparison(_case("full", "equal"), empty))  # type: ignore[arg-type]
     assert found is not None and found[0].signature.axes["L"].minimum == 1 and "the smallest length 1" in found[1][0]
     unanswered = _case("empty", "outside domain", 0, reason="the source fails")
-    assert _narrowed(_Opened(), _hop(_case("full", "equal"), unanswered)) is None  # type: ignore[arg-type]
+    assert _narrowed(_Opened(), _comparison(_case("full", "equal"), unanswered)) is None  # type: ignore[arg-type]
 
 
 def test_what_was_compared_in_part_is_no_golden() -> None:
@@ -103,5 +103,7 @@ def test_what_was_compared_in_part_is_no_golden() -> None:
 
     cases = [batch("mine", 5, "given"), batch("whole", 2, "generated"), batch("part", 1, "generated")]
     opened = SimpleNamespace(given=cases[:1], cases=cases, runner=SimpleNamespace(infer=lambda _: {}))
-    hop = _hop(_case("mine", "equal"), _case("whole", "equal"), _case("part", "equal", reason="not compared: 3 elements"))
-    assert [golden.name for golden in goldens(opened, hop)] == ["mine", "whole"]  # type: ignore[arg-type]
+    comparison = _comparison(
+        _case("mine", "equal"), _case("whole", "equal"), _case("part", "equal", reason="not compared: 3 elements")
+    )
+    assert [golden.name for golden in goldens(opened, comparison)] == ["mine", "whole"]  # type: ignore[arg-type]

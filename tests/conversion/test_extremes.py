@@ -73,7 +73,7 @@ def test_an_unstable_formula_is_refused_by_name_with_the_way_out(conversion: Con
 
 def test_the_users_range_bounds_what_is_asked(conversion: Conversion) -> None:
     result = conversion.run(LOG_SIGMOID, NAIVE, ranges={"x": (-8.0, 8.0)})
-    assert [check.status for check in result.hop.checks] == ["passed"]
+    assert [check.status for check in result.comparison.checks] == ["passed"]
     with pytest.raises(DisagreementError, match="Log of Sigmoid"):
         conversion.run(LOG_SIGMOID, NAIVE, ranges={"x": (-50.0, 8.0)})
 
@@ -87,7 +87,7 @@ def test_negative_whole_numbers_are_tried_and_the_division_is_named(conversion: 
         DisagreementError, match=r"values from the ranges given .*look at Div \(whole numbers, one of them negative"
     ):
         conversion.run(FLOORED, TRUNCATED, INT, ranges={"x": (-40.0, 40.0)})
-    assert conversion.run(FLOORED, TRUNCATED, INT, ranges={"x": (0.0, 40.0)}).hop.verdict == "equal"
+    assert conversion.run(FLOORED, TRUNCATED, INT, ranges={"x": (0.0, 40.0)}).comparison.verdict == "equal"
 
 
 def test_no_way_out_is_offered_for_numbers_that_the_samples_enclose(conversion: Conversion) -> None:
@@ -105,18 +105,18 @@ def test_a_stranger_difference_is_a_note_that_the_file_keeps(conversion: Convers
     ]
     assert len(notes) == 1
     assert notes[0] in read_onnx(conversion.out).provenance["notes"]
-    assert [(check.name, check.status) for check in result.hop.checks] == [("inner extremes", "reported")]
+    assert [(check.name, check.status) for check in result.comparison.checks] == [("inner extremes", "reported")]
 
 
 def test_an_honest_file_gets_no_note(conversion: Conversion) -> None:
     result = conversion.run(LOG_SIGMOID, LOG_SIGMOID)
     assert not any("outside the samples" in note for note in result.notes)
-    assert "file and source agree" in result.hop.checks[0].text
+    assert "file and source agree" in result.comparison.checks[0].text
 
 
 def test_force_takes_the_file_with_the_judgement_in_it(conversion: Conversion) -> None:
     result = conversion.run(LOG_SIGMOID, NAIVE, force=True)
-    assert result.hop.verdict == "disagrees"
+    assert result.comparison.verdict == "disagrees"
     assert "Log of Sigmoid" in read_onnx(conversion.out).provenance["validation"]["summary"]
 
 

@@ -174,28 +174,28 @@ def test_a_random_file_is_not_optimised(rare: Path, tmp_path: Path, way: Callabl
 def test_unused_random_numbers_stop_nothing(unused: Path, tmp_path: Path) -> None:
     _optimized(unused, tmp_path / "out.onnx")
     assert not random_nodes(load_proto(tmp_path / "out.onnx")).reaching
-    assert validate(str(unused), [str(unused)], ValidateOptions(probes=False)).hops[0].verdict == "equal"
+    assert validate(str(unused), [str(unused)], ValidateOptions(probes=False)).comparisons[0].verdict == "equal"
 
 
 def test_files_are_not_called_equal(rare: Path, unused: Path) -> None:
-    (hop,) = validate(str(rare), [str(rare)], ValidateOptions(probes=False)).hops
-    assert all(case.status == "equal" for case in hop.cases)
-    assert hop.verdict == "disagrees"
-    assert "randomness" in hop.reason
-    assert "RandomUniform 'draw' draws random numbers: its results differ from call to call" in hop.reason
-    (hop,) = validate(str(unused), [str(rare)], ValidateOptions(probes=False)).hops
-    assert hop.verdict == "disagrees"
+    (comparison,) = validate(str(rare), [str(rare)], ValidateOptions(probes=False)).comparisons
+    assert all(case.status == "equal" for case in comparison.cases)
+    assert comparison.verdict == "disagrees"
+    assert "randomness" in comparison.reason
+    assert "RandomUniform 'draw' draws random numbers: its results differ from call to call" in comparison.reason
+    (comparison,) = validate(str(unused), [str(rare)], ValidateOptions(probes=False)).comparisons
+    assert comparison.verdict == "disagrees"
 
 
 def test_a_source_is_not_called_equal(nets: Path, tmp_path: Path) -> None:
     assert not any("random" in note for note in _converted(nets, "Net").notes)
     options = ValidateOptions(sourcing=SourcingOptions(inputs=[tmp_path / "a.npz"]), probes=False)
-    (hop,) = validate(f"{nets}:Rare", [str(tmp_path / "out.onnx")], options).hops
-    assert all(case.status == "equal" for case in hop.cases)
-    assert hop.verdict == "disagrees"
-    assert "nets.py:Rare: the model is random" in hop.reason
-    (hop,) = validate(f"{nets}:Net", [str(tmp_path / "out.onnx")], options).hops
-    assert hop.verdict == "equal"
+    (comparison,) = validate(f"{nets}:Rare", [str(tmp_path / "out.onnx")], options).comparisons
+    assert all(case.status == "equal" for case in comparison.cases)
+    assert comparison.verdict == "disagrees"
+    assert "nets.py:Rare: the model is random" in comparison.reason
+    (comparison,) = validate(f"{nets}:Net", [str(tmp_path / "out.onnx")], options).comparisons
+    assert comparison.verdict == "equal"
 
 
 def test_a_random_file_is_packaged_by_force_alone(rare: Path, tmp_path: Path) -> None:

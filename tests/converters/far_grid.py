@@ -66,19 +66,21 @@ ROWS = np.array(
 RELATIVE = {"float32": 5e-6, "float64": 1e-14, "float16": 2e-3}  # some roundings; far out exp() itself has a few
 
 
-def difference(wanted: Array, found: Array, slack: float = 0.0) -> str | None:
+def difference(requested: Array, found: Array, slack: float = 0.0) -> str | None:
     """Return where two answers differ, in a few words; None where they are the same to some roundings, or to the slack."""
-    if wanted.shape != found.shape or wanted.dtype != found.dtype:
-        return f"{wanted.dtype}{wanted.shape} and {found.dtype}{found.shape}"
-    if wanted.dtype.kind != "f":
-        wrong = wanted != found
+    if requested.shape != found.shape or requested.dtype != found.dtype:
+        return f"{requested.dtype}{requested.shape} and {found.dtype}{found.shape}"
+    if requested.dtype.kind != "f":
+        wrong = requested != found
     else:
-        smallest = np.finfo(wanted.dtype).tiny / np.finfo(wanted.dtype).eps  # below lie numbers that some kernels round to 0
+        smallest = (
+            np.finfo(requested.dtype).tiny / np.finfo(requested.dtype).eps
+        )  # below lie numbers that some kernels round to 0
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.abs(found - wanted) > RELATIVE[wanted.dtype.name] * np.abs(wanted) + smallest + slack
-        finite = np.isfinite(wanted) & np.isfinite(found)
-        wrong = np.where(finite, apart, ~((wanted == found) | (np.isnan(wanted) & np.isnan(found))))
+            gap = np.abs(found - requested) > RELATIVE[requested.dtype.name] * np.abs(requested) + smallest + slack
+        finite = np.isfinite(requested) & np.isfinite(found)
+        wrong = np.where(finite, gap, ~((requested == found) | (np.isnan(requested) & np.isnan(found))))
     if not wrong.any():
         return None
     place = tuple(int(n) for n in np.argwhere(wrong)[0])
-    return f"{int(wrong.sum())} of {wrong.size}, at {place}: {wanted[place]} became {found[place]}"
+    return f"{int(wrong.sum())} of {wrong.size}, at {place}: {requested[place]} became {found[place]}"

@@ -76,12 +76,12 @@ def test_portinf_is_killed(tmp_path: Path, traces: Traces, monkeypatch: pytest.M
     assert not any((tmp_path / "scratch").iterdir())
 
 
-def test_the_warden_is_killed(tmp_path: Path, traces: Traces) -> None:
+def test_the_reaper_is_killed(tmp_path: Path, traces: Traces) -> None:
     add(tmp_path)
     process = start_cli(str(tmp_path), *FREE_PORTS, "--json")
     server = int(ready(process)["pid"])
-    warden = int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(warden, signal.SIGKILL)
+    reaper = int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(reaper, signal.SIGKILL)
     error = error_of(process)
     assert process.returncode == 6, error
     until(lambda: not traces.look(), 30)

@@ -149,7 +149,7 @@ def test_validate_compares_by_address_alone(server: Server, folder: Path, cli: C
     models = folder / "models"
     twin = cli("validate", models / "jet", f"grpc://{server.grpc}/jet", f"grpc://{server.grpc}/jet_fpga", "--json")
     assert twin.code == 0, twin.err
-    assert [hop["outputs"][0]["rtol"] for hop in twin.report["hops"]] == [1e-4, 0.01, 0.01]
+    assert [comparison["outputs"][0]["rtol"] for comparison in twin.report["hops"]] == [1e-4, 0.01, 0.01]
     assert "bit-exact emulation" in twin.report["sides"][2]["facts"]["kind"]
     itself = cli("validate", models / "jet_fpga", f"http://{server.http}/jet_fpga", "--json")
     assert itself.code == 0, itself.err

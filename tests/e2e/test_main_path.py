@@ -31,7 +31,7 @@ def _graph(rng: np.random.Generator, n: int, e: int) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(900)
-def test_every_hop_on_models_with_odd_names_types_and_shapes(
+def test_every_comparison_on_models_with_odd_names_types_and_shapes(
     cli: Cli, npz: Npz, keras_files: Path, rng: np.random.Generator, tmp_path: Path
 ) -> None:
     samples = {

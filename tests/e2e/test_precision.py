@@ -1,4 +1,4 @@
-"""`portinf optimize --precision`: islands that the search found are named, and what fails writes nothing."""
+"""`portinf optimize --precision`: nodes that stay in float32 are named, and what fails writes nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_fp16_is_repaired_by_islands(
     words = ["--inputs", str(given)]
     assert optimised(model, "--precision", "fp16", "--atol", "2e-3", "--label", "signal", "--score", "y:0", *words) == 0
     said = capsys.readouterr()
-    assert f"island: {island}: {reason}" in said.out and "ms before" in said.out
+    assert f"float32: {island}: {reason}" in said.out and "ms before" in said.out
     step = read_onnx(tmp_path / "out.onnx").provenance["steps"][-1]
     assert step["islands"][island].startswith(reason)
     x = samples(7, 5).inputs

@@ -121,14 +121,14 @@ def _events(cell: Cell) -> list[Arrays]:
 
 def _check_names(cell: Cell, signature: Any, events: Sequence[Arrays], path: Path) -> None:
     """Names and order are the user's, in the report and in the file."""
-    wanted = {
+    requested = {
         "inputs": list(cell.names or (events[0] if events else ())),
         "outputs": [f"output_{k}" for k in range(cell.outputs)] if isinstance(cell.outputs, int) else list(cell.outputs),
     }
-    assert wanted["inputs"], "the cell does not say the names of its inputs"
+    assert requested["inputs"], "the cell does not say the names of its inputs"
     graph = onnx.load(path, load_external_data=False).graph
-    assert {side: [spec["name"] for spec in signature[side]] for side in wanted} == wanted
-    assert {"inputs": [value.name for value in graph.input], "outputs": [value.name for value in graph.output]} == wanted
+    assert {side: [spec["name"] for spec in signature[side]] for side in requested} == requested
+    assert {"inputs": [value.name for value in graph.input], "outputs": [value.name for value in graph.output]} == requested
 
 
 def _check_signature(cell: Cell, report: Any, events: Sequence[Arrays]) -> None:
@@ -147,8 +147,8 @@ def _check_golden(golden: Path, model: Path) -> None:
     """The tolerance is that of fp32 through twenty layers."""
     arrays = dict(np.load(golden))
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    wanted = arrays.pop("answer")
-    np.testing.assert_allclose(session.run(None, arrays)[0], wanted, rtol=1e-4, atol=1e-5)
+    requested = arrays.pop("answer")
+    np.testing.assert_allclose(session.run(None, arrays)[0], requested, rtol=1e-4, atol=1e-5)
 
 
 def _record(table: str, cell: Cell, done: Outcome) -> None:

@@ -75,7 +75,7 @@ CELLS = (
     _cell("ParticleNet, for inference", "particle_net_inference", _net, labels=("batch", "points_2")),
     _cell("ParticleNet, full size", "particle_net_full", _net, labels=("batch", "points_2")),
     _cell("ParticleNet, segmentation", "particle_net_segmentation", _net, labels=("batch", "points_2")),
-    # Where padding is declared valid, 2 of 16 numbers are 2.0e-5 apart, of which the default allows 1.5e-5; why is not known.
+    # Where padding is declared valid, 2 of 16 numbers are 2.0e-5 gap, of which the default allows 1.5e-5; why is not known.
     _cell(
         "ParticleNet tagger, particles and vertices (--atol 5e-5)", "particle_net_tagger", _tagger, options=("--atol", "5e-5")
     ),

@@ -40,7 +40,7 @@ def lowered(write: Callable[[Path], Path], folder: Path, **given: Any) -> Lowere
 
 def test_everything_is_lowered_where_it_holds(tmp_path: Path) -> None:
     result = lowered(plain, tmp_path)
-    assert not result.islands and result.lowered == 5 and result.trials == 1 and result.hop.verdict == "equal"
+    assert not result.islands and result.lowered == 5 and result.trials == 1 and result.comparison.verdict == "equal"
     before, after = read_onnx(tmp_path / "model.onnx"), read_onnx(result.path)
     assert after.signature == before.signature == SIGNATURE
     first, step = after.provenance["steps"]
@@ -66,7 +66,7 @@ def test_underflow_is_an_island(tmp_path: Path) -> None:
 def test_lost_digits_are_found_by_trials(tmp_path: Path) -> None:
     result = lowered(cancelling, tmp_path)
     assert set(result.islands) == {"far", "back"} and result.trials <= 20
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
 
 
 def test_the_tolerance_that_is_said_to_hold_does(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The models of `tree_models` as the ONNX files that portinf writes of them, without a process apart."""
+"""The models of `tree_models` as the ONNX files that portinf writes of them, without a process gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime ends the whole process in an LSTM or GRU without rows: such requests are answered apart."""
+"""ONNX Runtime ends the whole process in an LSTM or GRU without rows: such requests are answered isolated."""
 
 from __future__ import annotations
 

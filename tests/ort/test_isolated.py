@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, load, save
 
 from portinf.core.errors import RunnerError
-from portinf.ort import isolated as onnx_apart
+from portinf.ort import isolated as isolated_module
 from portinf.runners.onnx import OnnxRuntimeRunner
 
 
@@ -38,16 +38,16 @@ def test_an_empty_batch_does_not_end_this_process(tmp_path: Path) -> None:
 
 def test_a_child_that_dies_is_one_line_and_starts_again(tmp_path: Path) -> None:
     with OnnxRuntimeRunner(_einsum(tmp_path / "m.onnx"), name="onnx") as runner:
-        apart = runner._session._isolated
-        assert apart is not None
+        isolated = runner._session._isolated
+        assert isolated is not None
         empty = {"a": np.ones((1, 0, 4), np.float32), "c": np.ones((1, 2, 4), np.float32)}
-        assert apart.infer(empty)["y"].shape == (1, 0, 2)
-        assert onnx_apart._CHILD._process is not None
-        onnx_apart._CHILD._process.kill()
-        onnx_apart._CHILD._process.wait()
+        assert isolated.infer(empty)["y"].shape == (1, 0, 2)
+        assert isolated_module._CHILD._process is not None
+        isolated_module._CHILD._process.kill()
+        isolated_module._CHILD._process.wait()
         with pytest.raises(RunnerError, match=r"^onnx: ONNX Runtime crashed \(signal 9\)$"):
-            apart.infer(empty)
-        assert apart.infer(empty)["y"].shape == (1, 0, 2)
+            isolated.infer(empty)
+        assert isolated.infer(empty)["y"].shape == (1, 0, 2)
 
 
 def test_sessions_share_one_process_that_ends_with_the_last(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_sessions_share_one_process_that_ends_with_the_last(tmp_path: Path) -> N
     path = _einsum(tmp_path / "m.onnx")
     with OnnxRuntimeRunner(path) as first:
         assert _ask(first, 1, 0, 2) == (1, 0, 2)
-        process = onnx_apart._CHILD._process
+        process = isolated_module._CHILD._process
         model = load(str(path))
         model.graph.node[0].attribute[0].s = b"bic,bjc->bji"
         model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "m"
@@ -64,5 +64,5 @@ def test_sessions_share_one_process_that_ends_with_the_last(tmp_path: Path) -> N
         with OnnxRuntimeRunner(path) as second:
             assert _ask(second, 1, 0, 2) == (1, 2, 0)
             assert _ask(first, 1, 0, 2) == (1, 0, 2)
-        assert onnx_apart._CHILD._process is process is not None and process.poll() is None
-    assert onnx_apart._CHILD._process is None and process.poll() is not None
+        assert isolated_module._CHILD._process is process is not None and process.poll() is None
+    assert isolated_module._CHILD._process is None and process.poll() is not None

@@ -32,18 +32,18 @@ def test_all_tensors_in_order_and_in_parts(tmp_path: Path) -> None:
 def test_external_data(tmp_path: Path) -> None:
     path, inputs = perceptron(tmp_path / "m.onnx", depth=2)
     plain = dict(trace_onnx(path, inputs, None, name="m"))
-    (tmp_path / "apart").mkdir()
+    (tmp_path / "isolated").mkdir()
     onnx.save(
         onnx.load(str(path)),
-        str(tmp_path / "apart" / "m.onnx"),
+        str(tmp_path / "isolated" / "m.onnx"),
         save_as_external_data=True,
         location="w.data",
         size_threshold=0,
     )
-    apart = dict(trace_onnx(tmp_path / "apart" / "m.onnx", inputs, None, name="m"))
-    np.testing.assert_array_equal(apart["r1"], plain["r1"])
+    isolated = dict(trace_onnx(tmp_path / "isolated" / "m.onnx", inputs, None, name="m"))
+    np.testing.assert_array_equal(isolated["r1"], plain["r1"])
     empty = {"x": np.zeros((0, 16), np.float32)}
-    assert dict(trace_onnx(tmp_path / "apart" / "m.onnx", empty, None, name="m"))["a0"].shape == (0, 16)
+    assert dict(trace_onnx(tmp_path / "isolated" / "m.onnx", empty, None, name="m"))["a0"].shape == (0, 16)
 
 
 def test_sequences_are_left_out(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portinf.onnx_graph.passes.exporter_fixes import mend
+from portinf.onnx_graph.passes.exporter_fixes import fix
 from portinf.rewrites import RULES, Rule, rewrite
 from portinf.rewrites.linear_layer import linear_layers
 from tests.rewrites.graph_layers import BODIES, graph, layer
@@ -90,7 +90,7 @@ def test_equal_on_any_graph(words: str, name: str, nodes: int, edges: int, seed:
     given_graph = graph(nodes, edges, seed)
     (expected,) = before.run(None, given_graph)
     (found,) = after.run(None, given_graph)
-    exact = all(rule_of(part).proof == "exact" for part in words.split("+"))
+    exact = all(rule_of(part).guarantee == "exact" for part in words.split("+"))
     if exact:
         np.testing.assert_array_equal(found, expected)
     else:
@@ -158,7 +158,7 @@ def test_a_scatter_of_fewer_columns_is_refused_aloud(tmp_path: Path) -> None:
         session(tmp_path / "b.onnx").run(None, graph(5, 7, 1))
 
 
-def test_a_scatter_that_conversion_mended_is_found(tmp_path: Path) -> None:
+def test_a_scatter_that_conversion_fixed_is_found(tmp_path: Path) -> None:
     """ScatterND with a sum -> flat ScatterElements on conversion -> ScatterND again, where one thread is promised."""
     value, tensor = onnx.helper.make_tensor_value_info, onnx.TensorProto
     nodes = [onnx.helper.make_node("ScatterND", ["d", "i", "u"], ["y"], reduction="add")]
@@ -166,7 +166,7 @@ def test_a_scatter_that_conversion_mended_is_found(tmp_path: Path) -> None:
     graph_proto = onnx.helper.make_graph(nodes, "g", ends, [value("y", tensor.FLOAT, ["n", 12])])
     model = onnx.helper.make_model(graph_proto, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
     onnx.save(model, str(tmp_path / "nd.onnx"))
-    assert mend(model)
+    assert fix(model)
     onnx.save(model, str(tmp_path / "mended.onnx"))
     assert rewrite(rule_of("flat"), tmp_path / "mended.onnx", tmp_path / "flat.onnx") == 0
     assert rewrite(rule_of("row by row"), tmp_path / "mended.onnx", tmp_path / "again.onnx") == 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from portinf.core.errors import UsageError
 from portinf.core.signature import Axis, Role
-from portinf.samples import StreamOptions, Wanted, open_stream
+from portinf.samples import InputRequest, StreamOptions, open_stream
 from portinf.samples.stream import FileStream
 from tests.samples.files import memory, write
 
@@ -25,18 +25,18 @@ def events(counts: list[int], columns: int = 2) -> dict[str, Any]:
     return {f"c{c}": [[100.0 * r + 10 * k + c + 1 for k in range(n)] for r, n in enumerate(counts)] for c in range(columns)}
 
 
-def stream(columns: dict[str, Any], /, *wanted: Wanted, **options: Any) -> FileStream:
-    return FileStream(memory(columns), StreamOptions(**options), wanted)
+def stream(columns: dict[str, Any], /, *requested: InputRequest, **options: Any) -> FileStream:
+    return FileStream(memory(columns), StreamOptions(**options), requested)
 
 
-def single(columns: dict[str, Any], /, *wanted: Wanted, **options: Any) -> dict[str, np.ndarray[Any, Any]]:
-    batches = list(stream(columns, *wanted, **options))
+def single(columns: dict[str, Any], /, *requested: InputRequest, **options: Any) -> dict[str, np.ndarray[Any, Any]]:
+    batches = list(stream(columns, *requested, **options))
     assert len(batches) == 1
     return batches[0].inputs
 
 
-def x(*axes: Axis, role: Role | None = None, name: str = "x", dtype: str = "float32") -> Wanted:
-    return Wanted(name=name, dtype=dtype, shape=axes, role=role or Role())
+def x(*axes: Axis, role: Role | None = None, name: str = "x", dtype: str = "float32") -> InputRequest:
+    return InputRequest(name=name, dtype=dtype, shape=axes, role=role or Role())
 
 
 @settings(deadline=None, max_examples=40)
@@ -214,7 +214,7 @@ def test_heads_are_small_and_differ() -> None:
 
 
 def test_a_models_own_types_are_unknown() -> None:
-    free = Wanted(name="x")
+    free = InputRequest(name="x")
     assert single({"a": np.ones(3), "b": np.ones(3)}, free, columns={"x": ["a", "b"]})["x"].dtype == np.float64
     with pytest.raises(UsageError, match=r"the model does not say its shape; .* --layout x=rows,entries,features"):
         single(events([1, 2]), free, columns={"x": ["c0", "c1"]})
@@ -234,8 +234,8 @@ def test_cuts_are_counted_once() -> None:
 def test_small_parts_are_read_together_and_cut(tmp_path: Path, kind: str) -> None:
     hits = [[100.0 * row + k for k in range(row % 4)] for row in range(50)]
     name = write(tmp_path, kind, {"hits": hits, "flat": np.arange(50.0)})
-    wanted = [x(Axis(size=3), Axis(label="n"), name="hits", dtype="float64"), x(Axis(size=3), name="flat", dtype="float64")]
-    batches = list(open_stream(name).bound(wanted))
+    requested = [x(Axis(size=3), Axis(label="n"), name="hits", dtype="float64"), x(Axis(size=3), name="flat", dtype="float64")]
+    batches = list(open_stream(name).bound(requested))
     assert len(batches) == 16 and [batch.first_row for batch in batches] == list(range(0, 48, 3))
     assert [float(v) for batch in batches for v in batch.inputs["flat"]] == list(range(48))
     assert [[v for v in row if v] for batch in batches for row in batch.inputs["hits"].tolist()][1:] == [

@@ -28,7 +28,7 @@ FREE = Ports(http=0, grpc=0, metrics=0)
 FREE_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 # Generous: the machine may have two slow cores and other work. What must be fast is measured where it is tested.
 LIMIT_SECONDS = 120
-_PROGRAMS = ("/tritonserver", "triton_python_backend_stub", "warden.py")
+_PROGRAMS = ("/tritonserver", "triton_python_backend_stub", "reaper.py")
 _TOKEN = f"PORTINF_TEST_RUN={os.getpid()}-{time.time_ns()}".encode()
 _prepared = False
 

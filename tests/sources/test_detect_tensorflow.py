@@ -1,4 +1,4 @@
-"""TensorFlow's formats are told apart by content, whatever the suffix."""
+"""TensorFlow's formats are told gap by content, whatever the suffix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proof that rows are independent: what it accepts, what it refuses, and why."""
+"""The outcome that rows are independent: what it accepts, what it refuses, and why."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from portinf.core.errors import CannotError
 from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.validation import Tolerance
-from portinf.validation.batch_independence import RowProof, choose_batch_size, prove_rows, servable, why_not_batched
+from portinf.validation.batch_independence import RowCheck, check_rows, choose_batch_size, servable, why_not_batched
 from tests.triton.models import honest, kept_rows, minus_mean, row_sum, running_sum
 
 BATCH, N, FOUR = Axis(label="batch"), Axis(label="n"), Axis(size=4)
 RNG = np.random.default_rng(0)
 
 
-def proof(path: Path, *batches: Batch, signature: Signature | None = None) -> RowProof:
+def outcome(path: Path, *batches: Batch, signature: Signature | None = None) -> RowCheck:
     with OnnxRuntimeRunner(path) as runner:
-        return prove_rows(runner, signature or runner.signature, batches, Tolerance())
+        return check_rows(runner, signature or runner.signature, batches, Tolerance())
 
 
 def sample(rows: int, *, distinct: bool = True) -> Batch:
@@ -34,14 +34,14 @@ def sample(rows: int, *, distinct: bool = True) -> Batch:
 @pytest.mark.parametrize("make", [honest, row_sum])
 @pytest.mark.parametrize("batches", [(), (sample(20),), (sample(1),), (sample(2), sample(7))])
 def test_independent_rows_are_accepted(tmp_path: Path, make: Callable[[Path], Path], batches: tuple[Batch, ...]) -> None:
-    found = proof(make(tmp_path / "model.onnx"), *batches)
+    found = outcome(make(tmp_path / "model.onnx"), *batches)
     assert found.independent, found.reason
 
 
 @pytest.mark.parametrize("make", [minus_mean, running_sum, kept_rows])
 @pytest.mark.parametrize("batches", [(), (sample(20),), (sample(3),)])
 def test_rows_that_see_each_other_are_refused(tmp_path: Path, make: Callable[[Path], Path], batches: tuple[Batch, ...]) -> None:
-    found = proof(make(tmp_path / "model.onnx"), *batches)
+    found = outcome(make(tmp_path / "model.onnx"), *batches)
     assert not found.independent
     assert "depends on its batch" in found.reason
 
@@ -61,23 +61,23 @@ def test_a_row_that_looks_at_its_neighbour_only_when_it_is_large_is_refused() ->
             return {"y": inputs["x"] + np.float32(len(inputs["x"]) > 1 and inputs["x"].min() < -2)}
 
     small = Batch(name="small", inputs={"x": np.linspace(1.1, 1.9, 20, dtype=np.float32).reshape(5, 4)})
-    found = prove_rows(Clipped(), Clipped.signature, [small], Tolerance())  # type: ignore[arg-type]
+    found = check_rows(Clipped(), Clipped.signature, [small], Tolerance())  # type: ignore[arg-type]
     assert not found.independent
 
 
 def test_equal_rows_prove_nothing_and_others_are_made(tmp_path: Path) -> None:
-    assert not proof(minus_mean(tmp_path / "model.onnx"), sample(9, distinct=False)).independent
+    assert not outcome(minus_mean(tmp_path / "model.onnx"), sample(9, distinct=False)).independent
 
 
-@pytest.mark.parametrize(("maximum", "wanted", "size"), [(None, None, 64), (40, None, 40), (40, 30, 30), (100, None, 64)])
+@pytest.mark.parametrize(("maximum", "requested", "size"), [(None, None, 64), (40, None, 40), (40, 30, 30), (100, None, 64)])
 def test_no_more_rows_are_joined_than_the_model_is_right_for(
-    tmp_path: Path, maximum: int | None, wanted: int | None, size: int
+    tmp_path: Path, maximum: int | None, requested: int | None, size: int
 ) -> None:
     with OnnxRuntimeRunner(honest(tmp_path / "model.onnx")) as runner:
         label = runner.signature.inputs[0].labels[0]
         signature = runner.signature if maximum is None else runner.signature.with_limits(label, maximum=maximum)
         asked = (runner, signature, [])
-        assert choose_batch_size(*asked, wanted, Tolerance(), "m", lambda _: None)[0] == size
+        assert choose_batch_size(*asked, requested, Tolerance(), "m", lambda _: None)[0] == size
         if maximum is not None:
             with pytest.raises(CannotError, match=f"valid up to {maximum} rows only"):
                 choose_batch_size(*asked, maximum + 1, Tolerance(), "m", lambda _: None)
@@ -88,7 +88,7 @@ def test_a_row_that_fails_alone_is_refused(tmp_path: Path) -> None:
         wrong = Signature(
             inputs=(TensorSpec(name="x", dtype="float32", shape=(BATCH, Axis(size=5))),), outputs=runner.signature.outputs
         )
-        found = prove_rows(runner, wrong, [], Tolerance())
+        found = check_rows(runner, wrong, [], Tolerance())
     assert not found.independent
     assert "a single row fails" in found.reason
 

@@ -10,7 +10,7 @@ import pytest
 
 from portinf.core.batch import Array, Arrays, Batch
 from portinf.core.errors import RunnerError
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Comparison, Tolerance, compare
 from portinf.validation.domain import answered_rows, masked, nan_places
 from tests.validation.sides import Side
 
@@ -22,7 +22,7 @@ def made(rows: int = 20) -> Batch:
     return Batch(name="made", inputs={"x": X[:rows]}, origin="generated")
 
 
-def hop(reference: Any, candidate: Any, *batches: Batch) -> Hop:
+def comparison(reference: Any, candidate: Any, *batches: Batch) -> Comparison:
     return compare(Side(reference), Side(candidate), batches or [made()], tolerance=Tolerance())
 
 
@@ -50,7 +50,7 @@ def test_what_is_not_nan_in_the_reference_is_compared() -> None:
         answer["label"][::3] = 9
         return answer
 
-    found = hop(with_nan, other)
+    found = comparison(with_nan, other)
     assert found.verdict == "equal" and found.cases[0].status == "equal"
     assert found.cases[0].reason == "not compared: 14 elements, where the reference gives NaN"
     assert [output.tally.count for output in found.outputs] == [33, 13]
@@ -63,7 +63,7 @@ def test_one_nan_does_not_excuse_the_rest(change: Any) -> None:
         change(answer["y"], answer["label"])
         return answer
 
-    found = hop(with_nan, wrong)
+    found = comparison(with_nan, wrong)
     assert found.verdict == "disagrees" and "not compared" in found.reason
 
 
@@ -71,20 +71,20 @@ def test_a_candidate_that_refuses_what_the_reference_gives_nan_to_is_outside_the
     def refuse(_: object) -> Arrays:
         raise RunnerError("no entries")
 
-    found = hop(with_nan, refuse, made(), Batch(name="given", inputs={"x": X}))
+    found = comparison(with_nan, refuse, made(), Batch(name="given", inputs={"x": X}))
     assert [case.status for case in found.cases] == ["outside domain", "disagrees"] and found.cases[0].refused
-    nothing = hop(lambda _: {"y": np.full(3, -np.inf, np.float32)}, refuse)
+    nothing = comparison(lambda _: {"y": np.full(3, -np.inf, np.float32)}, refuse)
     assert nothing.cases[0].status == "outside domain" and "no answer: no entries" in nothing.cases[0].reason
-    assert hop(lambda i: {"y": i["x"].sum(1)}, refuse).cases[0].status == "disagrees"
+    assert comparison(lambda i: {"y": i["x"].sum(1)}, refuse).cases[0].status == "disagrees"
 
 
 def test_rows_that_the_reference_refuses_do_not_excuse_the_others() -> None:
     right, wrong = (lambda i: {"y": i["x"].sum(1)}), (lambda i: {"y": i["x"].sum(1) * 2})
-    found = hop(picky(7.0), right)
+    found = comparison(picky(7.0), right)
     assert found.verdict == "equal" and found.outputs[0].tally.count == 19
     assert "to 1 of 20 rows the reference has no answer: index out of range" in found.cases[0].reason
-    assert hop(picky(7.0), wrong).verdict == "disagrees"
-    given = hop(picky(7.0), right, Batch(name="given", inputs={"x": X}))
+    assert comparison(picky(7.0), wrong).verdict == "disagrees"
+    given = comparison(picky(7.0), right, Batch(name="given", inputs={"x": X}))
     assert given.cases[0].status == "disagrees"
 
 

@@ -13,7 +13,7 @@ from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.samples.edge_cases import edge_cases
 from portinf.samples.generate import sweep
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Comparison, Tolerance, compare
 from tests.validation.gallery import FOUR, MOVED, ROWS, Model, Pairing, Tensors, W, X, light, network, scaled
 
 RNG = np.random.default_rng(8)
@@ -267,7 +267,7 @@ PAIRINGS: dict[str, Pairing] = {
 }  # fmt: skip
 
 
-def judged(pairing: Pairing, folder: Path, tolerance: Tolerance | None = None) -> Hop:
+def judged(pairing: Pairing, folder: Path, tolerance: Tolerance | None = None) -> Comparison:
     """Compare the two models on the sample, at other sizes and in the edge cases."""
     given = Batch(name="sample", inputs=dict(pairing.sample))
     reference, candidate = pairing.reference.write(folder / "r.onnx"), pairing.candidate.write(folder / "c.onnx")
@@ -281,15 +281,15 @@ def judged(pairing: Pairing, folder: Path, tolerance: Tolerance | None = None) -
 @pytest.mark.parametrize("name", PAIRINGS)
 def test_wrong_numbers_are_caught_and_honest_ones_are_not(name: str, tmp_path: Path) -> None:
     pairing = PAIRINGS[name]
-    hop = judged(pairing, tmp_path)
-    assert hop.verdict == ("disagrees" if pairing.wrong else "equal"), hop.reason
+    comparison = judged(pairing, tmp_path)
+    assert comparison.verdict == ("disagrees" if pairing.wrong else "equal"), comparison.reason
 
 
 def test_what_the_user_gives_is_meant_as_it_is(tmp_path: Path) -> None:
     doubled = PAIRINGS["a column of 1e-6 doubled"]
-    hop = judged(doubled, tmp_path, Tolerance(atol=1e-5))
-    assert hop.verdict == "equal"
-    (said,) = [check for check in hop.checks if check.name == "tolerance"]
+    comparison = judged(doubled, tmp_path, Tolerance(atol=1e-5))
+    assert comparison.verdict == "equal"
+    (said,) = [check for check in comparison.checks if check.name == "tolerance"]
     assert said.status == "reported" and said.text.startswith("1 of 4 columns lie below atol 1e-05")
     moved = PAIRINGS["outputs in MeV, another order"]
     assert judged(moved, tmp_path, Tolerance(rtol=1e-9, atol=1e-6)).verdict == "disagrees"

@@ -37,7 +37,7 @@ from portinf.targets.fpga.trees.reader import read_trees
 from portinf.validation import (
     Check,
     CheckResult,
-    Hop,
+    Comparison,
     Pair,
     PhysicsOptions,
     Report,
@@ -63,7 +63,7 @@ class ValidateOptions:
         tolerance: when two numbers are equal; a packaged reference brings its own where no part is given.
         allow_nan: NaN at the same places on both sides is right.
         sets: labels of the axes whose order has no meaning.
-        probes: ask each candidate again with other neighbours, paddings, orders and threads.
+        probes: also test each candidate with other batches, padding, orders and threads.
         onnx: how the candidates' ONNX files are run.
         physics: metrics that need labels or truth from the sample files.
         save_worst: npz file for inputs and columns of the worst rows; None for none.
@@ -120,14 +120,14 @@ def validate(
         stack.enter_context(work.float64)
         work.open_sources(stack, progress)
         work.look_at_precision(stack, progress)
-        hops = work.hops(stack, progress)
+        comparisons = work.comparisons(stack, progress)
         if options.save_worst is not None:
             work.notes += save_worst(options.save_worst, work.worst)
-        return Report.of(hops, work.tolerance, work.notes, work.records())
+        return Report.of(comparisons, work.tolerance, work.notes, work.records())
 
 
 class _Work:
-    """One validation under way: its sides, its cases and what there is to say about them."""
+    """One validation under way: its models, its cases and the notes on them."""
 
     def __init__(self, *, sides: Sequence[Side], options: ValidateOptions, files: Sequence[SampleStream]) -> None:
         self._sides = list(sides)
@@ -179,7 +179,7 @@ class _Work:
             self.notes += source.notes
 
     def look_at_precision(self, stack: ExitStack, progress: Progress) -> None:
-        """Prepare the reference in float64 where it is asked for, and take the tolerance from it where that is asked for."""
+        """Prepare the reference in float64 if requested, and take the tolerance from it if requested."""
         options = self._options
         if options.precision != "fp64" and options.tolerance_from is None:
             return
@@ -197,15 +197,15 @@ class _Work:
         """Add what is not said yet."""
         self.notes += [line for line in lines if line not in self.notes]
 
-    def hops(self, stack: ExitStack, progress: Progress) -> list[Hop]:
+    def comparisons(self, stack: ExitStack, progress: Progress) -> list[Comparison]:
         """Compare every candidate with the reference, and from the second on with its predecessor; each side answers once."""
         first = None if self._cases.replays else 0
         pairs = []
         for number, side in enumerate(self._sides[1:], start=1):
             bound = self._between(0, number)
             checks = self._checks(0, bound)
-            told = {"takes": self._taken(side), "checks": checks, "tolerance": bound, "recorded_by": self._sides[0].onnx}
-            pairs += [Pair(reference=first, candidate=number, **told)]  # type: ignore[arg-type]
+            base = {"takes": self._taken(side), "checks": checks, "tolerance": bound, "recorded_by": self._sides[0].onnx}
+            pairs += [Pair(reference=first, candidate=number, **base)]  # type: ignore[arg-type]
             if number > 1:
                 both = (self._taken(self._sides[number - 1]), self._taken(side))
                 bound = self._between(number - 1, number)
@@ -214,7 +214,7 @@ class _Work:
         names = [side.name for side in self._sides[1:]]
         progress(f"comparing {', '.join(names)} with {self._sides[0].name}")
         runners = self._runners()
-        hops = compare_chain(
+        comparisons = compare_chain(
             runners,
             pairs,
             self._cases,
@@ -228,32 +228,36 @@ class _Work:
         worst = [check for pair in pairs for check in pair.checks if isinstance(check, Worst)]
         self.worst = [row for check in worst for row in check.rows(given=self._with_columns)]
         self._note([note for file in self._cases.files for note in file.notes])
-        hops = [self._looked_at(hop, pair, runners, progress) for hop, pair in zip(hops, pairs, strict=True)]
-        return self._bisected(hops, pairs, stack, progress) if self._options.bisect else hops
+        comparisons = [
+            self._looked_at(comparison, pair, runners, progress) for comparison, pair in zip(comparisons, pairs, strict=True)
+        ]
+        return self._bisected(comparisons, pairs, stack, progress) if self._options.bisect else comparisons
 
-    def _looked_at(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
+    def _looked_at(self, comparison: Comparison, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Comparison:
         """Add to a comparison with the first side what needs more than its outputs."""
-        hop = replace(hop, checks=(*hop.checks, *self._random(pair.reference or 0), *self._random(pair.candidate)))
+        comparison = replace(
+            comparison, checks=(*comparison.checks, *self._random(pair.reference or 0), *self._random(pair.candidate))
+        )
         if pair.reference not in (None, 0):
-            return hop
-        more = [*self._hints(hop, pair.candidate)]
+            return comparison
+        more = [*self._hints(comparison, pair.candidate)]
         if self._options.precision == "fp32":
             more.append(held_precision(self._sides[0], self._cases.opened.get(0)))
-        hop = self._by_layer(replace(hop, checks=(*hop.checks, *more)), pair)
-        return self._probed(hop, pair, runners, progress) if self._options.probes else hop
+        comparison = self._by_layer(replace(comparison, checks=(*comparison.checks, *more)), pair)
+        return self._probed(comparison, pair, runners, progress) if self._options.probes else comparison
 
-    def _by_layer(self, hop: Hop, pair: Pair) -> Hop:
+    def _by_layer(self, comparison: Comparison, pair: Pair) -> Comparison:
         """Add the errors by layer of a network for an FPGA."""
         side = self._sides[pair.candidate]
         if side.fpga is not None and isinstance(side.runner, TreeRunner):
-            return replace(hop, checks=(*hop.checks, *self._leaves(side.fpga, side.runner)))
+            return replace(comparison, checks=(*comparison.checks, *self._leaves(side.fpga, side.runner)))
         if side.fpga is None or not isinstance(side.runner, EmulatorRunner):
-            return hop
+            return comparison
         errors = layer_errors(side.runner, side.fpga / FLOAT, self._cases.samples())
         if not errors:
-            return hop
+            return comparison
         found, figure = layer_check(errors)
-        return replace(hop, checks=(*hop.checks, found), figures=(figure, *hop.figures))
+        return replace(comparison, checks=(*comparison.checks, found), figures=(figure, *comparison.figures))
 
     def _leaves(self, folder: Path, runner: TreeRunner) -> Iterator[CheckResult]:
         """Yield how many rows take another leaf than in the float trees that the folder was made from."""
@@ -263,7 +267,9 @@ class _Work:
                 continue  # the runner refuses them, and the comparison says so
             yield moved_check(moved(read_trees(folder / FLOAT, runner.signature), trees, batch.inputs), trees)
 
-    def _bisected(self, hops: Sequence[Hop], pairs: Sequence[Pair], stack: ExitStack, progress: Progress) -> list[Hop]:
+    def _bisected(
+        self, comparisons: Sequence[Comparison], pairs: Sequence[Pair], stack: ExitStack, progress: Progress
+    ) -> list[Comparison]:
         """Name the first node where the models of each comparison differ."""
         from portinf.bisection.bisect import Bisector, Place, choose
 
@@ -273,13 +279,13 @@ class _Work:
         folder = self._options.reproducer or Path(f"bisect-{_stem(self._sides[-1].name)}")
         bisector = stack.enter_context(Bisector(tolerance=self.tolerance, folder=folder, progress=progress))
         found = []
-        for hop, pair in zip(hops, pairs, strict=True):
-            batch = choose(hop, filter(pair.takes, self._cases))
-            found.append(bisector.bisect(hop, place(pair.reference or 0), place(pair.candidate), batch))
+        for comparison, pair in zip(comparisons, pairs, strict=True):
+            batch = choose(comparison, filter(pair.takes, self._cases))
+            found.append(bisector.bisect(comparison, place(pair.reference or 0), place(pair.candidate), batch))
         return found
 
     def _checks(self, before: int, tolerance: Tolerance) -> Sequence[Check]:
-        """Return what is looked at beside single elements; against the first side also the distance from fp64."""
+        """Return the checks beyond single elements; against the first model also the distance from float64."""
         made = make_checks(
             self._options.physics,
             tolerance,
@@ -288,14 +294,14 @@ class _Work:
         )
         return [*made, *([Precision(self._truth)] if self._truth is not None and before == 0 else [])]
 
-    def _probed(self, hop: Hop, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Hop:
+    def _probed(self, comparison: Comparison, pair: Pair, runners: Sequence[Runner], progress: Progress) -> Comparison:
         """Add the invariances of a candidate to its comparison with the first side."""
-        progress(f"invariances of {hop.candidate}")
+        progress(f"invariances of {comparison.candidate}")
         signature = self._cases.best()[1]
         given = self._cases.samples()
         probes = Invariances(signature=signature, batches=given, tolerance=self.tolerance, sets=self._options.sets)
         reference = None if pair.reference is None else runners[pair.reference]
-        return replace(hop, checks=(*hop.checks, *probes.results(reference, runners[pair.candidate])))
+        return replace(comparison, checks=(*comparison.checks, *probes.results(reference, runners[pair.candidate])))
 
     def _random(self, number: int) -> list[CheckResult]:
         """Return the failed check of a side whose answers are random."""
@@ -305,15 +311,15 @@ class _Work:
         reason = "" if source is None else source.process.random
         return [CheckResult(name="randomness", status="failed", text=f"{side.name}: {reason}")] if reason else []
 
-    def _hints(self, hop: Hop, number: int) -> Iterator[CheckResult]:
+    def _hints(self, comparison: Comparison, number: int) -> Iterator[CheckResult]:
         """Yield likely reasons of a failure, where they can be seen from outside."""
         first, side = self._sides[0], self._sides[number]
         if first.version is not None and side.endpoint:
             versions = getattr(side.runner, "versions", ())
-            found = served_version(side.name, first.version, versions, equal=hop.verdict == "equal")
+            found = served_version(side.name, first.version, versions, equal=comparison.verdict == "equal")
             if found is not None:
                 yield found
-        if hop.verdict != "equal" and self._cases.replays and side.onnx is not None:
+        if comparison.verdict != "equal" and self._cases.replays and side.onnx is not None:
             found = recorded_in_training(side.onnx, first.recorded, self.tolerance)
             if found is not None:
                 yield found
@@ -355,8 +361,8 @@ def _check_options(options: ValidateOptions) -> None:
 def _streams(sides: Sequence[Side], options: ValidateOptions) -> StreamOptions:
     """Say how files are read: what the physics metrics need goes beside the inputs, unless it is an input of a model."""
     known = {spec.name for side in sides for spec in (side.signature.inputs if side.signature else ())}
-    told = options.sourcing.streams
-    return replace(told, beside={**{name: name for name in options.physics.columns if name not in known}, **told.beside})
+    base = options.sourcing.streams
+    return replace(base, beside={**{name: name for name in options.physics.columns if name not in known}, **base.beside})
 
 
 def _stem(name: str) -> str:

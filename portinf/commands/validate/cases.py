@@ -26,8 +26,8 @@ class Cases:
     Args:
         sides: of the validation, the reference first; read again each time, for sources are opened meanwhile.
         files: the user's.
-        sourcing: what the user said of sources and samples.
-        wanted: names of the columns that the physics metrics need.
+        sourcing: the user's options on sources and samples.
+        requested: names of the columns that the physics metrics need.
         say: takes notes for the report.
 
     Attributes:
@@ -41,10 +41,10 @@ class Cases:
         sides: Sequence[Side],
         files: Sequence[SampleStream],
         sourcing: SourcingOptions,
-        wanted: Sequence[str],
+        requested: Sequence[str],
         say: Callable[[Sequence[str]], None],
     ) -> None:
-        self._sides, self._sourcing_options, self._wanted, self._say = sides, sourcing, wanted, say
+        self._sides, self._sourcing_options, self._wanted, self._say = sides, sourcing, requested, say
         self.files = list(files)
         self.opened: dict[int, OpenedSource] = {}
         self.replays = not files and bool(sides[0].recorded)
@@ -59,11 +59,11 @@ class Cases:
 
     def sourcing(self) -> SourcingOptions:
         """Return how to open a source: with the files as another side takes them, where one is known, else as it takes them."""
-        told = self._sourcing_options
+        sourcing = self._sourcing_options
         if not self.files:
-            return replace(told, batches=self.recorded() or self._made())
+            return replace(sourcing, batches=self.recorded() or self._made())
         known = self._described()
-        return told if known is None else replace(told, inputs=(), batches=heads(bound(self.files, known[1])))
+        return sourcing if known is None else replace(sourcing, inputs=(), batches=heads(bound(self.files, known[1])))
 
     def _described(self) -> tuple[str, Signature] | None:
         """Return name and signature of the first side that knows its axes and roles."""
@@ -72,15 +72,15 @@ class Cases:
 
     def _told(self, signature: Signature) -> Signature:
         """Return a signature with the roles, limits of lengths and ranges that the user gave; a source's axes may have other names."""
-        told = self._sourcing_options
-        signature = with_roles(signature, told.roles)
+        sourcing = self._sourcing_options
+        signature = with_roles(signature, sourcing.roles)
         sources = bool(self.opened) or any(side.is_source for side in self._sides)
         least, largest = (
             {label: n for label, n in limits.items() if label in signature.axes or not sources}
-            for limits in (told.minimums, told.maximums)
+            for limits in (sourcing.minimums, sourcing.maximums)
         )
         signature = with_given_limits(signature, least, largest)
-        return replace(signature, inputs=with_ranges(signature.inputs, told.ranges))
+        return replace(signature, inputs=with_ranges(signature.inputs, sourcing.ranges))
 
     def _made(self) -> list[Batch]:
         """Make samples of two sizes for a source that comes without, from what another side knows."""

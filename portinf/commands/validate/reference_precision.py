@@ -17,7 +17,7 @@ _ONNX_HALVES = {10: "float16", 16: "bfloat16"}
 
 
 def held_precision(side: Side, source: OpenedSource | None) -> CheckResult:
-    """Say whether a reference holds its parameters at least in fp32, as asked."""
+    """Say whether a reference has its parameters at least in fp32."""
     notes = half_notes(_dtypes(side, source))
     name = "reference precision"
     if notes:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import onnx
 
 
-__all__ = ["mend_reshapes"]
+__all__ = ["fix_reshapes"]
 
 
-def mend_reshapes(model: onnx.ModelProto, *, free: bool = False) -> list[str]:
+def fix_reshapes(model: onnx.ModelProto, *, free: bool = False) -> list[str]:
     """Make reshapes right where there are no elements from which a length could be guessed.
 
     A shape that is computed means its zeros literally, as TensorFlow and PyTorch do. In a constant shape with a copied

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from portinf.core.optional import require
-from portinf.onnx_graph.passes.empty_reshapes import mend_reshapes
+from portinf.onnx_graph.passes.empty_reshapes import fix_reshapes
 
 if TYPE_CHECKING:
     import onnx
 
 
-__all__ = ["mend", "mend_empty"]
+__all__ = ["fix", "fix_empty"]
 
 
-def mend(model: onnx.ModelProto) -> list[str]:
+def fix(model: onnx.ModelProto) -> list[str]:
     """Fix a parsed ONNX model in place and return what was done, one line each."""
     scattered = [line for graph in _graphs(model) for line in _scatter_nd(graph)]
     done = [*_tfl_gelu(model.graph), *dict.fromkeys(scattered), *_sorted_nodes(model.graph)]
@@ -167,7 +167,7 @@ REDUCTIONS = (
 )
 
 
-def mend_empty(model: onnx.ModelProto) -> list[str]:
+def fix_empty(model: onnx.ModelProto) -> list[str]:
     """Make reductions right on tensors without elements, where ONNX Runtime gives them the shape of their input.
 
     Sums get one row of zeros more; every reduction gets its shape written out. Costs time, so it is done only where
@@ -188,7 +188,7 @@ def mend_empty(model: onnx.ModelProto) -> list[str]:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     done = [f"reductions fixed for empty tensors ({count} times)"] if count else []
-    return [*done, *mend_reshapes(model)]
+    return [*done, *fix_reshapes(model)]
 
 
 def _ranks(graph: onnx.GraphProto) -> dict[str, int]:

@@ -48,7 +48,7 @@ def _name(spec: TensorSpec) -> str:
 def _insert(graph: onnx.GraphProto, spec: TensorSpec, name: str) -> None:
     onnx = require("onnx", "")
     inner = [f"{spec.name}__{part}" for part in ("within", "limits", "shape", "longer", "added", "wanted")]
-    within, limits, shape, longer, added, wanted = inner
+    within, limits, shape, longer, added, requested = inner
     rename_values(graph, {spec.name: within})
     next(value for value in graph.input if value.name == within).name = spec.name
     lengths = [OPEN if axis.maximum is None else axis.maximum for axis in spec.shape or ()]
@@ -57,8 +57,8 @@ def _insert(graph: onnx.GraphProto, spec: TensorSpec, name: str) -> None:
         onnx.helper.make_node("Shape", [spec.name], [shape]),
         onnx.helper.make_node("Greater", [shape, limits], [longer]),
         onnx.helper.make_node("Cast", [longer], [added], to=onnx.TensorProto.INT64),
-        onnx.helper.make_node("Add", [shape, added], [wanted]),
-        onnx.helper.make_node("Reshape", [spec.name, wanted], [within], name=name),
+        onnx.helper.make_node("Add", [shape, added], [requested]),
+        onnx.helper.make_node("Reshape", [spec.name, requested], [within], name=name),
     ]
     rest = list(graph.node)
     del graph.node[:]

@@ -30,14 +30,14 @@ def give_names(model: onnx.ModelProto, signature: Signature) -> None:
     graph = model.graph
     _check_outputs(graph, signature)
     current = {value.name.split(":")[0]: value.name for value in graph.input}
-    wanted: dict[str, str] = {}
+    requested: dict[str, str] = {}
     for number, spec in enumerate(signature.inputs):
         if f"in_{number}" in current:
-            wanted[current[f"in_{number}"]] = spec.name
+            requested[current[f"in_{number}"]] = spec.name
     final = {spec.name for spec in (*signature.inputs, *signature.outputs)}
-    moved = _out_of_the_way(graph, final, keep={old for old, new in wanted.items() if old == new})
+    moved = _out_of_the_way(graph, final, keep={old for old, new in requested.items() if old == new})
     rename_values(graph, moved)
-    rename_values(graph, {moved.get(old, old): new for old, new in wanted.items()})
+    rename_values(graph, {moved.get(old, old): new for old, new in requested.items()})
     _name_outputs(graph, signature)
     _describe(graph.input, signature.inputs)
     _describe(graph.output, signature.outputs)
@@ -51,11 +51,11 @@ def name_inputs_by_position(model: onnx.ModelProto, names: Sequence[str]) -> Non
         model: an ONNX model.
         names: its inputs in the requested order; inputs left out keep their names.
     """
-    wanted = {name: f"in_{number}" for number, name in enumerate(names)}
-    keep = {old for old, new in wanted.items() if old == new}
-    moved = _out_of_the_way(model.graph, set(wanted.values()), keep)
+    requested = {name: f"in_{number}" for number, name in enumerate(names)}
+    keep = {old for old, new in requested.items() if old == new}
+    moved = _out_of_the_way(model.graph, set(requested.values()), keep)
     rename_values(model.graph, moved)
-    rename_values(model.graph, {moved.get(old, old): new for old, new in wanted.items()})
+    rename_values(model.graph, {moved.get(old, old): new for old, new in requested.items()})
 
 
 def _out_of_the_way(graph: onnx.GraphProto, final: set[str], keep: set[str]) -> dict[str, str]:

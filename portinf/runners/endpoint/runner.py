@@ -86,7 +86,7 @@ class EndpointRunner:
 
     Attributes:
         carries_scalars: False: without batching Triton has no shape [], and says [1] for it.
-        versions: of the model that the server has loaded, or the one that was asked for.
+        versions: of the model that the server has loaded, or the requested one.
         parameters: texts of the model's configuration, by name.
 
     Raises:
@@ -159,14 +159,14 @@ class EndpointRunner:
     def _asked(self, inputs: Mapping[str, Array], regions: SharedRegions | None) -> Arrays:
         request = [self._input(name, array, regions) for name, array in inputs.items()]
         names = [spec.name for spec in self._signature.outputs]
-        wanted = [self._api.InferRequestedOutput(name) for name in names]
-        for output in wanted:
+        requested = [self._api.InferRequestedOutput(name) for name in names]
+        for output in requested:
             if regions is not None:
                 regions.point("out", output.name(), output)
         options = {"client_timeout": self._timeout} if self._address.protocol == "grpc" else {}
         model = {"model_name": self._address.model, "model_version": self._address.version}
         try:
-            result = self._client.infer(**model, inputs=request, outputs=wanted, **options)
+            result = self._client.infer(**model, inputs=request, outputs=requested, **options)
         except Exception as error:  # noqa: BLE001 (tritonclient, gevent and the HTTP client share no base)
             self._fail(error)
         shared = {name: None if regions is None else regions.read(name) for name in names}
@@ -203,8 +203,8 @@ class EndpointRunner:
         config = config.get("config", config)
         self._max_batch_size = int(config.get("max_batch_size", 0))
         self.versions = tuple(str(number) for number in metadata.get("versions") or ())
-        told = config.get("parameters") or {}
-        self.parameters = {name: str(value.get("string_value", "")) for name, value in told.items()}
+        parameters = config.get("parameters") or {}
+        self.parameters = {name: str(value.get("string_value", "")) for name, value in parameters.items()}
         self._reshapes = reshapes(config)
         batched = self._max_batch_size > 0
         optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}

@@ -44,10 +44,10 @@ class SharedRegions:
         self._places: dict[str, tuple[str, Any, int, int]] = {}
         self._types = {output: (kind, shape) for output, kind, shape in outputs}
         sizes = [(tensor, array.nbytes) for tensor, array in inputs if array.dtype != object and array.size]
-        wanted = [(output, math.prod(shape) * dtype_by_numpy(kind).size) for output, kind, shape in outputs]
+        requested = [(output, math.prod(shape) * dtype_by_numpy(kind).size) for output, kind, shape in outputs]
         try:
             self._make("in", sizes)
-            self._make("out", [(output, size) for output, size in wanted if size])
+            self._make("out", [(output, size) for output, size in requested if size])
             arrays = dict(inputs)
             for tensor, _ in sizes:
                 _, handle, _, offset = self._places[f"in/{tensor}"]

@@ -39,7 +39,7 @@ class NpyReader:
         self._dtype, self._tail = array.dtype, array.shape[1:]
 
     def _mapped(self) -> Array:
-        """Map the file anew: what was read of it before may be forgotten, so memory stays bounded."""
+        """Map the file again: what was read before may be released, so memory stays bounded."""
         with reading(self.name):
             try:
                 array: Array = np.load(self._path, mmap_mode="r", allow_pickle=False)

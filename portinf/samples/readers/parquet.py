@@ -67,11 +67,11 @@ class ParquetReader:
         """Yield parts; row groups before ``start`` and after ``stop`` are not read."""
         first = int(np.searchsorted(self._starts, start, side="right")) - 1
         last = int(np.searchsorted(self._starts, stop, side="left"))
-        skip, wanted = start - int(self._starts[first]), stop - start
+        skip, requested = start - int(self._starts[first]), stop - start
         with reading(self.name), self._opened() as file:
             groups = list(range(first, last))
             batches = file.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False)
-            for batch in _shifted(self._pa, batches, skip, wanted, rows):
+            for batch in _shifted(self._pa, batches, skip, requested, rows):
                 yield {name: self._column(name, batch.column(name)) for name in columns}
 
     def _column(self, name: str, array: Any) -> Column:
@@ -94,15 +94,15 @@ class ParquetReader:
         return numbers
 
 
-def _shifted(pa: Any, batches: Iterator[Any], skip: int, wanted: int, rows: int) -> Iterator[Any]:
-    """Drop ``skip`` rows, keep ``wanted``, and cut the rest into parts of ``rows`` again."""
+def _shifted(pa: Any, batches: Iterator[Any], skip: int, requested: int, rows: int) -> Iterator[Any]:
+    """Drop ``skip`` rows, keep ``requested``, and cut the rest into parts of ``rows`` again."""
     rest: list[Any] = []
     held = 0
     for batch in batches:
         kept = batch.slice(min(skip, len(batch)))
         skip -= len(batch) - len(kept)
-        kept = kept.slice(0, min(wanted, len(kept)))
-        wanted -= len(kept)
+        kept = kept.slice(0, min(requested, len(kept)))
+        requested -= len(kept)
         while len(kept):
             piece = kept.slice(0, rows - held)
             kept = kept.slice(len(piece))
@@ -111,7 +111,7 @@ def _shifted(pa: Any, batches: Iterator[Any], skip: int, wanted: int, rows: int)
             if held == rows:
                 yield _joined(pa, rest)
                 rest, held = [], 0
-        if not wanted:
+        if not requested:
             break
     if held:
         yield _joined(pa, rest)

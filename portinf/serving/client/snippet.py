@@ -47,8 +47,8 @@ class ServedTensor:
 def tensors(config: dict[str, Any], role: str) -> list[ServedTensor]:
     """Return the tensors of a server's model configuration; ``role`` is ``"input"`` or ``"output"``; optional ones are left out."""
     batch = (-1,) if int(config.get("max_batch_size", 0)) > 0 else ()
-    told = config.get("parameters") or {}
-    largest = maximums_from({name: str(value.get("string_value", "")) for name, value in told.items()})
+    parameters = config.get("parameters") or {}
+    largest = maximums_from({name: str(value.get("string_value", "")) for name, value in parameters.items()})
     found = []
     for entry in config.get(role) or []:
         if not entry.get("optional", False):

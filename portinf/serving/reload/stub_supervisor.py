@@ -46,7 +46,7 @@ def read_stubs(server: int, proc: Path = _PROC) -> dict[int, Stub]:
 
 
 class Supervisor:
-    """Remembers the stubs of one server and cures the models whose stubs have died; ``step`` is called again and again."""
+    """Tracks the stubs of one server and reloads the models whose stubs have died; ``step`` is called again and again."""
 
     def __init__(self, server: int, control: Control, report: Callable[[str], None], lock: threading.Lock) -> None:
         self.cures = 0
@@ -60,7 +60,7 @@ class Supervisor:
         self._silent: set[tuple[str, int]] = set()
 
     def step(self) -> None:
-        """Look once. A model is cured when it has missed a stub in two looks and the server still calls it ready."""
+        """Look once. A model is reloaded when a stub was missing in two looks and the server still calls it ready."""
         alive = read_stubs(self._server)
         running = {(stub.model, stub.version, stub.instance) for stub in alive.values()}
         gone = {

@@ -26,13 +26,13 @@ def await_ready(process: ServerProcess, control: Control, models: int, timeout: 
         ServingError: the server ended, or is not ready after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
-    told = 0
+    reported = 0
     while True:
         ready = control.is_ready()
         names = loaded(process.log())
-        for name in names[told:]:
-            told += 1
-            report(f"loaded {printable(name)} ({told} of {models})")
+        for name in names[reported:]:
+            reported += 1
+            report(f"loaded {printable(name)} ({reported} of {models})")
         if ready:
             return
         if process.poll() is not None:
@@ -41,7 +41,7 @@ def await_ready(process: ServerProcess, control: Control, models: int, timeout: 
             raise ServingError(f"the server cannot load its models{_last_words(process)}; report this as a bug of portinf")
         if time.monotonic() > deadline:
             raise ServingError(
-                f"the server is not ready after {timeout:g} s: {told} of {models} models are loaded"
+                f"the server is not ready after {timeout:g} s: {reported} of {models} models are loaded"
                 f"{_last_words(process)}; give it longer with --load-timeout SECONDS"
             )
         time.sleep(_TICK_SECONDS)

@@ -238,11 +238,11 @@ def _foreign(model: ModelFolder) -> str:
 
 
 def _tidy(place: Path, keep: dict[str, Path | None]) -> None:
-    """Remove all but what is to be kept: links that point to what they shall, and where None is said, real folders."""
+    """Remove all but what is to be kept: links with the right target, and for None, real folders."""
     for entry in place.iterdir():
         linked = entry.is_symlink()
-        wanted = keep.get(entry.name)
-        right = entry.readlink() == wanted if linked else wanted is None
+        requested = keep.get(entry.name)
+        right = entry.readlink() == requested if linked else requested is None
         if entry.name == _CONFIG or (entry.name in keep and right):
             continue
         if linked:

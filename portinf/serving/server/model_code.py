@@ -25,7 +25,7 @@ class CodeRule:
     Attributes:
         allow: all of it.
         verify: returns what was changed in a version's folder since portinf packaged it, and raises where portinf did not; None if
-            nobody can say: then nothing runs without ``allow``.
+            None if this is unknown: then nothing runs without ``allow``.
     """
 
     allow: bool = False

@@ -22,14 +22,14 @@ class Ports:
     metrics: int = 8002
 
 
-def choose_ports(wanted: Ports) -> Ports:
+def choose_ports(requested: Ports) -> Ports:
     """Return three different ports that can be bound now, each 0 replaced by a free one.
 
     Raises:
         UsageError: a port is out of range, or one port is named twice.
         ServingError: a named port is in use; the message names the option that changes it.
     """
-    given = {"http": wanted.http, "grpc": wanted.grpc, "metrics": wanted.metrics}
+    given = {"http": requested.http, "grpc": requested.grpc, "metrics": requested.metrics}
     _check_numbers(given)
     held: list[socket.socket] = []
     try:

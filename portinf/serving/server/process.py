@@ -44,7 +44,7 @@ class ServerProcess:
         self.log_path = scratch / "server.log"
         self.exit_code: int | None = None
         self._prefix = prefix
-        self._warden = subprocess.Popen(
+        self._reaper = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_WARDEN)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -65,7 +65,7 @@ class ServerProcess:
 
     def poll(self) -> int | None:
         """Return the exit code once the server has ended, else None; a negative code is the signal that ended it."""
-        if self.exit_code is None and self._warden.poll() is not None:
+        if self.exit_code is None and self._reaper.poll() is not None:
             words = self._output().read().decode().split()
             self.exit_code = int(words[-1]) if "exit" in words else -9
         return self.exit_code
@@ -75,14 +75,14 @@ class ServerProcess:
         try:
             with contextlib.suppress(OSError):
                 self._send(f"stop {grace}")
-            self._warden.wait(timeout=grace + _CLEANING_SECONDS)
+            self._reaper.wait(timeout=grace + _CLEANING_SECONDS)
         except subprocess.TimeoutExpired:
-            self._warden.kill()
-            self._warden.wait()
+            self._reaper.kill()
+            self._reaper.wait()
         finally:
-            if self._warden.poll() is not None:
+            if self._reaper.poll() is not None:
                 self.poll()
-            for pipe in (self._warden.stdin, self._warden.stdout):
+            for pipe in (self._reaper.stdin, self._reaper.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
@@ -99,10 +99,10 @@ class ServerProcess:
         }
 
     def _send(self, line: str) -> None:
-        if self._warden.stdin is None:
+        if self._reaper.stdin is None:
             raise ServingError("the reaper of the server has no standard input")
-        self._warden.stdin.write(line.encode() + b"\n")
-        self._warden.stdin.flush()
+        self._reaper.stdin.write(line.encode() + b"\n")
+        self._reaper.stdin.flush()
 
     def _read_pid(self) -> int:
         deadline = time.monotonic() + _START_SECONDS
@@ -115,6 +115,6 @@ class ServerProcess:
         raise ServingError("the process that watches the server did not start; try again, or look at the machine's load")
 
     def _output(self) -> IO[bytes]:
-        if self._warden.stdout is None:
+        if self._reaper.stdout is None:
             raise ServingError("the reaper of the server has no standard output")
-        return self._warden.stdout
+        return self._reaper.stdout

@@ -31,7 +31,7 @@ _GRACE_SECONDS = 5.0
 _TICK_SECONDS = 0.1
 
 
-class Warden:
+class Reaper:
     """The state of one watch: the server's pid, its exit code once known, and the time at which it is killed."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -160,16 +160,16 @@ def _prctl(option: int, value: int) -> None:
 
 def main() -> int:
     """Run the watch that the command line describes."""
-    warden = Warden(_read_settings())
+    reaper = Reaper(_read_settings())
 
     def ordered(number: int, frame: FrameType | None) -> None:
-        warden.stop(_GRACE_SECONDS)
+        reaper.stop(_GRACE_SECONDS)
 
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, ordered)
     signal.signal(signal.SIGINT, ordered)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    code = warden.run()
+    code = reaper.run()
     try:
         print(f"exit {code}", flush=True)
     except BrokenPipeError:

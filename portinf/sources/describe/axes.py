@@ -14,15 +14,15 @@ from portinf.core.errors import RunnerError, UsageError
 from portinf.core.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.samples.generate import default_sizes, generate, resample
 
-__all__ = ["Given", "Infer", "find_inputs", "find_maximums", "find_minimums", "find_outputs", "with_given_limits"]
+__all__ = ["Infer", "UserHints", "find_inputs", "find_maximums", "find_minimums", "find_outputs", "with_given_limits"]
 
 Infer = Callable[[Mapping[str, Array]], Arrays]
 Place = tuple[str, int]  # input name, axis number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    """What the user said of the inputs.
+class UserHints:
+    """The user's options on the inputs.
 
     Attributes:
         dynamic: label by (input, axis); an empty label leaves the name to portinf.
@@ -39,7 +39,9 @@ class Given:
     multiples: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_inputs(declared: Sequence[TensorSpec], batches: Sequence[Batch], given: Given, infer: Infer) -> tuple[TensorSpec, ...]:
+def find_inputs(
+    declared: Sequence[TensorSpec], batches: Sequence[Batch], given: UserHints, infer: Infer
+) -> tuple[TensorSpec, ...]:
     """Describe the inputs.
 
     An axis is dynamic if the model declares it so, if the user says so, or if the samples differ in it. Axes of equal
@@ -103,7 +105,7 @@ def _check_types(names: Sequence[str], declared: Mapping[str, TensorSpec], batch
 
 
 def _dynamic_places(
-    names: Sequence[str], declared: Mapping[str, TensorSpec], batches: Sequence[Batch], given: Given
+    names: Sequence[str], declared: Mapping[str, TensorSpec], batches: Sequence[Batch], given: UserHints
 ) -> list[Place]:
     places: list[Place] = []
     for name, axis in given.dynamic:
@@ -138,7 +140,7 @@ def _extended(inputs: Mapping[str, Array], places: Sequence[Place]) -> Arrays:
     return changed
 
 
-def _tie(places: Sequence[Place], batches: Sequence[Batch], given: Given, infer: Infer) -> dict[Place, str]:
+def _tie(places: Sequence[Place], batches: Sequence[Batch], given: UserHints, infer: Infer) -> dict[Place, str]:
     """Give every dynamic axis its label: equal labels where the user says so or the model requires it."""
     lengths = {p: tuple(batch.inputs[p[0]].shape[p[1]] for batch in batches) for p in places}
     roomy = [batch for batch in batches if all(batch.inputs[n].shape[a] > 1 for n, a in places)] or list(batches)
@@ -207,7 +209,7 @@ def _range(arrays: Sequence[Array]) -> tuple[float | None, float | None]:
     return (float(values.min()), float(values.max())) if values.size else (None, None)
 
 
-def _without_samples(declared: Sequence[TensorSpec], given: Given, infer: Infer) -> tuple[TensorSpec, ...]:
+def _without_samples(declared: Sequence[TensorSpec], given: UserHints, infer: Infer) -> tuple[TensorSpec, ...]:
     unknown = [spec.name for spec in declared if spec.shape is None]
     if unknown or not declared:
         which = f" of {', '.join(unknown)}" if unknown else ""
@@ -222,7 +224,9 @@ def _without_samples(declared: Sequence[TensorSpec], given: Given, infer: Infer)
     return tuple(replace(spec, low=None, high=None) if spec.role.kind == "value" else spec for spec in found)
 
 
-def _with_roles(specs: Sequence[TensorSpec], batches: Sequence[Batch], given: Given, infer: Infer) -> tuple[TensorSpec, ...]:
+def _with_roles(
+    specs: Sequence[TensorSpec], batches: Sequence[Batch], given: UserHints, infer: Infer
+) -> tuple[TensorSpec, ...]:
     from portinf.sources.describe.roles import find_role
 
     signature = Signature(inputs=tuple(specs), outputs=())

@@ -36,8 +36,8 @@ def load_h5(path: Path, *, allow_code: bool) -> tuple[Any, list[str]]:
         raise PermissionNeededError(f"{path}: calls {', '.join(code)}: allow it with --allow-code if you trust it")
     if int(version.split(".")[0]) >= 3:
         check_axes(path, config)
-        told = with_operations(config)
-        return _keras3(path, path if told == config else _rewritten(path, told), told, allow_code), []
+        renewed = with_operations(config)
+        return _keras3(path, path if renewed == config else _rewritten(path, renewed), renewed, allow_code), []
     if available("tf_keras"):
         return _tf_keras(path, version)
     check_axes(path, config)

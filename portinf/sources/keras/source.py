@@ -93,7 +93,7 @@ class KerasSource(TensorSource):
     Args:
         model: the model, of Keras 3 or of tf_keras.
         options: weights.
-        notes: what the loader had to say.
+        notes: of the loader.
     """
 
     framework = "keras"

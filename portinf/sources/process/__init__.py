@@ -1,1 +1,1 @@
-"""A source in a process of its own: the process, the side that asks it, and its limits of time and memory."""
+"""A source in a separate process: the process, its client, and its limits of time and memory."""

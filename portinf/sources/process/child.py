@@ -72,7 +72,7 @@ class Session:
         return self._randomness.reason
 
     def infer(self, inputs: Mapping[str, Array], *, double: bool = False) -> Arrays:
-        """Answer one request under the user's names, in float64 where that is asked.
+        """Answer one request under the user's names, in float64 if requested.
 
         Raises:
             RunnerError: the model fails on these inputs.
@@ -91,7 +91,7 @@ class Session:
         return dict(zip(names, outputs.values(), strict=True))
 
     def _answer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Ask the source, and look at what it draws; after its first answer also at what that made."""
+        """Run the source and record what it draws; after its first result also what that made."""
         outputs = self._randomness.answer(lambda asked: self._keeper.ask(self._source.infer, asked), inputs)
         if self._look_again is not None:
             note = self._look_again(inputs)

@@ -103,8 +103,8 @@ class SourceProcess:
         """
         asked, answered = self.folder / "inputs.npz", self.folder / "trace.npz"
         save_npz(asked, inputs)
-        wanted = None if names is None else sorted(names)
-        answer = self._ask({"do": "trace", "inputs": str(asked), "outputs": str(answered), "names": wanted})
+        requested = None if names is None else sorted(names)
+        answer = self._ask({"do": "trace", "inputs": str(asked), "outputs": str(answered), "names": requested})
         arrays = load_npz(answered).inputs
         layers = [
             Layer(**{**item, "inputs": tuple(item["inputs"]), "outputs": tuple(item["outputs"])}) for item in answer["layers"]
@@ -117,8 +117,13 @@ class SourceProcess:
         """Return name and reason (None: it can be taken) of each route, in order of trust; see `portinf.sources.routes.ExportOptions`."""
         path = self.folder / "example.npz"
         save_npz(path, example)
-        told = {"signature": signature.to_json(), "example": str(path), "opset": opset, "compared": list(map(dict, compared))}
-        return list(self._ask({"do": "routes", **told}))
+        request = {
+            "signature": signature.to_json(),
+            "example": str(path),
+            "opset": opset,
+            "compared": list(map(dict, compared)),
+        }
+        return list(self._ask({"do": "routes", **request}))
 
     def export(self, route: int) -> Path:
         """Take a route and return its ONNX file, in a folder of its own that lives as long as the child.

@@ -24,7 +24,7 @@ _told: set[str] = set()
 
 
 def tell(notes: list[str]) -> None:
-    """Add to a source's notes whose neighbours the model was given, once it has asked for some."""
+    """Add to a source's notes which neighbours the model got, once it has computed some."""
     notes += sorted(_told.difference(notes))
 
 
@@ -36,7 +36,7 @@ def knn(x: Any, y: Any, ptr_x: Any = None, ptr_y: Any = None, k: int = 1, cosine
 
     Args:
         x: points to choose from, (n, features).
-        y: points that ask, (m, features).
+        y: query points, (m, features).
         ptr_x: where each graph's rows of ``x`` begin, then n; (graphs + 1,); None for one graph.
         ptr_y: the same of ``y``.
         k: how many; a graph with fewer points gives fewer.
@@ -112,7 +112,7 @@ class _Watch(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find the module as usual, and let its loader put the neighbours in place."""
+        """Find the module as usual, and make its loader install the neighbours."""
         if fullname != TYPING:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)

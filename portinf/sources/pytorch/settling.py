@@ -1,4 +1,4 @@
-"""Puts modules of known libraries, whose answers depend on how often they were asked, into one state."""
+"""Puts modules of known libraries, whose results depend on the number of calls, into one state."""
 
 from __future__ import annotations
 

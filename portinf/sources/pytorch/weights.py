@@ -52,10 +52,10 @@ def load_weights(module: Any, path: Path, allow_pickle: bool) -> list[str]:
     state = _state_dict(torch, loaded)
     if state is None:
         raise CannotError(f"{path}: expected a state_dict, or a checkpoint that holds one; found {type(loaded).__name__}")
-    wanted = set(module.state_dict())
-    state, notes = _fitting(state, wanted)
-    if wanted != set(state):
-        missing, extra = sorted(wanted - set(state)), sorted(set(state) - wanted)
+    requested = set(module.state_dict())
+    state, notes = _fitting(state, requested)
+    if requested != set(state):
+        missing, extra = sorted(requested - set(state)), sorted(set(state) - requested)
         raise CannotError(
             f"{path}: the weights do not fit the model: {len(missing)} missing{_some(missing)}, {len(extra)} unknown{_some(extra)}"
         )
@@ -141,14 +141,14 @@ def _state_dict(torch: Any, loaded: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def _fitting(state: Mapping[str, Any], wanted: set[str]) -> tuple[Mapping[str, Any], list[str]]:
+def _fitting(state: Mapping[str, Any], requested: set[str]) -> tuple[Mapping[str, Any], list[str]]:
     """Strip the prefixes that wrappers add, where that makes all names fit, and say so."""
-    if set(state) == wanted:
+    if set(state) == requested:
         return state, []
     found = {}
     for prefix in [first + second for first in PREFIXES for second in ("", *PREFIXES)]:
         inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if set(inside) == wanted:
+        if set(inside) == requested:
             found[prefix] = inside
     if len(found) != 1:
         return state, []

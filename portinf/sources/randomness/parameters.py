@@ -119,10 +119,10 @@ def _of_keras(tf: Any, model: Any) -> Iterator[tuple[str, Array]]:
 
 
 def _of_module(tf: Any, module: Any) -> Iterator[tuple[str, Array]]:
-    def wanted(value: Any) -> bool:
+    def requested(value: Any) -> bool:
         return isinstance(value, tf.Variable | tf.Tensor | np.ndarray) and value.dtype != tf.resource
 
-    for path, value in module._flatten(predicate=wanted, with_path=True):
+    for path, value in module._flatten(predicate=requested, with_path=True):
         yield ".".join(str(part) for part in path), np.asarray(value)
     if callable(module) and hasattr(module.__call__, "python_function"):
         yield from _of_function(tf, module.__call__)

@@ -40,9 +40,9 @@ class Untrained:
         self._slow = time.process_time() - began > SLOW and global_states() == before
         self._first = fingerprint(self.model)
         self._found: list[str] = []
-        wanted = set(unsaved(self.model)) if weighted else set(self._first)
-        if wanted and not self._slow:
-            self._found = [name for name in self._differing(lambda model: fingerprint(model), self._first) if name in wanted]
+        requested = set(unsaved(self.model)) if weighted else set(self._first)
+        if requested and not self._slow:
+            self._found = [name for name in self._differing(lambda model: fingerprint(model), self._first) if name in requested]
 
     @property
     def note(self) -> str:

@@ -23,7 +23,7 @@ class Randomness:
     """What is known of one source.
 
     The first answer is watched operation by operation; of the others only whether they moved a global generator (another branch
-    of the model may draw where the first did not). Only where something was drawn is the source asked again.
+    of the model may draw where the first did not). Only where something was drawn is the source run again.
 
     Args:
         source: a loaded model; one whose draws can be read off a graph has a method ``random_reason``.
@@ -40,10 +40,10 @@ class Randomness:
         self.reason = ""
 
     def answer(self, infer: Infer, inputs: Mapping[str, Array]) -> Arrays:
-        """Return a source's answer, and look at what it draws meanwhile.
+        """Return a source's result, and record what it draws meanwhile.
 
         Args:
-            infer: asks the source.
+            infer: runs the source.
             inputs: arrays under its own names.
         """
         if self.reason:

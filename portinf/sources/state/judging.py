@@ -21,7 +21,7 @@ CALLS = 1100  # questions in a row, to see an effect that comes late
 SECONDS = 2.0  # for all of them
 VALUES = 5.0  # seconds for the trials with other values
 SAME = 1e-6  # of the largest number of an output: below it two answers are the same, whatever the order of the sums
-REQUEST = "<request>"  # what is asked, among the origins of a number
+REQUEST = "<request>"  # the request, among the origins of a number
 
 Ask = Callable[[Mapping[str, Array]], Arrays]
 
@@ -106,9 +106,9 @@ def difference(left: Arrays | None, right: Arrays | None) -> str:
         wide = np.complex128 if array.dtype.kind == "c" else np.float64
         a, b = array.astype(wide), other.astype(wide)
         with np.errstate(invalid="ignore"):
-            apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+            gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         finite = np.abs(np.where(np.isfinite(a), a, 0.0))
-        largest = float(np.max(apart, initial=0.0)) if not np.isnan(apart).any() else math.nan
+        largest = float(np.max(gap, initial=0.0)) if not np.isnan(gap).any() else math.nan
         if not largest <= SAME * float(np.max(finite, initial=0.0)):
             return f"output '{name}' differs by up to {largest:.2g}"
     return ""

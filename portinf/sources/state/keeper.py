@@ -19,9 +19,9 @@ __all__ = ["Keeper"]
 class Keeper:
     """Puts a source back into its loaded state after everything that is done with it.
 
-    A model whose calls change nothing is asked as if there were no keeper. Where a call changes something, it is tried whether
+    A model whose calls change nothing is run as if there were no keeper. Where a call changes something, it is tried whether
     that can alter a later answer. If so, the model is refused, or, with the user's permission, taken as it was loaded. If not,
-    every request is asked a second time from the state that the requests before have left.
+    every request is run a second time from the state that the requests before have left.
 
     Args:
         source: a loaded source; one without ``stateful`` is left alone.

@@ -1,4 +1,4 @@
-"""What is said of a model's own state: the refusal with its way out, and the notes."""
+"""Texts on a model's own state: the refusal with its way out, and the notes."""
 
 from __future__ import annotations
 

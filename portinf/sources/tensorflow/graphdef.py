@@ -33,16 +33,16 @@ class GraphDefSource(TensorSource):
 
     Args:
         path: the file.
-        wanted: ``--outputs``: names of nodes or tensors (``node:1``) select them; names that are none rename the outputs.
+        requested: ``--outputs``: names of nodes or tensors (``node:1``) select them; names that are none rename the outputs.
     """
 
     framework = "graphdef"
 
-    def __init__(self, path: Path, wanted: Sequence[str]) -> None:
+    def __init__(self, path: Path, requested: Sequence[str]) -> None:
         super().__init__()
         self.definition = _read(self._tf, path)
         graph = _imported(self._tf, path, self.definition)
-        chosen = _chosen(path, graph.graph, wanted)
+        chosen = _chosen(path, graph.graph, requested)
         needed = _ancestors(chosen.values())
         _check_frozen(path, needed)
         placeholders = [op for op in graph.graph.get_operations() if op.type == "Placeholder"]
@@ -87,14 +87,14 @@ def _imported(tf: Any, path: Path, definition: Any) -> Any:
         raise UnreadableError(f"{path}: TensorFlow {tf.__version__} cannot import it: {first_line(error)}") from error
 
 
-def _chosen(path: Path, graph: Any, wanted: Sequence[str]) -> dict[str, Any]:
+def _chosen(path: Path, graph: Any, requested: Sequence[str]) -> dict[str, Any]:
     """Return the output tensors by name."""
-    found = {name: tensor for name in wanted if (tensor := _tensor(graph, name)) is not None}
-    if wanted and len(found) == len(wanted):
+    found = {name: tensor for name in requested if (tensor := _tensor(graph, name)) is not None}
+    if requested and len(found) == len(requested):
         return found
     default = _unconsumed(graph)
     if found:
-        missing = [name for name in wanted if name not in found]
+        missing = [name for name in requested if name not in found]
         raise UsageError(
             f"--outputs: {', '.join(found)} {'is a node' if len(found) == 1 else 'are nodes'} of {path}, {missing[0]} is not; "
             f"name nodes only; those that no other node consumes: {', '.join(default) or 'none'}"

@@ -1,4 +1,4 @@
-"""scikit-learn's interface: an estimator or pipeline with ``predict`` or ``transform``, asked in its own precision."""
+"""scikit-learn's interface: an estimator or pipeline with ``predict`` or ``transform``, run in its own precision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EstimatorSource:
         model: the estimator; of a search the best one is taken.
         options: names and shapes of the user's samples.
         framework: key of the versions that are recorded.
-        notes: what its loader had to say.
+        notes: of its loader.
     """
 
     def __init__(self, model: Any, options: SourceOptions, *, framework: str = "sklearn", notes: Sequence[str] = ()) -> None:

@@ -1,1 +1,1 @@
-"""An ONNX file into a fixed-point project for an FPGA, and what answers as the hardware would."""
+"""An ONNX file into a fixed-point project for an FPGA, and runners that compute what the hardware does."""

@@ -49,7 +49,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class FpgaRecord:
-    """What the folder says of itself; its file is written last.
+    """The record of the folder; its file is written last.
 
     Attributes:
         signature: as of the float model.

@@ -69,8 +69,8 @@ def write_rtl(folder: Path, judged: Judged, signature: Signature, options: FpgaO
         raise CannotError(f"{judged.why_not}: da4ml's logic is compared with the exact emulator, which cannot compute it")
     progress("implementing the network (da4ml)")
     rtl = folder / RTL
-    told = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
-    figures = write_logic(folder / NETWORK, rtl, told)
+    logic_options = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
+    figures = write_logic(folder / NETWORK, rtl, logic_options)
     found = Hardware()
     rows = rows_of(judged.network, judged.samples)
     expected = Emulator(judged.network).run(rows)

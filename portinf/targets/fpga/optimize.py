@@ -40,7 +40,7 @@ from portinf.targets.fpga.tools.verilator import TOOLS, tool
 from portinf.targets.fpga.tools.yosys import family_of
 from portinf.targets.fpga.trees.choose import choose_trees
 from portinf.targets.fpga.trees.reader import holds_trees, read_trees
-from portinf.validation import Hop, Report
+from portinf.validation import Comparison, Report
 
 __all__ = ["optimize_fpga"]
 
@@ -164,7 +164,7 @@ def _trees(
     path: Path,
     signature: Signature,
     folder: Path,
-    said: tuple[tuple[Hop, ...], Sequence[str]],
+    said: tuple[tuple[Comparison, ...], Sequence[str]],
     options: FpgaOptions,
     progress: Progress,
 ) -> tuple[FpgaRecord, Report]:
@@ -178,7 +178,9 @@ def _trees(
     return write_tree_folder(folder, model, path, signature, judged, said[0], options, progress)
 
 
-def _as_onnx(model: str, folder: Path, options: FpgaOptions, progress: Progress) -> tuple[Path, tuple[Hop, ...], list[str]]:
+def _as_onnx(
+    model: str, folder: Path, options: FpgaOptions, progress: Progress
+) -> tuple[Path, tuple[Comparison, ...], list[str]]:
     """Return an ONNX file, and for a source the comparison and the notes of its conversion."""
     if detect(model).format == "onnx":
         return Path(model), (), []
@@ -187,7 +189,7 @@ def _as_onnx(model: str, folder: Path, options: FpgaOptions, progress: Progress)
     rows = {(name, 0): "rows" for name in names}
     sourcing = SourcingOptions(inputs=options.inputs, streams=options.streams, dynamic=rows)
     result = convert(model, path, ConvertOptions(sourcing=sourcing), progress)
-    return path, (replace(result.hop, candidate="ONNX"),), list(result.notes)
+    return path, (replace(result.comparison, candidate="ONNX"),), list(result.notes)
 
 
 def _rows_of(files: Sequence[Any]) -> Callable[[], Iterator[Batch]]:

@@ -11,7 +11,7 @@ from portinf.samples import StreamOptions
 from portinf.targets.fpga.parts import DEFAULT_PART
 from portinf.targets.fpga.tools.hls4ml import ProjectOptions
 from portinf.validation import (
-    Hop,
+    Comparison,
     Report,
     Tolerance,
 )
@@ -61,7 +61,7 @@ class FpgaOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FpgaResult:
-    """What came out.
+    """The result.
 
     Attributes:
         folder: that was written.
@@ -80,9 +80,9 @@ class FpgaResult:
     notes: Sequence[str]
 
     @property
-    def hop(self) -> Hop:
+    def comparison(self) -> Comparison:
         """The comparison of the fixed-point network with the float model."""
-        return self.report.hops[-1]
+        return self.report.comparisons[-1]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -1,4 +1,4 @@
-"""The name of an AMD (Xilinx) part -> known or refused, with the nearest known ones: no vendor tool is here to ask."""
+"""The name of an AMD (Xilinx) part -> known or refused, with the nearest known ones, without a vendor tool."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from portinf.samples.files import bound, heads, notes, open_files
 from portinf.samples.generate import generate, not_tried, sweep
 from portinf.targets import FOLDERS, TARGETS, Proposal
 from portinf.targets.onnxruntime.timing import paired, slower, timing_batch
-from portinf.validation import Hop, PhysicsOptions, Tolerance, compare
+from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare
 from portinf.validation.rounding.opinion import rounding_notes
 
 __all__ = ["OptimizeResult", "optimize", "original"]
@@ -40,14 +40,14 @@ class Step:
 
     Attributes:
         name: of the proposal.
-        proof: ``exact`` or ``reassociated``.
+        guarantee: ``exact`` or ``reassociated``.
         kept: it computes the same and is not slower.
         text: the largest error, or why it was left out.
         before, after: median seconds of one request of the largest sample without and with it; 0 where it was not timed.
     """
 
     name: str
-    proof: str
+    guarantee: str
     kept: bool
     text: str
     before: float = 0.0
@@ -60,25 +60,25 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizeResult:
-    """What came out.
+    """The result.
 
     Attributes:
         artifact: the file written.
-        hop: its comparison with the original; None where the original was returned.
+        comparison: its comparison with the original; None where the original was returned.
         steps: the proposals that change the file, in the order in which they were tried.
         operators: number of operators before and after.
         notes: how the samples' files were read, which sizes were too large to compare at, on how many threads it must run.
-        lowered: what became of the precision that was asked for; None where none was.
-        pace: median seconds of one request before and after lowering.
+        lowered: the result of the requested precision; None without one.
+        timing: median seconds of one request before and after lowering.
     """
 
     artifact: Artifact
-    hop: Hop | None
+    comparison: Comparison | None
     steps: Sequence[Step]
     operators: tuple[int, int]
     notes: Sequence[str] = ()
     lowered: Lowered | None = None
-    pace: tuple[float, float] = (0.0, 0.0)
+    timing: tuple[float, float] = (0.0, 0.0)
 
     @property
     def changed(self) -> list[str]:
@@ -97,9 +97,9 @@ class OptimizeResult:
             "operators_after": self.operators[1],
             "notes": list(self.notes),
             "lowered": self.lowered and self.lowered.to_json(),
-            "seconds_before": self.pace[0],
-            "seconds_after": self.pace[1],
-            "validation": self.hop and self.hop.to_json(),
+            "seconds_before": self.timing[0],
+            "seconds_after": self.timing[1],
+            "validation": self.comparison and self.comparison.to_json(),
         }
 
 
@@ -124,7 +124,7 @@ def optimize(
         out: the file to write.
         inputs: files with samples; sizes are generated from the stored roles in any case.
         streams: how the files' columns become inputs.
-        tolerance: when two numbers are equal. Where a precision is asked for, it bounds that step; the rewritings before it
+        tolerance: when two numbers are equal. With a precision it applies to that step; the rewritings before it
             keep the defaults.
         threads: intra-op threads on which the file will run; 0 for not known.
         precision: to compute in after the rewritings; None for the model's own.
@@ -171,12 +171,17 @@ def optimize(
         for proposal in offer(threads):
             work.consider(proposal)
         work.weed()
-        if work.hop is None:
+        if work.comparison is None:
             if work.wrong and len(work.wrong) == len(work.steps):
                 raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
             said = [*notes(files), *not_tried(artifact.signature, given)]
             return replace(original(artifact, out), steps=work.steps, notes=said)
-        said = [*notes(files), *not_tried(artifact.signature, given), *_threads_note(work.path), *rounding_notes(work.hop)]
+        said = [
+            *notes(files),
+            *not_tried(artifact.signature, given),
+            *_threads_note(work.path),
+            *rounding_notes(work.comparison),
+        ]
         return _kept(artifact, work, out, said)
 
 
@@ -193,7 +198,7 @@ def _lowered(
     threads: int,
     progress: Progress,
 ) -> OptimizeResult:
-    """Rewrite, then lower what that left, and time both files in turns."""
+    """Rewrite, then lower the precision, and time both files alternately."""
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     if precision == "int8" and not inputs:
@@ -228,7 +233,7 @@ def _lowered(
         try:
             lowered = lower_it(path)
         except DisagreementError:
-            if result is None or not any(step.kept and step.proof == "reassociated" for step in result.steps):
+            if result is None or not any(step.kept and step.guarantee == "reassociated" for step in result.steps):
                 raise
             progress("trying without the rewrites, which change the order of rounding")
             result, lowered = None, lower_it(model)
@@ -240,12 +245,12 @@ def _lowered(
     slow = [f"slower than the original on this CPU, on {on}"] if slower(before, after, 1.0) else []
     return OptimizeResult(
         artifact=written,
-        hop=lowered.hop,
+        comparison=lowered.comparison,
         steps=result.steps if result else [],
         operators=_counts(artifact, written),
         notes=[*(result.notes if result else []), *lowered.notes, *slow],
         lowered=lowered,
-        pace=(statistics.median(before), statistics.median(after)),
+        timing=(statistics.median(before), statistics.median(after)),
     )
 
 
@@ -263,7 +268,7 @@ class _Trial:
 
     Attributes:
         path: the file as it stands.
-        hop: its comparison with the original; None where it still is the original.
+        comparison: its comparison with the original; None where it still is the original.
         wrong: steps that computed something else.
     """
 
@@ -284,7 +289,7 @@ class _Trial:
         self._kept: dict[str, tuple[Proposal, Step]] = {}
         self._left_out: list[Step] = []
         self.path = artifact.path
-        self.hop: Hop | None = None
+        self.comparison: Comparison | None = None
         self.wrong: list[Step] = []
 
     @property
@@ -298,15 +303,17 @@ class _Trial:
         try:
             path = self._made(proposal, self.path)
         except CannotError as error:
-            self._left_out.append(Step(name=proposal.name, proof=proposal.proof, kept=False, text=first_line(error)))
+            self._left_out.append(Step(name=proposal.name, guarantee=proposal.guarantee, kept=False, text=first_line(error)))
             return
         if path is None:
             return
-        hop = self._judged(path, proposal.proof)
-        step = Step(name=proposal.name, proof=proposal.proof, kept=hop.verdict == "equal", text=hop.summary())
+        comparison = self._judged(path, proposal.guarantee)
+        step = Step(
+            name=proposal.name, guarantee=proposal.guarantee, kept=comparison.verdict == "equal", text=comparison.summary()
+        )
         if step.kept:
             self._kept[proposal.name] = proposal, step
-            self.path, self.hop = path, hop
+            self.path, self.comparison = path, comparison
         else:
             self.wrong.append(step)
 
@@ -319,22 +326,22 @@ class _Trial:
             without, with_it = paired(path, self.path, self._timed.inputs, threads=self._threads)
             before, after = statistics.median(without), statistics.median(with_it)
             step = replace(step, before=before, after=after)
-            hop = self._judged(path, _weakest(others)) if others else None
-            if not slower(without, with_it, SLOWER) or (hop is not None and hop.verdict != "equal"):
+            comparison = self._judged(path, _weakest(others)) if others else None
+            if not slower(without, with_it, SLOWER) or (comparison is not None and comparison.verdict != "equal"):
                 self._kept[name] = proposal, step
                 continue
             self._left_out.append(replace(step, kept=False, text=f"with it {after / before:.2f} times the time without"))
             self._kept = {key: value for key, value in self._kept.items() if key != name}
-            self.path, self.hop = path, hop
+            self.path, self.comparison = path, comparison
 
-    def _judged(self, path: Path, proof: str) -> Hop:
+    def _judged(self, path: Path, guarantee: str) -> Comparison:
         """Compare a file with the original; where sums are reassociated, rounding may be the reason of a difference."""
-        proofs = [proof, *(other.proof for other, _ in self._kept.values())]
+        guarantees = [guarantee, *(other.guarantee for other, _ in self._kept.values())]
         with (
             OnnxRuntimeRunner(self._artifact.path, level="none", name=str(self._artifact.path)) as left,
             OnnxRuntimeRunner(path, name="optimised") as right,
         ):
-            float64 = self._float64 if "reassociated" in proofs else None
+            float64 = self._float64 if "reassociated" in guarantees else None
             return compare(left, right, self._batches, tolerance=self._tolerance, float64=float64)
 
     def _chain(self, proposals: Sequence[Proposal]) -> Path:
@@ -369,15 +376,15 @@ def _batches(artifact: Artifact, given: Sequence[Batch]) -> list[Batch]:
 
 
 def _weakest(proposals: Sequence[Proposal]) -> str:
-    return "reassociated" if any(proposal.proof == "reassociated" for proposal in proposals) else "exact"
+    return "reassociated" if any(proposal.guarantee == "reassociated" for proposal in proposals) else "exact"
 
 
 def _kept(artifact: Artifact, work: _Trial, out: Path, said: Sequence[str]) -> OptimizeResult:
-    assert work.hop is not None
+    assert work.comparison is not None
     step = {
         "optimised": [step.name for step in work.steps if step.kept],
         "from_sha256": next(iter(artifact.files.values())),
-        "validation": {"verdict": work.hop.verdict, "summary": work.hop.summary()},
+        "validation": {"verdict": work.comparison.verdict, "summary": work.comparison.summary()},
         "notes": list(said),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -385,7 +392,7 @@ def _kept(artifact: Artifact, work: _Trial, out: Path, said: Sequence[str]) -> O
     provenance = {**artifact.provenance, "steps": steps}
     written = write_onnx(load_proto(work.path), work.path, out, artifact.signature, provenance)
     counts = _counts(artifact, written)
-    return OptimizeResult(artifact=written, hop=work.hop, steps=work.steps, operators=counts, notes=said)
+    return OptimizeResult(artifact=written, comparison=work.comparison, steps=work.steps, operators=counts, notes=said)
 
 
 def _counts(before: Artifact, after: Artifact) -> tuple[int, int]:
@@ -409,4 +416,4 @@ def original(artifact: Artifact, out: Path) -> OptimizeResult:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UnreadableError(f"{out}: cannot be written: {error.strerror}") from error
-    return OptimizeResult(artifact=read_onnx(out), hop=None, steps=[], operators=_counts(artifact, artifact))
+    return OptimizeResult(artifact=read_onnx(out), comparison=None, steps=[], operators=_counts(artifact, artifact))

@@ -15,10 +15,10 @@ class Proposal:
 
     Attributes:
         name: as shown in reports.
-        proof: ``exact``, or ``reassociated``: equal in exact arithmetic, sums in another order.
+        guarantee: ``exact``, or ``reassociated``: equal in exact arithmetic, sums in another order.
         make: takes a file, writes the rewritten one into the folder given and returns its path; None where it changes nothing.
     """
 
     name: str
-    proof: str
+    guarantee: str
     make: Callable[[Path, Path], Path | None]

@@ -24,8 +24,8 @@ def proposals(threads: int) -> Iterable[Proposal]:
     """
     for rule in RULES:
         if threads == 1 or not rule.one_thread:
-            yield Proposal(name=rule.name, proof=rule.proof, make=partial(_rewritten, rule))
-    yield Proposal(name="ONNX Runtime graph optimisations, level basic", proof="exact", make=basic)
+            yield Proposal(name=rule.name, guarantee=rule.guarantee, make=partial(_rewritten, rule))
+    yield Proposal(name="ONNX Runtime graph optimisations, level basic", guarantee="exact", make=basic)
 
 
 def _rewritten(rule: Rule, path: Path, folder: Path) -> Path | None:

@@ -26,7 +26,7 @@ from portinf.samples.files import bound, heads, notes, open_files
 from portinf.samples.generate import sweep
 from portinf.targets.onnxruntime.optimize import optimize, original
 from portinf.targets.onnxruntime.timing import in_turns, timing_batch
-from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
+from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare, make_checks
 
 __all__ = ["SearchResult", "Setting", "Tried", "search"]
 
@@ -90,14 +90,14 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What came out.
+    """The result.
 
     Attributes:
         artifact: the file written.
         rows: all settings, the fastest first; what does not hold or could not be made last.
         pick: the setting chosen.
         reason: why.
-        hop: comparison of the pick with the original on all samples; None where the original itself was picked as it is.
+        comparison: comparison of the pick with the original on all samples; None where the original itself was picked as it is.
         notes: how the samples were read, what the file needs.
     """
 
@@ -105,7 +105,7 @@ class SearchResult:
     rows: Sequence[Tried]
     pick: Tried
     reason: str
-    hop: Hop | None
+    comparison: Comparison | None
     notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class SearchResult:
             "reason": self.reason,
             "rows": [row.to_json() for row in self.rows],
             "notes": list(self.notes),
-            "validation": self.hop and self.hop.to_json(),
+            "validation": self.comparison and self.comparison.to_json(),
         }
 
 
@@ -144,7 +144,7 @@ def search(
 ) -> SearchResult:
     """Try the settings and write the file of the best one.
 
-    Every setting is timed in turns with the original, as ONNX Runtime runs that by itself on the same number of threads or more,
+    Every setting is timed alternately with the original, as ONNX Runtime runs that by itself on the same number of threads or more,
     on the largest sample. The choice is the closest to the original among those whose times cannot be distinguished from the fastest's (of
     equally near ones that with fewer threads); it is compared once more on all samples before it is written.
 
@@ -179,14 +179,14 @@ def search(
         bench.run(counts)
         rows = _ranked(bench.rows, files)
         everything = JudgedOn(artifact.signature, samples, physics.columns)
-        pick, hop, rows = _picked(rows, bench, everything)
+        pick, comparison, rows = _picked(rows, bench, everything)
         reason = _reason(pick, rows)
         said = [*notes(samples), *_needs(pick, files)]
         if pick.setting.file == ORIGINAL:
             written = original(artifact, out).artifact
         else:
             written = _written(artifact, files.made[pick.setting.file], out, rows, pick, reason)
-    return SearchResult(artifact=written, rows=rows, pick=pick, reason=reason, hop=hop, notes=said)
+    return SearchResult(artifact=written, rows=rows, pick=pick, reason=reason, comparison=comparison, notes=said)
 
 
 def _made(
@@ -240,14 +240,14 @@ def _made(
 
 
 class _Answered:
-    """A side that is asked each request once; keeps its answers."""
+    """A model that runs each request once and keeps its answers."""
 
     def __init__(self, runner: OnnxRuntimeRunner) -> None:
         self._runner, self._known = runner, dict[int, tuple[Mapping[str, Array], Arrays | PortinfError]]()
         self.name, self.signature, self.path = runner.name, runner.signature, runner.path
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Answer, from memory where these very inputs were asked before."""
+        """Answer, from memory where the same inputs were run before."""
         if id(inputs) not in self._known:
             try:
                 self._known[id(inputs)] = inputs, self._runner.infer(inputs)
@@ -325,15 +325,17 @@ class _Bench:
         self._progress(f"trying: {setting}")
         try:
             with self.opened(setting) as runner:
-                hop = self._judged(reference, runner, setting)
-                row = Tried(setting=setting, holds=hop.verdict == "equal", text=hop.summary(), error=_share(hop))
+                comparison = self._judged(reference, runner, setting)
+                row = Tried(
+                    setting=setting, holds=comparison.verdict == "equal", text=comparison.summary(), error=_share(comparison)
+                )
                 if row.holds:
                     row = _timed(row, plain, runner, self._timed)
         except PortinfError as error:
             row = Tried(setting=setting, holds=False, text=first_line(error))
         self.rows.append(row)
 
-    def _judged(self, reference: _Answered, runner: OnnxRuntimeRunner, setting: Setting) -> Hop:
+    def _judged(self, reference: _Answered, runner: OnnxRuntimeRunner, setting: Setting) -> Comparison:
         checks = make_checks(self._physics, self._tolerance)
         float64 = self._second(setting)
         return compare(reference, runner, self._batches, tolerance=self._tolerance, checks=checks, float64=float64)
@@ -348,7 +350,7 @@ class _Bench:
         given: dict[str, Any] = {"level": setting.level, "threads": setting.threads, "provider": setting.provider}
         return OnnxRuntimeRunner(path, name=str(setting), **given)
 
-    def judged_on_all(self, setting: Setting, batches: JudgedOn) -> Hop:
+    def judged_on_all(self, setting: Setting, batches: JudgedOn) -> Comparison:
         """Compare a setting with the original on all samples."""
         model = self._files.made[ORIGINAL]
         with OnnxRuntimeRunner(model, level="none", name=str(model)) as exact, self.opened(setting) as runner:
@@ -362,9 +364,9 @@ class _Bench:
             )
 
 
-def _share(hop: Hop) -> float:
+def _share(comparison: Comparison) -> float:
     """Return the largest share of its bound that an element uses up, over the samples; over all cases where there are none."""
-    given = [case for case in hop.cases if case.origin == "given"] or list(hop.cases)
+    given = [case for case in comparison.cases if case.origin == "given"] or list(comparison.cases)
     worst = [output.tally.worst.score for case in given for output in case.outputs if output.tally.worst is not None]
     return max(worst, default=0.0)
 
@@ -390,15 +392,15 @@ def _better(one: Tried, other: Tried) -> bool:
     return no_worse and (one.faster > other.faster or one.error < other.error)
 
 
-def _picked(rows: list[Tried], bench: _Bench, everything: JudgedOn) -> tuple[Tried, Hop | None, list[Tried]]:
+def _picked(rows: list[Tried], bench: _Bench, everything: JudgedOn) -> tuple[Tried, Comparison | None, list[Tried]]:
     """Return the best setting that also holds on all samples, its comparison, and the rows with those that did not."""
     while True:
         pick = _best(rows)
         plain = pick.setting.file == ORIGINAL
-        hop = None if plain else bench.judged_on_all(pick.setting, everything)
-        if hop is None or hop.verdict == "equal":
-            return pick, hop, rows
-        lost = replace(pick, holds=False, front=False, text=f"on all samples: {hop.summary()}")
+        comparison = None if plain else bench.judged_on_all(pick.setting, everything)
+        if comparison is None or comparison.verdict == "equal":
+            return pick, comparison, rows
+        lost = replace(pick, holds=False, front=False, text=f"on all samples: {comparison.summary()}")
         rows = [*(row for row in rows if row is not pick), lost]
 
 

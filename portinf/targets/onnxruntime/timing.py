@@ -29,8 +29,8 @@ def timing_batch(signature: Signature, given: Sequence[Batch]) -> Batch:
     least = default_sizes(signature)
     pointing = {label for spec in signature.inputs if spec.role.kind == "index" for label in spec.labels}
     for rows in (ROWS, ROWS // 4, ROWS // 16, ROWS // 64):
-        wanted = {label: rows * (POINTERS if label in pointing else 1) for label in signature.axes}
-        whole = {label: max(least[label], n - n % signature.axes[label].multiple) for label, n in wanted.items()}
+        requested = {label: rows * (POINTERS if label in pointing else 1) for label in signature.axes}
+        whole = {label: max(least[label], n - n % signature.axes[label].multiple) for label, n in requested.items()}
         sizes = {label: min(n, signature.axes[label].fit(n)) for label, n in whole.items()}
         if _elements(signature, sizes) <= MOST:
             return generate(signature, sizes)
@@ -54,7 +54,7 @@ def slower(before: Sequence[float], after: Sequence[float], factor: float) -> bo
 
 
 def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of both files, asked in turns, at least two of each.
+    """Return the seconds of both files, run alternately, at least two of each.
 
     Args:
         first, second: ONNX files that both answer the inputs.
@@ -66,7 +66,7 @@ def paired(first: Path, second: Path, inputs: Mapping[str, Array], *, threads: i
 
 
 def in_turns(left: Runner, right: Runner, inputs: Mapping[str, Array]) -> tuple[list[float], list[float]]:
-    """Return the seconds of both sides, asked in turns after a request to warm up, at least two of each.
+    """Return the seconds of both models, run alternately after a request to warm up, at least two of each.
 
     Args:
         left, right: sides that both answer the inputs.

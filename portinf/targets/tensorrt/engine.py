@@ -58,7 +58,7 @@ def build_here(folder: Path, progress: Progress) -> None:
 
     Raises:
         MissingPackageError: trtexec or python3 is missing.
-        DisagreementError: the engine answers otherwise than recorded; there is no plan.
+        DisagreementError: the engine's answers differ from the recorded ones; there is no plan.
         CannotError: no GPU, another version of TensorRT, or the build failed; the message says which.
     """
     bash = shutil.which("bash")
@@ -69,5 +69,5 @@ def build_here(folder: Path, progress: Progress) -> None:
     if done.returncode == 0:
         return
     lines = [line.removeprefix("build_engine: error: ") for line in done.stderr.splitlines() if "error:" in line]
-    why = "; ".join(lines) or f"it ended with exit code {done.returncode}"
+    why = "; ".join(lines) or f"it exited with code {done.returncode}"
     raise _ERRORS.get(done.returncode, CannotError)(f"{folder / KIT[0]}: {why}; the folder is there, its engine is not built")

@@ -93,9 +93,9 @@ def write_site(
         "MODEL_NAME": name,
         "PRECISION": precision,
         "CHOSEN": str(version),
-        "MIN_SHAPES": profile.text("least"),
-        "OPT_SHAPES": profile.text("usual"),
-        "MAX_SHAPES": profile.text("most"),
+        "MIN_SHAPES": profile.text("min"),
+        "OPT_SHAPES": profile.text("opt"),
+        "MAX_SHAPES": profile.text("max"),
     }
     lines = ["# shellcheck shell=bash disable=SC2034", *(f"{key}={shlex.quote(value)}" for key, value in settings.items())]
     (folder / "settings.sh").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -99,7 +99,7 @@ def check_operators(model: onnx.ModelProto, version: Version, shown: str) -> Che
         shown: how messages call the model.
 
     Raises:
-        CannotError: it cannot run, or would run wrongly; the message names the nodes and the cure.
+        CannotError: it cannot run, or would run wrongly; the message names the nodes and the fix.
     """
     around = _around(version)
     findings = [*_unknown(model, around), *broken_rules(model, version)]

@@ -54,7 +54,7 @@ class TensorrtOptions:
         max_batch_size: None for 64 where the rows are verified independent, else 0.
         spans: shapes by axis label that come before the rule.
         name: of the model in the repository; None for the stem of the file.
-        check: ask the proxy.
+        check: run the proxy.
         build: run the kit here.
         cache: start of the name of the server's folder for the engines that ONNX Runtime builds; the model's name follows.
     """
@@ -85,9 +85,9 @@ class TensorrtResult:
         checked: the tables that the operators were checked against.
         recorded: number of requests that the engine must answer.
         lowered: what became of the precision; None for fp32.
-        proxy: what the proxy said; None where it was not asked.
+        proxy: the proxy's result; None where it was not run.
         built: the kit ran here.
-        notes: what else there is to say.
+        notes: on the folder.
     """
 
     folder: Path
@@ -115,7 +115,7 @@ class TensorrtResult:
             "precision": self.precision,
             "max_batch_size": self.max_batch_size,
             "batching": self.batching,
-            "shapes": {which: self.profile.text(which) for which in ("least", "usual", "most")},
+            "shapes": {which: self.profile.text(which) for which in ("min", "opt", "max")},
             "ranges": {label: str(span) for label, span in self.profile.spans.items()},
             "operators": list(self.checked.sources),
             "recorded": self.recorded,
@@ -150,7 +150,7 @@ def optimize_tensorrt(
     Raises:
         UsageError: an option does not fit; ``out`` holds something.
         CannotError: TensorRT cannot run the model, or would run it wrongly; the engine could not be built here.
-        DisagreementError: the lower precision does not hold the tolerance, or the engine answers otherwise.
+        DisagreementError: the lower precision does not hold the tolerance, or the engine's answers differ.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: exists; name a folder that is not there yet")
@@ -277,7 +277,7 @@ def _write_accelerated(
         max_batch_size=job.max_batch_size,
         goldens=[one.batch for one in recorded],
         tolerance={"rtol": job.tolerance.rtol, "atol": job.tolerance.atol},
-        validation=lowered.hop.to_json() if lowered else None,
+        validation=lowered.comparison.to_json() if lowered else None,
         batching=job.batching,
         options={"target": "tensorrt", "release": job.row.name, "precision": job.options.precision},
     )

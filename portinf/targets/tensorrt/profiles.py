@@ -25,14 +25,14 @@ class Span:
         guessed: no sample and no option said how long the axis gets.
     """
 
-    least: int
-    usual: int
-    most: int
+    min: int
+    opt: int
+    max: int
     guessed: bool = False
 
     def __str__(self) -> str:
         """Show it as ``--axis-range`` takes it."""
-        return f"{self.least}:{self.usual}:{self.most}"
+        return f"{self.min}:{self.opt}:{self.max}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def parse_span(text: str) -> tuple[str, Span]:
     found = re.fullmatch(r"(.+)=(\d+):(\d+):(\d+)", text)
     if found is None:
         raise UsageError(f"--axis-range {text}: expected LABEL=MIN:OPT:MAX, for example batch=1:8:64")
-    return found[1], Span(least=int(found[2]), usual=int(found[3]), most=int(found[4]))
+    return found[1], Span(min=int(found[2]), opt=int(found[3]), max=int(found[4]))
 
 
 def profile_of(
@@ -108,7 +108,7 @@ def profile_of(
             spans[label] = _checked(label, axis, given[label], lengths, max_batch_size if label == batch else 0)
         elif label == batch:
             usual = min(max((n for n in lengths if n), default=max_batch_size), max_batch_size)
-            spans[label] = Span(least=1, usual=usual, most=max_batch_size)
+            spans[label] = Span(min=1, opt=usual, max=max_batch_size)
         else:
             spans[label] = _by_rule(axis, lengths)
     return Profile(spans=spans, inputs=tuple(_dynamic(signature.inputs)))
@@ -132,25 +132,25 @@ def _dynamic(inputs: Iterable[TensorSpec]) -> Iterable[TensorSpec]:
 def _by_rule(axis: Axis, lengths: Sequence[int]) -> Span:
     least = axis.fit(1)
     if not lengths:
-        return Span(least=least, usual=max(least, axis.fit(USUAL)), most=max(least, axis.fit(MOST)), guessed=True)
+        return Span(min=least, opt=max(least, axis.fit(USUAL)), max=max(least, axis.fit(MOST)), guessed=True)
     usual = max(statistics.median_high(lengths), least)  # tuned for no empty request
     most = max(axis.fit(HEADROOM * max(lengths)), least)
-    return Span(least=min(least, *lengths), usual=usual, most=most)
+    return Span(min=min(least, *lengths), opt=usual, max=most)
 
 
 def _checked(label: str, axis: Axis, span: Span, lengths: Sequence[int], max_batch_size: int) -> Span:
     shown = f"--axis-range {label}={span}"
-    if not span.least <= span.usual <= span.most or span.most < 1:
+    if not span.min <= span.opt <= span.max or span.max < 1:
         raise UsageError(f"{shown}: expected MIN <= OPT <= MAX, and MAX of at least 1")
-    if span.least < axis.minimum:
+    if span.min < axis.minimum:
         raise UsageError(f"{shown}: the model needs at least {axis.minimum}")
-    if axis.maximum is not None and span.most > axis.maximum:
+    if axis.maximum is not None and span.max > axis.maximum:
         raise UsageError(f"{shown}: the model is valid up to {axis.maximum} only")
-    if any(n % axis.multiple for n in (span.least, span.usual, span.most)):
+    if any(n % axis.multiple for n in (span.min, span.opt, span.max)):
         raise UsageError(f"{shown}: the model takes multiples of {axis.multiple}")
-    if max_batch_size and (span.least != 1 or span.most != max_batch_size):
+    if max_batch_size and (span.min != 1 or span.max != max_batch_size):
         raise UsageError(f"{shown}: the server batches 1 to {max_batch_size} rows: expected {label}=1:...:{max_batch_size}")
-    outside = [n for n in lengths if not span.least <= n <= span.most and not max_batch_size]
+    outside = [n for n in lengths if not span.min <= n <= span.max and not max_batch_size]
     if outside:
         raise UsageError(f"{shown}: a sample has length {outside[0]} there: widen the range, or leave that sample out")
     return span

@@ -39,7 +39,7 @@ def write_accelerated(
     work: Path, entry: Entry, row: Release, version: Version, profile: Profile, precision: str, cache: str
 ) -> list[str]:
     """Write the model for the ONNX Runtime backend, with TensorRT as its accelerator; return notes on it."""
-    shapes = {"min": profile.text("least"), "opt": profile.text("usual"), "max": profile.text("most")}
+    shapes = {"min": profile.text("min"), "opt": profile.text("opt"), "max": profile.text("max")}
     place = f"{cache}{entry.name}"
     try:
         accelerator, said = tensorrt_accelerator(

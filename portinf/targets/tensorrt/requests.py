@@ -1,4 +1,4 @@
-"""Samples and shapes into the requests that an engine must answer as the original does."""
+"""From samples and shapes to the requests that an engine must answer like the original."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECORDED = 8  # samples that are replayed
 
 def made_batches(signature: Signature, samples: Sequence[Batch], profile: Profile) -> Iterator[Batch]:
     """Yield batches at the ends and the middle of the profile, made from the first sample or from the signature alone."""
-    for which in ("least", "usual", "most"):
+    for which in ("min", "opt", "max"):
         sizes = profile.sizes(which)
         if _bytes(signature, sizes) > MAX_BYTES:
             continue

@@ -80,7 +80,7 @@ def ask_proxy(
         raise MissingPackageError(
             f"--check-with rtx: the package 'tensorrt-rtx-cu12' is not installed; pip install 'portinf[{EXTRA}]'"
         )
-    shapes = {which: profile.shapes(which) for which in ("least", "usual", "most")}
+    shapes = {which: profile.shapes(which) for which in ("min", "opt", "max")}
     try:
         done = subprocess.run(
             python_command("from portinf.targets.tensorrt.rtx_check import main; main()", python),
@@ -154,8 +154,8 @@ def _built(model: str, shapes: Mapping[str, Mapping[str, list[int]]]) -> dict[st
     else:
         problems = [parser.get_error(number) for number in range(parser.num_errors)]
         operators = [one.node_operator() or one.func().removeprefix("import") for one in problems]
-        told = [f"parsing {name} '{one.node_name()}': {one.desc()}" for name, one in zip(operators, problems, strict=True)]
-        reason = "; ".join(told or said) or "not parsed"
+        messages = [f"parsing {name} '{one.node_name()}': {one.desc()}" for name, one in zip(operators, problems, strict=True)]
+        reason = "; ".join(messages or said) or "not parsed"
         del problems
     seconds = time.monotonic() - started
     del parser, network  # in this order: see the head of this file
@@ -164,9 +164,9 @@ def _built(model: str, shapes: Mapping[str, Mapping[str, list[int]]]) -> dict[st
 
 def _config(builder: Any, shapes: Mapping[str, Mapping[str, list[int]]]) -> Any:
     config = builder.create_builder_config()
-    if shapes["least"]:
+    if shapes["min"]:
         profile = builder.create_optimization_profile()
-        for name in shapes["least"]:
-            profile.set_shape(name, *(tuple(shapes[which][name]) for which in ("least", "usual", "most")))
+        for name in shapes["min"]:
+            profile.set_shape(name, *(tuple(shapes[which][name]) for which in ("min", "opt", "max")))
         config.add_optimization_profile(profile)
     return config

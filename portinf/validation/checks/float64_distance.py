@@ -193,11 +193,11 @@ def _measure(known: _Measured, plain: Array, exact: Array, eps: float) -> None:
     fits = all(axis < e.ndim for axis in known.axes) and tuple(e.shape[axis] for axis in known.axes) == known.lengths
     axes = tuple(axis for axis in range(e.ndim) if not fits or axis not in known.axes)
     top = largest(e, axes)
-    apart, large = np.abs(p - e), np.abs(e) >= SMALL * top
+    gap, large = np.abs(p - e), np.abs(e) >= SMALL * top
     with np.errstate(all="ignore"):
-        relative = np.where(large & (e != 0), apart / np.abs(e), 0.0)
+        relative = np.where(large & (e != 0), gap / np.abs(e), 0.0)
     known.relative = max(known.relative, float(np.max(relative, initial=0.0)))
-    absolute = np.maximum(np.max(np.where(large, 0.0, apart), axis=axes, initial=0.0), eps * SMALL * top.squeeze(axes))
+    absolute = np.maximum(np.max(np.where(large, 0.0, gap), axis=axes, initial=0.0), eps * SMALL * top.squeeze(axes))
     known.whole = max(known.whole, float(np.max(absolute)))
     if fits:
         known.absolute = np.maximum(known.absolute, np.asarray(absolute).ravel())
@@ -229,8 +229,8 @@ def distance(array: Array, exact: Array, axes: tuple[int, ...]) -> Floats:
     """Return the largest distance of each column; infinite where a NaN or an infinity is on one side only."""
     a, e = array.astype(np.float64), exact.astype(np.float64)
     with np.errstate(all="ignore"):
-        apart = np.where((a == e) | (np.isnan(a) & np.isnan(e)), 0.0, np.abs(a - e))
-    return np.asarray(np.max(np.where(np.isnan(apart), np.inf, apart), axis=axes, keepdims=True))
+        gap = np.where((a == e) | (np.isnan(a) & np.isnan(e)), 0.0, np.abs(a - e))
+    return np.asarray(np.max(np.where(np.isnan(gap), np.inf, gap), axis=axes, keepdims=True))
 
 
 def largest(exact: Array, axes: tuple[int, ...]) -> Floats:

@@ -13,7 +13,7 @@ from portinf.core.signature import Signature, TensorSpec, dtype_by_numpy
 from portinf.runners import Runner
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.validation import CheckResult, Tolerance
-from portinf.validation.batch_independence import prove_rows, why_not_batched
+from portinf.validation.batch_independence import check_rows, why_not_batched
 from portinf.validation.elementwise import differing
 
 __all__ = ["Invariances"]
@@ -42,7 +42,7 @@ class Invariances:
         """Yield one result per check; what the reference itself lacks is reported, not failed.
 
         Args:
-            reference: asked only where the candidate fails; None where there is only a record of its answers.
+            reference: run only where the candidate fails; None where there is only a record of its answers.
             candidate: is judged.
 
         Raises:
@@ -69,13 +69,13 @@ class Invariances:
             return CheckResult(name=name, status="not applicable", text=why)
 
         def broken(runner: Runner) -> str:
-            proof = prove_rows(runner, self.signature, self.batches, self.tolerance)
-            return "" if proof.independent or not proof.influenced else proof.reason
+            outcome = check_rows(runner, self.signature, self.batches, self.tolerance)
+            return "" if outcome.independent or not outcome.influenced else outcome.reason
 
-        proof = prove_rows(candidate, self.signature, self.batches, self.tolerance)
-        if not proof.independent and not proof.influenced:
-            return CheckResult(name=name, status="not applicable", text=proof.reason)
-        return _judged(name, "" if proof.independent else proof.reason, proof.reason, broken, reference)
+        outcome = check_rows(candidate, self.signature, self.batches, self.tolerance)
+        if not outcome.independent and not outcome.influenced:
+            return CheckResult(name=name, status="not applicable", text=outcome.reason)
+        return _judged(name, "" if outcome.independent else outcome.reason, outcome.reason, broken, reference)
 
     def _padding(self, spec: TensorSpec, reference: Runner | None, candidate: Runner) -> CheckResult:
         name = f"padding invariance ('{spec.name}')"
@@ -247,8 +247,8 @@ class Invariances:
         reason = self._difference(first, second)
         if reason:
             return CheckResult(name=name, status="failed", text=f"{title}: {reason}")
-        apart = [key for key in first if not np.array_equal(first[key], second[key], equal_nan=first[key].dtype.kind == "f")]
-        words = "the same bits" if not apart else f"equal within the tolerance, not bit for bit ({', '.join(apart)})"
+        unequal = [key for key in first if not np.array_equal(first[key], second[key], equal_nan=first[key].dtype.kind == "f")]
+        words = "the same bits" if not unequal else f"equal within the tolerance, not bit for bit ({', '.join(unequal)})"
         return CheckResult(name=name, status="passed", text=f"{title}: {words}")
 
     def _difference(self, expected: Arrays, found: Arrays) -> str:

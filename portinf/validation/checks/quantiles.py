@@ -82,11 +82,11 @@ class _Output:
         """Start with nothing seen."""
         self.sketches = tuple(Sketch(wide=self.wide) for _ in KINDS)
 
-    def add(self, reference: Array, candidate: Array, atol: Floats | float, seed: int, wanted: int = SAMPLE) -> None:
+    def add(self, reference: Array, candidate: Array, atol: Floats | float, seed: int, requested: int = SAMPLE) -> None:
         """Add one pair of arrays: the largest of all elements, and all differences of a sample of the rows."""
         count = rows_of(reference)
         r, c = reference.reshape(count, -1), candidate.reshape(count, -1)
-        step = max(1, min(-(-reference.size // wanted), count // FEWEST))
+        step = max(1, min(-(-reference.size // requested), count // FEWEST))
         sampled = -(-count // step)
         self.rows += sampled
         self.elements += sampled * r.shape[1]

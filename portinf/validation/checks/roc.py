@@ -87,8 +87,8 @@ class Discrimination:
         if batch.origin != "given":
             return
         if self._place is None:
-            wanted = self._options.signal
-            preferred = int(wanted) if wanted.isdigit() and not self._options.score else None
+            requested = self._options.signal
+            preferred = int(requested) if requested.isdigit() and not self._options.score else None
             self._place = place_of(self._options.score, "--score", expected, preferred)
         name = self._place.output
         if name not in found or name not in expected or found[name].shape != expected[name].shape:

@@ -20,7 +20,7 @@ from portinf.validation.reports.wording import (
     shown_cases,
     type_has_size,
 )
-from portinf.validation.results import Hop, sizes_text
+from portinf.validation.results import Comparison, sizes_text
 from portinf.validation.tally import Histogram, show
 
 __all__ = ["Bar", "bars", "page", "rendered"]
@@ -101,34 +101,40 @@ def _short(name: str) -> str:
 
 
 def _view(report: Report) -> dict[str, Any]:
-    return {"report": report, "headline": headline(report.hops), "hops": [_hop(hop) for hop in report.hops]}
+    return {
+        "report": report,
+        "headline": headline(report.comparisons),
+        "hops": [_comparison(comparison) for comparison in report.comparisons],
+    }
 
 
-def _hop(hop: Hop) -> dict[str, Any]:
-    cases, left_out = shown_cases(hop, CASES)
-    counted = [output for output in hop.outputs if output.tally.count]
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    cases, left_out = shown_cases(comparison, CASES)
+    counted = [output for output in comparison.outputs if output.tally.count]
     drawn = [output for output in counted if type_has_size(output.dtype) and output.tally.max_abs > 0]
     same = [output.name for output in counted if output.tally.max_abs == 0]
     return {
-        "hop": hop,
+        "hop": comparison,
         "cases": cases,
         "left_out": left_out,
-        "counts": _counts(hop),
-        "worst": worst_rows(hop),
+        "counts": _counts(comparison),
+        "worst": worst_rows(comparison),
         "drawn": drawn,
         "same": same,
     }
 
 
-def worst_rows(hop: Hop) -> list[dict[str, str]]:
-    """Return the worst rows of a hop, each as its columns by name, worst first; empty where no row differs."""
+def worst_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """Return the worst rows of a comparison, each as its columns by name, worst first; empty where no row differs."""
     found: dict[int, dict[str, str]] = {}
-    for check in hop.checks:
+    for check in comparison.checks:
         for key, value in check.figures.items() if check.name == "worst rows" else ():
             number, _, column = key.partition(" ")
             found.setdefault(int(number), {})[column] = value if isinstance(value, str) else show(value)
     return [found[number] for number in sorted(found)]
 
 
-def _counts(hop: Hop) -> Sequence[tuple[str, int]]:
-    return [(status, hop.count(status)) for status in ("equal", "disagrees", "outside domain") if hop.count(status)]
+def _counts(comparison: Comparison) -> Sequence[tuple[str, int]]:
+    return [
+        (status, comparison.count(status)) for status in ("equal", "disagrees", "outside domain") if comparison.count(status)
+    ]

@@ -17,7 +17,7 @@ from portinf.validation.reports.wording import (
     type_has_size,
     worst_text,
 )
-from portinf.validation.results import CaseResult, Hop, OutputResult, sizes_text
+from portinf.validation.results import CaseResult, Comparison, OutputResult, sizes_text
 
 __all__ = ["markdown"]
 
@@ -26,11 +26,16 @@ CASES = 200
 
 def markdown(report: Report) -> str:
     """Return the report as GitHub-flavoured Markdown, verdict first."""
-    lines = [f"# {report.verdict.capitalize()}: {headline(report.hops)}", "", f"Tolerance: {_safe(report.tolerance)}", ""]
+    lines = [
+        f"# {report.verdict.capitalize()}: {headline(report.comparisons)}",
+        "",
+        f"Tolerance: {_safe(report.tolerance)}",
+        "",
+    ]
     for note in report.notes:
         lines += [f"- {_safe(note)}"]
-    for position, hop in enumerate(report.hops, start=1):
-        lines += ["", *_hop(position, hop)]
+    for position, comparison in enumerate(report.comparisons, start=1):
+        lines += ["", *_comparison(position, comparison)]
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     lines += ["", f"Created {report.created} with {_safe(versions)}.", ""]
     return "\n".join(lines)
@@ -49,27 +54,28 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [_row(titles), _row(["---"] * len(titles)), *(_row([_safe(cell) for cell in row]) for row in rows)]
 
 
-def _hop(position: int, hop: Hop) -> list[str]:
-    cases, left_out = shown_cases(hop, CASES)
+def _comparison(position: int, comparison: Comparison) -> list[str]:
+    cases, left_out = shown_cases(comparison, CASES)
     lines = [
-        f"## {position}. {hop.verdict.capitalize()}",
+        f"## {position}. {comparison.verdict.capitalize()}",
         "",
-        f"- reference: {_safe(hop.reference)}",
-        f"- candidate: {_safe(hop.candidate)}",
-        f"- {_safe(hop.summary())}",
+        f"- reference: {_safe(comparison.reference)}",
+        f"- candidate: {_safe(comparison.candidate)}",
+        f"- {_safe(comparison.summary())}",
         "",
         *_table(
-            ["output", "type", "elements", "wrong", "max abs", "max rel", "bound", "worst element"], map(_output, hop.outputs)
+            ["output", "type", "elements", "wrong", "max abs", "max rel", "bound", "worst element"],
+            map(_output, comparison.outputs),
         ),
         "",
-        *(_checks(hop) if hop.checks else []),
+        *(_checks(comparison) if comparison.checks else []),
         *_table(["case", "sizes", "status", "max abs", "reason"], map(_case, cases)),
     ]
     return lines + (["", f"{left_out} more cases are in the JSON report."] if left_out else [])
 
 
-def _checks(hop: Hop) -> list[str]:
-    rows = ([check.name, check.output, check.status, check.text] for check in hop.checks)
+def _checks(comparison: Comparison) -> list[str]:
+    rows = ([check.name, check.output, check.status, check.text] for check in comparison.checks)
     return [*_table(["check", "output", "status", "finding"], rows), ""]
 
 

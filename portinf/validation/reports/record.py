@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portinf.core.versions import BASE, installed, now
-from portinf.validation.results import Hop
+from portinf.validation.results import Comparison
 from portinf.validation.tolerance import Tolerance
 
 __all__ = ["REPORT_SCHEMA", "Report", "SideRecord"]
@@ -35,10 +35,10 @@ class SideRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All hops of one validation.
+    """All comparisons of one validation.
 
     Attributes:
-        hops: in the order they were compared.
+        comparisons: in the order they were compared.
         tolerance: the rule that was applied, in words.
         versions: version by package, Python included.
         created: ISO 8601 time, UTC.
@@ -46,7 +46,7 @@ class Report:
         sides: what was compared.
     """
 
-    hops: tuple[Hop, ...]
+    comparisons: tuple[Comparison, ...]
     tolerance: str
     versions: Mapping[str, str]
     created: str
@@ -54,10 +54,12 @@ class Report:
     sides: tuple[SideRecord, ...] = ()
 
     @staticmethod
-    def of(hops: Iterable[Hop], tolerance: Tolerance, notes: Iterable[str] = (), sides: Iterable[SideRecord] = ()) -> Report:
-        """Return the report of these hops, with the installed versions and the present time."""
+    def of(
+        comparisons: Iterable[Comparison], tolerance: Tolerance, notes: Iterable[str] = (), sides: Iterable[SideRecord] = ()
+    ) -> Report:
+        """Return the report of these comparisons, with the installed versions and the present time."""
         return Report(
-            hops=tuple(hops),
+            comparisons=tuple(comparisons),
             tolerance=str(tolerance),
             versions=installed(_PACKAGES),
             created=now(),
@@ -67,8 +69,8 @@ class Report:
 
     @property
     def equal(self) -> bool:
-        """Whether there is a hop and every hop is equal."""
-        return bool(self.hops) and all(hop.verdict == "equal" for hop in self.hops)
+        """Whether there is a comparison and every comparison is equal."""
+        return bool(self.comparisons) and all(comparison.verdict == "equal" for comparison in self.comparisons)
 
     @property
     def verdict(self) -> str:
@@ -85,5 +87,5 @@ class Report:
             "notes": list(self.notes),
             "versions": dict(self.versions),
             "sides": [side.to_json() for side in self.sides],
-            "hops": [hop.to_json() for hop in self.hops],
+            "hops": [comparison.to_json() for comparison in self.comparisons],
         }

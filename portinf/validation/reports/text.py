@@ -18,7 +18,7 @@ from portinf.validation.reports.wording import (
     type_has_size,
     worst_text,
 )
-from portinf.validation.results import Hop, sizes_text
+from portinf.validation.results import Comparison, sizes_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,35 +35,35 @@ def text(report: Report) -> str:
     console: Console = require("rich.console", "").Console(
         file=io.StringIO(), width=WIDTH, color_system=None, markup=False, highlight=False, emoji=False, legacy_windows=False
     )
-    console.print(f"{report.verdict.upper()}: {headline(report.hops)}")
+    console.print(f"{report.verdict.upper()}: {headline(report.comparisons)}")
     console.print(f"tolerance: {printable(report.tolerance)}")
-    for hop in report.hops:
-        _hop(console, hop)
+    for comparison in report.comparisons:
+        _comparison(console, comparison)
     for note in report.notes:
         console.print(printable(note) if note.startswith("warning: ") else f"note: {printable(note)}")
     written = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in written.splitlines()) + "\n"
 
 
-def _hop(console: Console, hop: Hop) -> None:
+def _comparison(console: Console, comparison: Comparison) -> None:
     console.print()
-    console.print(f"reference  {printable(hop.reference)}")
-    console.print(f"candidate  {printable(hop.candidate)}")
-    console.print(f"{hop.verdict.upper()}: {printable(hop.summary())}")
-    if hop.outputs:
-        console.print(_outputs(hop))
-    for output in hop.outputs:
+    console.print(f"reference  {printable(comparison.reference)}")
+    console.print(f"candidate  {printable(comparison.candidate)}")
+    console.print(f"{comparison.verdict.upper()}: {printable(comparison.summary())}")
+    if comparison.outputs:
+        console.print(_outputs(comparison))
+    for output in comparison.outputs:
         if columns_text(output):
             console.print(f"'{printable(output.name)}': {columns_text(output)}")
         if worst_text(output):
             console.print(f"worst of '{printable(output.name)}' at {printable(worst_text(output))}")
         elif output.reason:
             console.print(f"'{printable(output.name)}': {printable(output.reason)}")
-    if hop.checks:
-        console.print(_checks(hop))
-    if hop.cases:
-        console.print(_cases(hop))
-        shown, left_out = shown_cases(hop, CASES)
+    if comparison.checks:
+        console.print(_checks(comparison))
+    if comparison.cases:
+        console.print(_cases(comparison))
+        shown, left_out = shown_cases(comparison, CASES)
         for case in shown:
             if case.reason and case.status == "equal":
                 console.print(f"{printable(case.name)}: {printable(case.reason)}")
@@ -78,7 +78,7 @@ def _table(*columns: tuple[str, bool]) -> Table:
     return table
 
 
-def _outputs(hop: Hop) -> Table:
+def _outputs(comparison: Comparison) -> Table:
     table = _table(
         ("output", False),
         ("type", False),
@@ -88,7 +88,7 @@ def _outputs(hop: Hop) -> Table:
         ("max rel", True),
         ("bound", False),
     )
-    for output in hop.outputs:
+    for output in comparison.outputs:
         tally, sized = output.tally, type_has_size(output.dtype)
         errors = (number(tally.max_abs), number(tally.max_rel)) if sized else ("-", "-")
         counts = (str(tally.count), str(tally.wrong))
@@ -96,18 +96,18 @@ def _outputs(hop: Hop) -> Table:
     return table
 
 
-def _checks(hop: Hop) -> Table:
+def _checks(comparison: Comparison) -> Table:
     table = _table(("check", False), ("output", False), ("status", False), ("finding", False))
     table.columns[0].max_width = table.columns[1].max_width = 15
     table.columns[2].no_wrap = True
-    for check in hop.checks:
+    for check in comparison.checks:
         table.add_row(printable(check.name), printable(check.output), check.status, printable(check.text))
     return table
 
 
-def _cases(hop: Hop) -> Table:
+def _cases(comparison: Comparison) -> Table:
     table = _table(("case", False), ("sizes", False), ("status", False), ("max abs", True))
-    for case in shown_cases(hop, CASES)[0]:
+    for case in shown_cases(comparison, CASES)[0]:
         error = number(case.max_abs) if case.outputs else "-"
         table.add_row(printable(case.name), printable(sizes_text(case.sizes)), case.status, error)
     return table

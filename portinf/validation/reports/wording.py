@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portinf.core.signature import dtype_by_numpy
-from portinf.validation.results import CaseResult, Hop, OutputResult
+from portinf.validation.results import CaseResult, Comparison, OutputResult
 from portinf.validation.tally import show
 
 __all__ = [
@@ -70,19 +70,21 @@ def worst_text(output: OutputResult) -> str:
     return f"{place}: reference {show(worst.reference, output.dtype)}, candidate {show(worst.candidate, output.dtype)}"
 
 
-def headline(hops: Sequence[Hop]) -> str:
-    """Say in one line how many hops agree."""
-    good = sum(hop.verdict == "equal" for hop in hops)
-    if not hops:
+def headline(comparisons: Sequence[Comparison]) -> str:
+    """Say in one line how many comparisons agree."""
+    good = sum(comparison.verdict == "equal" for comparison in comparisons)
+    if not comparisons:
         return "nothing was compared"
-    if len(hops) == 1:
+    if len(comparisons) == 1:
         return "the candidate gives the reference's numbers" if good else "the candidate does not give the reference's numbers"
-    return f"{good} of {len(hops)} comparisons equal"
+    return f"{good} of {len(comparisons)} comparisons equal"
 
 
-def shown_cases(hop: Hop, limit: int) -> tuple[list[CaseResult], int]:
+def shown_cases(comparison: Comparison, limit: int) -> tuple[list[CaseResult], int]:
     """Return the cases to list, those that are not equal before others, in run order, and how many are left out."""
-    if len(hop.cases) <= limit:
-        return list(hop.cases), 0
-    ranked = sorted(range(len(hop.cases)), key=lambda k: ("disagrees", "outside domain", "equal").index(hop.cases[k].status))
-    return [hop.cases[k] for k in sorted(ranked[:limit])], len(hop.cases) - limit
+    if len(comparison.cases) <= limit:
+        return list(comparison.cases), 0
+    ranked = sorted(
+        range(len(comparison.cases)), key=lambda k: ("disagrees", "outside domain", "equal").index(comparison.cases[k].status)
+    )
+    return [comparison.cases[k] for k in sorted(ranked[:limit])], len(comparison.cases) - limit

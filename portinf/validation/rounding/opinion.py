@@ -25,7 +25,7 @@ from portinf.validation.differences import out_of
 from portinf.validation.domain import rows_of
 from portinf.validation.limits import Limits
 from portinf.validation.padding import undefined_places
-from portinf.validation.results import Hop
+from portinf.validation.results import Comparison
 from portinf.validation.rounding.nudging import Nudged
 from portinf.validation.rounding.own import OwnRounding
 from portinf.validation.tolerance import Bound, judged_as, rounding
@@ -47,7 +47,7 @@ class _Excused:
 
     near: int = 0
     computed: int = 0
-    apart: float = 0.0
+    gap: float = 0.0
     own: float = 0.0
     ties: int = 0
     case: str = ""
@@ -60,7 +60,7 @@ class Heard:
     Attributes:
         right: outputs that were out of tolerance, and are right.
         undefined: by output, the elements that are not to be compared.
-        why: why nothing is said; empty where the case was looked at.
+        why: why there is no result; empty where the case was examined.
     """
 
     right: Collection[str] = ()
@@ -196,7 +196,7 @@ class Opinion:
         return Heard(right=set(bad), undefined=undefined)
 
     def _look(self, name: str, batch: Batch, reference: Array, candidate: Array, excused: _Excused, whole: Array) -> Bools:
-        """Return the elements of an output that stay wrong; what is to say of the others goes to ``excused``.
+        """Return the elements of an output that stay wrong; the others are recorded in ``excused``.
 
         ``whole`` is the reference's answer in all rows, where the rest is about some of them.
         """
@@ -224,7 +224,7 @@ class Opinion:
         *,
         part: bool,
     ) -> Bools:
-        """Say which elements differ by rounding alone; what was measured goes to ``excused``.
+        """Say which elements differ by rounding alone; the measured values go to ``excused``.
 
         Where a side is not known in float64, what is usual in a column decides, which some rows (``part``) do not tell.
         """
@@ -267,7 +267,7 @@ class Opinion:
         computed = right & ~near
         if computed.any():
             excused.computed = int(computed.sum())
-            excused.apart = 0.0 if theirs is None else float(np.abs(theirs - exact)[computed].max())
+            excused.gap = 0.0 if theirs is None else float(np.abs(theirs - exact)[computed].max())
             excused.own = max(excused.own, float(np.max(own.most)))
         return np.asarray(right)
 
@@ -344,16 +344,16 @@ class Opinion:
         known.near += more.near
         known.computed += more.computed
         known.ties += more.ties
-        known.apart, known.own = max(known.apart, more.apart), max(known.own, more.own)
+        known.gap, known.own = max(known.gap, more.gap), max(known.own, more.own)
 
     def results(self) -> list[CheckResult]:
         """Say of each output what is out of the tolerance and right."""
         return [_result(name, excused) for name, excused in self._excused.items()]
 
 
-def rounding_notes(hop: Hop) -> list[str]:
+def rounding_notes(comparison: Comparison) -> list[str]:
     """Return what a comparison's second opinion found, a line for each output."""
-    return [f"output '{check.output}': {check.text}" for check in hop.checks if check.name == ROUNDING]
+    return [f"output '{check.output}': {check.text}" for check in comparison.checks if check.name == ROUNDING]
 
 
 def _result(name: str, excused: _Excused) -> CheckResult:
@@ -366,13 +366,13 @@ def _result(name: str, excused: _Excused) -> CheckResult:
     if excused.computed:
         parts.append(
             f"{excused.computed:,} elements exceed the tolerance by rounding only: in float64 the models differ by at most "
-            f"{excused.apart:.2g} there; the reference is up to {excused.own:.2g} from its own float64"
+            f"{excused.gap:.2g} there; the reference is up to {excused.own:.2g} from its own float64"
         )
     if excused.ties:
         parts.append(f"{excused.ties:,} elements differ where the last digits of the weights decide")
     figures: dict[str, float | int | bool | str] = {
         "by rounding": excused.near + excused.computed,
-        "difference in float64": excused.apart,
+        "difference in float64": excused.gap,
         "reference from float64": excused.own,
         "decided by the last digits": excused.ties,
     }

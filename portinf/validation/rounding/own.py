@@ -40,13 +40,13 @@ class OwnRounding:
         """Measure one answer; what has a NaN or an infinity counts for nothing."""
         axes = across(scale, exact)
         with np.errstate(all="ignore"):
-            apart = np.abs(plain.astype(np.float64) - exact)
-        apart = np.where(np.isfinite(apart), apart, 0.0)
-        most = distance(apart, np.zeros_like(apart), axes)
-        known = np.sum(apart > 0, axis=axes, keepdims=True) >= ENOUGH
+            gap = np.abs(plain.astype(np.float64) - exact)
+        gap = np.where(np.isfinite(gap), gap, 0.0)
+        most = distance(gap, np.zeros_like(gap), axes)
+        known = np.sum(gap > 0, axis=axes, keepdims=True) >= ENOUGH
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # columns without any distance
-            usual = np.nanquantile(np.where(apart > 0, apart, np.nan), USUAL, axis=axes, keepdims=True)
+            usual = np.nanquantile(np.where(gap > 0, gap, np.nan), USUAL, axis=axes, keepdims=True)
         top = largest(exact, axes)
         few = np.where(most <= SMALL * top, most, 0.0)
         return OwnRounding(most=most, usual=np.where(known, np.nan_to_num(usual), few), top=top)

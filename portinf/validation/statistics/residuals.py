@@ -108,9 +108,9 @@ class BlockResiduals:
                 quantiles[side, group] = [self._quantile(total[side, group], q * whole) for q in _QUANTILES]
         return _from_sums(sums[..., 0], sums[..., 1], sums[..., 2], quantiles)
 
-    def _quantile(self, total: Floats, wanted: float) -> float:
+    def _quantile(self, total: Floats, requested: float) -> float:
         """Return where the running total of one group, (bins,), reaches a weight."""
-        place = int(np.searchsorted(total, wanted * (1 - 1e-12)))
+        place = int(np.searchsorted(total, requested * (1 - 1e-12)))
         below = float(total[place - 1]) if place else 0.0
         low, high = bin_edges(place + self._histogram.first, _BITS)
-        return low + (high - low) * (wanted - below) / (float(total[place]) - below)
+        return low + (high - low) * (requested - below) / (float(total[place]) - below)

@@ -61,8 +61,8 @@ def measures(background: Floats, signal: Floats, at_background: Sequence[float])
     if np.isnan(background[-1]) or np.isnan(signal[-1]):
         return np.full(len(at_background) + 2, np.nan)
     x, y = rising(background), rising(signal)
-    for wanted in at_background:
-        found.append(float(y[np.searchsorted(x, wanted * (1 + _SLACK), side="right") - 1]))
+    for requested in at_background:
+        found.append(float(y[np.searchsorted(x, requested * (1 + _SLACK), side="right") - 1]))
     least = float(x[np.searchsorted(y, AT_SIGNAL * (1 - _SLACK), side="left")])
     found.append(1.0 / least if least > 0 else np.inf)
     return np.array(found)

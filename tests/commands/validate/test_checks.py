@@ -49,11 +49,11 @@ def validated(capsys: pytest.CaptureFixture[str], sides: list[str], *more: str) 
 
 def test_physics_metrics_of_columns_in_npz(sides: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     more = ["--at-background", "0.2", "--max-auc-loss", "0.01", "--report", str(tmp_path / "r.md")]
-    code, hop, _ = validated(capsys, sides, *COLUMNS, *more)
+    code, comparison, _ = validated(capsys, sides, *COLUMNS, *more)
     assert code == 0
-    names = [check["name"] for check in hop["checks"]]  # type: ignore[attr-defined, index]
+    names = [check["name"] for check in comparison["checks"]]  # type: ignore[attr-defined, index]
     assert "AUC" in names and "signal efficiency at background 0.2" in names and "mean bias" in names and "quantiles" in names
-    assert {figure["kind"] for figure in hop["figures"]} == {"lines", "scatter"}  # type: ignore[attr-defined, index]
+    assert {figure["kind"] for figure in comparison["figures"]} == {"lines", "scatter"}  # type: ignore[attr-defined, index]
     assert "| check | output | status | finding |" in (tmp_path / "r.md").read_text()
 
 
@@ -66,8 +66,8 @@ def test_the_text_has_a_table_of_checks(sides: list[str], capsys: pytest.Capture
 
 def test_a_loss_disagrees(sides: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     sides[1] = tagger(tmp_path / "worse.onnx", -1.0)
-    code, hop, err = validated(capsys, sides, *COLUMNS, "--max-auc-loss", "0.01", "--atol", "2")
-    assert code == 5 and "AUC of output 'score': loss" in err and hop["verdict"] == "disagrees"
+    code, comparison, err = validated(capsys, sides, *COLUMNS, "--max-auc-loss", "0.01", "--atol", "2")
+    assert code == 5 and "AUC of output 'score': loss" in err and comparison["verdict"] == "disagrees"
 
 
 def test_a_stuck_candidate_disagrees_inside_the_tolerance(

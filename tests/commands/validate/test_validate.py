@@ -71,8 +71,8 @@ def served(factor: float, shape: tuple[int, int] = (5, 2)) -> Script:
 def test_two_onnx_files_on_generated_sizes(tmp_path: Path) -> None:
     a, b = linear(tmp_path / "a.onnx"), linear(tmp_path / "b.onnx")
     report = validate(str(a), [str(b)], ValidateOptions())
-    assert report.equal and {case.sizes["rows"] for case in report.hops[0].cases} >= {0, 1, 3}
-    assert {case.origin for case in report.hops[0].cases} == {"generated"}
+    assert report.equal and {case.sizes["rows"] for case in report.comparisons[0].cases} >= {0, 1, 3}
+    assert {case.origin for case in report.comparisons[0].cases} == {"generated"}
 
 
 def test_no_case_is_beyond_the_largest_length_of_either_side(tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ def test_no_case_is_beyond_the_largest_length_of_either_side(tmp_path: Path) -> 
     write_onnx(load_proto(b), b, b, artifact.signature.with_limits("rows", maximum=20), {})
     for reference, candidate in ((a, b), (b, a)):
         report = validate(str(reference), [str(candidate)], ValidateOptions())
-        sizes = {case.sizes["rows"] for case in report.hops[0].cases}
+        sizes = {case.sizes["rows"] for case in report.comparisons[0].cases}
         assert report.equal and max(sizes) == 20
     told = SourcingOptions(maximums={"rows": 9})
     report = validate(str(a), [str(a)], ValidateOptions(sourcing=told))
-    assert max(case.sizes["rows"] for case in report.hops[0].cases) == 9
+    assert max(case.sizes["rows"] for case in report.comparisons[0].cases) == 9
     too_long = SourcingOptions(inputs=[samples(tmp_path / "f.npz", 21)])
     with pytest.raises(UsageError, match="axis 'rows' has length 21, and this model is valid up to 20 only"):
         validate(str(a), [str(b)], ValidateOptions(sourcing=too_long))
@@ -96,7 +96,7 @@ def test_no_case_is_beyond_the_largest_length_of_either_side(tmp_path: Path) -> 
 def test_files_are_given_and_other_sizes_are_made_from_them(tmp_path: Path) -> None:
     a, b, f = linear(tmp_path / "a.onnx"), linear(tmp_path / "b.onnx"), samples(tmp_path / "f.npz")
     report = validate(str(a), [str(b)], ValidateOptions(sourcing=SourcingOptions(inputs=[f])))
-    cases = report.hops[0].cases
+    cases = report.comparisons[0].cases
     assert (cases[0].name, cases[0].origin, cases[0].sizes) == ("f.npz", "given", {"rows": 5})
     assert len(cases) > 3 and cases[-1].origin == "generated"
 
@@ -104,7 +104,10 @@ def test_files_are_given_and_other_sizes_are_made_from_them(tmp_path: Path) -> N
 def test_every_candidate_against_reference_and_predecessor(tmp_path: Path) -> None:
     names = [str(linear(tmp_path / f"{n}.onnx", factor)) for n, factor in (("a", 2), ("b", 2), ("c", 3), ("d", 3))]
     report = validate(names[0], names[1:], ValidateOptions())
-    pairs = [(Path(hop.reference).stem + Path(hop.candidate).stem, hop.verdict) for hop in report.hops]
+    pairs = [
+        (Path(comparison.reference).stem + Path(comparison.candidate).stem, comparison.verdict)
+        for comparison in report.comparisons
+    ]
     assert pairs == [("ab", "equal"), ("ac", "disagrees"), ("bc", "disagrees"), ("ad", "disagrees"), ("cd", "equal")]
     assert not report.equal
 
@@ -113,8 +116,8 @@ def test_a_packaged_reference_is_its_newest_goldens(tmp_path: Path) -> None:
     folder = package(tmp_path / "m", factor=-5.0)
     good, bad = linear(tmp_path / "good.onnx"), linear(tmp_path / "bad.onnx", 2.5)
     report = validate(str(folder), [str(good), str(bad)], ValidateOptions())
-    assert [hop.verdict for hop in report.hops] == ["equal", "disagrees", "disagrees"]
-    assert report.hops[0].reference.endswith("(recorded outputs)") and len(report.hops[0].cases) == 1
+    assert [comparison.verdict for comparison in report.comparisons] == ["equal", "disagrees", "disagrees"]
+    assert report.comparisons[0].reference.endswith("(recorded outputs)") and len(report.comparisons[0].cases) == 1
 
 
 def test_a_packaged_reference_with_files_runs_its_model(tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_a_packaged_reference_with_files_runs_its_model(tmp_path: Path) -> None:
 
 def test_a_packaged_candidate_is_its_newest_model_and_lends_its_goldens(tmp_path: Path) -> None:
     report = validate(str(linear(tmp_path / "a.onnx")), [str(package(tmp_path / "m"))], ValidateOptions())
-    cases = report.hops[0].cases
+    cases = report.comparisons[0].cases
     assert report.equal and cases[0].name == "golden case_0" and len(cases) > 1
     assert validate(str(tmp_path / "a.onnx"), [str(tmp_path / "m" / "9")], ValidateOptions()).equal is False
 
@@ -146,7 +149,7 @@ def test_a_batched_endpoint_is_not_sent_empty_batches(tmp_path: Path) -> None:
         options = ValidateOptions(sourcing=SourcingOptions(inputs=[f]))
         report = validate(str(linear(tmp_path / "a.onnx")), [f"http://{address}/m"], options)
     assert any("at least one row" in note for note in report.notes)
-    assert all(case.sizes["rows"] > 0 for case in report.hops[0].cases)
+    assert all(case.sizes["rows"] > 0 for case in report.comparisons[0].cases)
 
 
 def test_the_tolerance_given_is_the_one_applied(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from portinf.converters.ends import mend_ends
+from portinf.converters.ends import fix_ends
 from portinf.converters.pytorch import routes as pytorch
 from portinf.core.batch import save_npz
 from portinf.core.signature import Axis, Signature, TensorSpec
-from portinf.onnx_graph.passes.exporter_fixes import mend
+from portinf.onnx_graph.passes.exporter_fixes import fix
 from portinf.sources.routes import ExportOptions
 from tests.converters.far_grid import BEYOND, FLOATS, INTEGERS, PAIRED, ROWS, difference
 
@@ -170,8 +170,8 @@ def _exported(functions: Functions, x: Any, folder: Path, route: int) -> Any:
     (folder / "out").mkdir()
     assert chosen.export is not None
     model = onnx.load(chosen.export(folder / "out"))
-    mend(model)
-    mend_ends(model, "pytorch")
+    fix(model)
+    fix_ends(model, "pytorch")
     return model
 
 
@@ -179,13 +179,13 @@ def _wrong(functions: Functions, x: Any, folder: Path, route: int) -> dict[str, 
     """Return what the exported functions answer otherwise than PyTorch, with and without ONNX Runtime's optimisations."""
     model = _exported(functions, x, folder, route)
     with torch.no_grad():
-        wanted = [function(torch.from_numpy(x)).numpy() for function in functions.values()]
+        requested = [function(torch.from_numpy(x)).numpy() for function in functions.values()]
     wrong: dict[str, str] = {}
     for level in (onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL):
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = level
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        for name, right, found in zip(functions, wanted, session.run(None, {"in_0": x}), strict=True):
+        for name, right, found in zip(functions, requested, session.run(None, {"in_0": x}), strict=True):
             if text := difference(right, found, SLACK.get(name, 0.0)):
                 wrong[name] = text
     return wrong

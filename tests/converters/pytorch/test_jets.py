@@ -73,9 +73,9 @@ def _minimum(report: Any, name: str) -> int:
 
 
 def _check(module: torch.nn.Module, session: Any, inputs: Mapping[str, Any]) -> None:
-    wanted = _eager(module, inputs)
-    assert np.isfinite(wanted).all()
-    np.testing.assert_allclose(session.run(None, dict(inputs))[0], wanted, rtol=1e-4, atol=2e-5)
+    requested = _eager(module, inputs)
+    assert np.isfinite(requested).all()
+    np.testing.assert_allclose(session.run(None, dict(inputs))[0], requested, rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("model", [pytest.param("particle_net", marks=pytest.mark.long), "particle_transformer"])
@@ -113,9 +113,9 @@ def _check_small_transformers(report: Any, session: Any, module: torch.nn.Module
     with pytest.raises(RuntimeError, match="Kernel size"):
         _eager(module, _given("particle_transformer", 71, (0, 0), 20))
     halved = _given("particle_transformer", 72, (20, 12), 20)
-    wanted = _eager(module, halved)
+    requested = _eager(module, halved)
     halved["lorentz_vectors"] = 0.5 * halved["lorentz_vectors"]
-    assert np.abs(_eager(module, halved) - wanted).max() > 1e-3  # or the comparisons above would not see the pairs
+    assert np.abs(_eager(module, halved) - requested).max() > 1e-3  # or the comparisons above would not see the pairs
 
 
 @pytest.mark.long
@@ -148,8 +148,8 @@ def test_all_pairs_are_embedded_as_the_listed_ones(sparse: bool, removed: bool, 
     uu = torch.randn(3, given, 11, 11) if given else None
     mask = torch.from_numpy(made["mask"]).bool()
     with torch.no_grad():
-        wanted = embed(x, uu=uu, mask=mask)
+        requested = embed(x, uu=uu, mask=mask)
         with exportable_jets():
             found = embed(x, uu=uu, mask=mask)
-        assert torch.equal(embed(x, uu=uu, mask=mask), wanted)
-    torch.testing.assert_close(found, wanted)
+        assert torch.equal(embed(x, uu=uu, mask=mask), requested)
+    torch.testing.assert_close(found, requested)

@@ -58,5 +58,5 @@ def test_the_file_answers_as_the_eager_layer(provided: None, model: str, cli: Cl
         for whole in (False, True):  # whole numbers: duplicates and ties of distance
             inputs = _given(rng, sizes, whole=whole)
             with torch.no_grad():
-                wanted = layer(**{name: torch.from_numpy(array) for name, array in inputs.items()}).numpy()
-            np.testing.assert_allclose(session.run(None, inputs)[0], wanted, rtol=1e-4, atol=1e-5)
+                requested = layer(**{name: torch.from_numpy(array) for name, array in inputs.items()}).numpy()
+            np.testing.assert_allclose(session.run(None, inputs)[0], requested, rtol=1e-4, atol=1e-5)

@@ -117,5 +117,5 @@ def test_translated_operators_compute_what_torch_does(tmp_path: Path) -> None:
     )
     session = onnxruntime.InferenceSession(str(path))
     inputs = {spec.name: value.numpy() for spec, value in zip(session.get_inputs(), arguments, strict=True)}
-    for found, wanted in zip(session.run(None, inputs), _all(*arguments), strict=True):
-        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)
+    for found, requested in zip(session.run(None, inputs), _all(*arguments), strict=True):
+        np.testing.assert_allclose(found, requested.numpy(), rtol=1e-5, atol=1e-6)

@@ -11,9 +11,9 @@ import onnxruntime
 import tensorflow as tf
 import tf2onnx
 
-from portinf.converters.ends import mend_ends
+from portinf.converters.ends import fix_ends
 from portinf.converters.tensorflow.operators import handlers
-from portinf.onnx_graph.passes.exporter_fixes import mend
+from portinf.onnx_graph.passes.exporter_fixes import fix
 from tests.converters.far_grid import BEYOND, FLOATS, INTEGERS, PAIRED, ROWS, difference
 
 OPSET = 18
@@ -136,8 +136,8 @@ def wrong(functions: Functions, x: Any) -> dict[str, str]:
     specs = [tf.TensorSpec([None, *x.shape[1:]], x.dtype, name="x")]
     function = tf.function(lambda x: [tf.identity(f(x)) for f in functions.values()], input_signature=specs, autograph=False)
     model, _ = tf2onnx.convert.from_function(function, specs, opset=OPSET, custom_op_handlers=handlers(OPSET))
-    mend(model)
-    mend_ends(model, "tensorflow")
+    fix(model)
+    fix_ends(model, "tensorflow")
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = session.run([value.name for value in model.graph.output], {"x": x})
     differences: dict[str, str] = {}

@@ -46,16 +46,16 @@ def _difference(case: Case) -> float:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     largest = 0.0
     for batch in batches:
-        wanted = function(*[tf.constant(array) for array in batch]).numpy()
+        requested = function(*[tf.constant(array) for array in batch]).numpy()
         found = session.run(None, dict(zip([i.name for i in session.get_inputs()], batch, strict=True)))[0]
-        assert found.shape == wanted.shape, (found.shape, wanted.shape)
-        assert found.dtype == wanted.dtype
-        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(wanted))
-        finite = np.isfinite(wanted)
+        assert found.shape == requested.shape, (found.shape, requested.shape)
+        assert found.dtype == requested.dtype
+        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(requested))
+        finite = np.isfinite(requested)
         spectrum = batch[0].shape[1:] == (16,)  # its terms cancel: what counts is the size of the largest
-        floor = np.abs(wanted[finite]).max(initial=0) if spectrum else 1e-30
-        scale = np.maximum(np.abs(wanted[finite]), floor)
-        largest = max(largest, float((np.abs(found[finite] - wanted[finite]) / scale).max(initial=0)))
+        floor = np.abs(requested[finite]).max(initial=0) if spectrum else 1e-30
+        scale = np.maximum(np.abs(requested[finite]), floor)
+        largest = max(largest, float((np.abs(found[finite] - requested[finite]) / scale).max(initial=0)))
     return largest
 
 

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from portinf.onnx_graph.passes.empty_reshapes import mend_reshapes
+from portinf.onnx_graph.passes.empty_reshapes import fix_reshapes
 
 
 def _model(nodes: list[Any], constants: dict[str, list[int]]) -> Any:
@@ -33,8 +33,8 @@ def _run(model: Any, x: Any) -> Any:
 def test_a_guessed_length_is_computed(n: int) -> None:
     model = _model([helper.make_node("Reshape", ["x", "shape"], ["y"])], {"shape": [0, -1, 2]})
     x = np.arange(n * 5 * 4, dtype=np.float32).reshape(n, 5, 4)
-    assert mend_reshapes(model, free=True) == []
-    assert mend_reshapes(model) == ["reshapes fixed for empty tensors (1 times)"]
+    assert fix_reshapes(model, free=True) == []
+    assert fix_reshapes(model) == ["reshapes fixed for empty tensors (1 times)"]
     np.testing.assert_array_equal(_run(model, x), x.reshape(n, 10, 2))
 
 
@@ -46,11 +46,11 @@ def test_a_computed_shape_means_its_zeros(m: int) -> None:
         helper.make_node("Reshape", ["x", "shape"], ["y"], allowzero=0),  # as exporters write it
     ]
     model = _model(nodes, {"order": [1, 2, 0]})
-    assert mend_reshapes(model, free=True) == ["reshapes fixed for empty tensors (1 times)"]
+    assert fix_reshapes(model, free=True) == ["reshapes fixed for empty tensors (1 times)"]
     x = np.arange(2 * m * 4, dtype=np.float32).reshape(2, m, 4)
     np.testing.assert_array_equal(_run(model, x), x.reshape(m, 4, 2))
 
 
 def test_others_stay() -> None:
     model = _model([helper.make_node("Reshape", ["x", "shape"], ["y"])], {"shape": [-1, 2]})
-    assert mend_reshapes(model) == []
+    assert fix_reshapes(model) == []

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from portinf.onnx_graph.passes.exporter_fixes import mend, mend_empty
+from portinf.onnx_graph.passes.exporter_fixes import fix, fix_empty
 
 
 def _run(model: Any, x: Any) -> Any:
@@ -43,7 +43,7 @@ def test_reductions_have_the_right_shape_on_empty_tensors(operator: str, axis: i
         node = helper.make_node(operator, ["x", "axes"], ["y"], keepdims=keepdims)
         initializers = [numpy_helper.from_array(np.array([axis]), "axes")]
     model = _model([node], initializers, out=TensorProto.INT64 if operator == "ArgMax" else TensorProto.FLOAT)
-    assert mend_empty(model)
+    assert fix_empty(model)
     x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
     if rows == 0 and axis == 0 and operator not in ("ReduceSum", "ReduceL2", "ReduceSumSquare"):
         return  # not defined over no elements
@@ -63,7 +63,7 @@ def test_reductions_have_the_right_shape_on_empty_tensors(operator: str, axis: i
 @pytest.mark.parametrize("approximate", [0, 1])
 def test_gelu_of_tensorflow_lite(approximate: int) -> None:
     model = _model([helper.make_node("TFL_GELU", ["x"], ["y"], approximate=approximate)], [])
-    assert mend(model) == ["TensorFlow Lite's GELU written out (1 times)"]
+    assert fix(model) == ["TensorFlow Lite's GELU written out (1 times)"]
     x = np.linspace(-5, 5, 30).reshape(10, 3).astype(np.float32)
     inner = (
         np.vectorize(math.erf)(x / math.sqrt(2)) if not approximate else np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
@@ -78,14 +78,14 @@ def test_nodes_before_those_that_they_need() -> None:
         helper.make_node("Neg", ["x"], ["b"]),
     ]
     model = _model(nodes, [])
-    assert mend(model) == ["nodes sorted topologically"]
+    assert fix(model) == ["nodes sorted topologically"]
     assert [node.op_type for node in model.graph.node] == ["Neg", "Exp", "Add"]
-    assert mend(model) == []
+    assert fix(model) == []
 
 
 def test_nodes_in_a_loop_stay() -> None:
     nodes = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Neg", ["a"], ["y"])]
-    assert mend(_model(nodes, [])) == []
+    assert fix(_model(nodes, [])) == []
 
 
 def _scatter(depth: int, reduction: str, rank: int = 3) -> Any:
@@ -122,7 +122,7 @@ def test_scatter_nd_at_every_depth(shape: list[int], depth: int, count: int, red
     given = {"d": data, "i": indices, "u": rng.uniform(0.5, 2, (count, *shape[depth:])).astype(np.float32)}
     model = _scatter(depth, reduction, len(shape))
     (expected,) = _session(model, 1).run(None, given)  # one thread: right
-    assert mend(model) and all(node.op_type != "ScatterND" for node in model.graph.node)
+    assert fix(model) and all(node.op_type != "ScatterND" for node in model.graph.node)
     (found,) = _session(model, 2).run(None, given)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -130,7 +130,7 @@ def test_scatter_nd_at_every_depth(shape: list[int], depth: int, count: int, red
 def test_sums_on_several_threads_lose_nothing() -> None:
     """Fails for ScatterND as it is, in most runs of ONNX Runtime 1.31.1 with four threads."""
     model = _scatter(1, "add", 2)
-    mend(model)
+    fix(model)
     session = _session(model, 4)
     groups = np.random.default_rng(1).integers(0, 4, (200_000, 1))
     given = {"d": np.zeros((4, 8), np.float32), "i": groups, "u": np.ones((200_000, 8), np.float32)}

@@ -24,8 +24,8 @@ def test_the_same_but_for_rounding(make: Any, tmp_path: Path) -> None:
         exact, plain = double.infer_double(inputs), runner.infer(inputs)
     for name, array in plain.items():
         assert exact[name].dtype == np.float64
-        apart = np.max(np.abs(array - exact[name])) / np.max(np.abs(exact[name]))
-        assert 0 < apart < 2e-6
+        gap = np.max(np.abs(array - exact[name])) / np.max(np.abs(exact[name]))
+        assert 0 < gap < 2e-6
 
 
 def test_casts_constants_and_sub_graphs_are_widened(tmp_path: Path) -> None:

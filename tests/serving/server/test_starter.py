@@ -1,4 +1,4 @@
-"""The command that Triton writes for a shell is taken apart; nothing in it is ever run."""
+"""The command that Triton writes for a shell is taken gap; nothing in it is ever run."""
 
 from __future__ import annotations
 

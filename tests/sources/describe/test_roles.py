@@ -12,7 +12,7 @@ from portinf.core.batch import Arrays, Batch, shapes_of
 from portinf.core.errors import RunnerError, UsageError
 from portinf.core.signature import Axis, Signature, TensorSpec
 from portinf.samples.generate import sweep
-from portinf.sources.describe.axes import Given, find_inputs, find_maximums, find_minimums, find_outputs
+from portinf.sources.describe.axes import UserHints, find_inputs, find_maximums, find_minimums, find_outputs
 
 
 def guarded(function: Callable[[Mapping[str, Any]], Arrays]) -> Callable[[Mapping[str, Any]], Arrays]:
@@ -28,10 +28,10 @@ def guarded(function: Callable[[Mapping[str, Any]], Arrays]) -> Callable[[Mappin
 
 
 def found(
-    function: Callable[[Mapping[str, Any]], Arrays], *batches: dict[str, Any], given: Given | None = None
+    function: Callable[[Mapping[str, Any]], Arrays], *batches: dict[str, Any], given: UserHints | None = None
 ) -> dict[str, TensorSpec]:
     samples = [Batch(name=f"{k}.npz", inputs=inputs) for k, inputs in enumerate(batches)]
-    inputs = find_inputs([], samples, given or Given(), guarded(function))
+    inputs = find_inputs([], samples, given or UserHints(), guarded(function))
     return {spec.name: spec for spec in inputs}
 
 
@@ -93,10 +93,10 @@ def test_given_roles_win_and_unknown_axes_are_named() -> None:
 
     rng = np.random.default_rng(0)
     samples = (graph(rng, 9, 30), graph(rng, 12, 41))
-    told = Given(roles={"kind": Role(kind="index", of="links_1")})
+    told = UserHints(roles={"kind": Role(kind="index", of="links_1")})
     assert str(found(message, *samples, given=told)["kind"].role) == "index:links_1"
     with pytest.raises(UsageError, match="no axis 'nodes'"):
-        found(message, *samples, given=Given(roles={"kind": Role(kind="index", of="nodes")}))
+        found(message, *samples, given=UserHints(roles={"kind": Role(kind="index", of="nodes")}))
 
 
 def test_two_pairs_of_tied_axes_are_kept_apart() -> None:
@@ -120,7 +120,7 @@ def test_the_smallest_size_is_found() -> None:
 
     samples = [Batch(name=str(n), inputs={"x": np.arange(float(n))}) for n in (30, 45)]
     infer = guarded(needs_seven)
-    inputs = find_minimums(find_inputs([], samples, Given(), infer), samples, infer)
+    inputs = find_minimums(find_inputs([], samples, UserHints(), infer), samples, infer)
     assert inputs[0].shape is not None
     assert inputs[0].shape[0].minimum == 7
 

@@ -41,9 +41,9 @@ def _check(pairs: Any, x: Rows, y: Rows, of_x: Rows, of_y: Rows, k: int) -> None
         assert bool(np.all(of_x[mine] == of_y[row]))
         assert len(set(mine.tolist())) == len(mine) == min(k, len(near))
         if len(near):
-            wanted, _ = cKDTree(near).query(point, k=min(k, len(near)))
+            requested, _ = cKDTree(near).query(point, k=min(k, len(near)))
             distances = np.linalg.norm(x[mine] - point, axis=1)
-            np.testing.assert_allclose(distances, np.atleast_1d(wanted), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(distances, np.atleast_1d(requested), rtol=1e-9, atol=1e-12)
 
 
 @given(
@@ -104,8 +104,8 @@ def test_a_layer_takes_each_graph_for_itself(provided: None, sizes: list[int], a
         mine = x[batch == batch[row]]
         near = mine[(mine - x[row]).square().sum(1).argsort()[:4]]
         messages = inner(torch.cat([x[row].expand_as(near), near - x[row]], 1))
-        wanted = {"max": messages.amax(0), "sum": messages.sum(0), "mean": messages.mean(0)}[aggregation]
-        torch.testing.assert_close(found, wanted)
+        requested = {"max": messages.amax(0), "sum": messages.sum(0), "mean": messages.mean(0)}[aggregation]
+        torch.testing.assert_close(found, requested)
 
 
 def test_graphs_of_neighbours_point_from_the_neighbour(provided: None) -> None:
@@ -118,11 +118,11 @@ def test_the_export_counts_where_graphs_begin_and_puts_everything_back(provided:
     batch = torch.tensor([0, 0, 1, 3, 3, 3])
     index, pool = sys.modules["torch_geometric.index"], sys.modules["torch_geometric.nn.pool"]
     before = (index.index2ptr, pool._batch_to_ptr, torch.ops.pyg.knn)
-    wanted = index.index2ptr(batch), index.index2ptr(batch, 6), pool._batch_to_ptr(batch)
+    requested = index.index2ptr(batch), index.index2ptr(batch, 6), pool._batch_to_ptr(batch)
     with exportable_layers():
         found = index.index2ptr(batch), index.index2ptr(batch, 6), pool._batch_to_ptr(batch)
         assert pool._batch_to_ptr(None) is None
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found, requested, strict=True):
         assert torch.equal(one, other)
         assert one.dtype == other.dtype
     assert before == (index.index2ptr, pool._batch_to_ptr, torch.ops.pyg.knn)

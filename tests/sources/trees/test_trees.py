@@ -1,4 +1,4 @@
-"""Files of tree models: told apart by content, pickles never loaded without permission."""
+"""Files of tree models: told gap by content, pickles never loaded without permission."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_a_model_of_hgq2_keeps_its_bits(tmp_path: Path, cli: Cli) -> None:
     """Keras, da4ml's logic and the RTL give the same numbers on 10,000 rows."""
     model = hgq(tmp_path, "16-64-32-32-5")
     result = optimized(model, tmp_path / "out", rtl=True, csim=True, cache=tmp_path / "cache")
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
     assert result.tags["RTL"] == "measured-rtl"
     for side in ("out", "out@rtl"):
         judged = cli("validate", model, side, "--inputs", tmp_path / "x.npz", "--rtol", 0, "--atol", 0)
@@ -163,7 +163,7 @@ def test_rtl_equals_the_emulator_on_10_000_rows(tmp_path: Path, name: str) -> No
     path = getattr(fpga_graphs, name)(tmp_path / f"{name}.onnx")
     save_npz(tmp_path / "x.npz", {"x": fpga_graphs.samples(name, 10_000)})
     result = optimized(path, tmp_path / "out", rtl=True, csim=shutil.which("g++") is not None, cache=tmp_path / "cache")
-    checks = {check.name: check for check in result.hop.checks}
+    checks = {check.name: check for check in result.comparison.checks}
     assert checks["RTL"].text == "equal to the emulation bit for bit on 11,100 rows (measured-rtl)"
     given = {"x": fpga_graphs.samples(name, 10_000, seed=3)}
     with open_runner(str(tmp_path / "out")) as emulator, open_runner(f"{tmp_path / 'out'}@rtl") as rtl:

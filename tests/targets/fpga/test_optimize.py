@@ -75,16 +75,16 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
         assert np.array_equal(runner.infer(given)["classes"], simulated)
     judged = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", "--report", "r.html", "--json")
     assert judged.code == 0, judged.err
-    hop = judged.report["hops"][0]
-    checks = {check["name"]: check for check in hop["checks"]}
+    comparison = judged.report["hops"][0]
+    checks = {check["name"]: check for check in comparison["checks"]}
     assert checks["constant output"]["status"] == "passed"
     assert checks["errors by layer"]["figures"]["dense_1 largest"] > 0
-    assert "Errors by layer" in [figure["title"] for figure in hop["figures"]]
+    assert "Errors by layer" in [figure["title"] for figure in comparison["figures"]]
     assert "Errors by layer" in (tmp_path / "r.html").read_text()
     narrow = ("--rtol", "0", "--atol", "1e-6", "--bisect", "--no-probes", "--json")
-    apart = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", *narrow)
-    assert apart.code == 5, apart.err
-    checks = {check["name"]: check for check in apart.report["hops"][0]["checks"]}
+    gap = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", *narrow)
+    assert gap.code == 5, gap.err
+    checks = {check["name"]: check for check in gap.report["hops"][0]["checks"]}
     assert "a fixed-point network differs everywhere; see the errors by layer" in checks["bisection"]["text"]
     page = (folder / "report.html").read_text()
     assert "Range against format" in page
@@ -95,7 +95,7 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
 def test_softmax_is_cured_in_one_format_for_all(models: Path, tmp_path: Path) -> None:
     result = optimized(models, "jet", tmp_path / "out", precision="ap_fixed<16,6>")
     found = open_fpga(tmp_path / "out").infer({"x": fpga_graphs.samples("jet", 500)})["classes"]
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
     assert len(np.unique(found, axis=0)) > 400
 
 
@@ -167,7 +167,7 @@ def test_wide_ranges_leave_fewer_bits_behind_the_point(models: Path, tmp_path: P
     save_npz(tmp_path / "wide.npz", {"x": rows})
     told = FpgaOptions(inputs=[tmp_path / "wide.npz"], csim=False, tolerance=Tolerance(rtol=0.05, atol=0.05))
     result = optimize_fpga(str(tmp_path / "wide.onnx"), tmp_path / "out", told)
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -188,10 +188,10 @@ def test_the_layout_of_three_channels(tmp_path: Path, channels_last: bool) -> No
 
 def test_auto_holds_its_tolerance_on_images(models: Path, tmp_path: Path) -> None:
     result = optimized(models, "image", tmp_path / "out", tolerance=Tolerance(rtol=0.0, atol=0.05))
-    assert result.hop.outputs[0].tally.max_abs <= 0.05
+    assert result.comparison.outputs[0].tally.max_abs <= 0.05
     assert any("axes in the order [1, 2, 0]" in note for note in result.notes)
     finer = optimized(models, "image", tmp_path / "finer", tolerance=Tolerance(rtol=0.0, atol=0.005))
-    assert finer.hop.outputs[0].tally.max_abs <= 0.005
+    assert finer.comparison.outputs[0].tally.max_abs <= 0.005
     widths = [[Format.parse(layer["result"]).width for layer in found.layers] for found in (result, finer)]
     assert sum(widths[1]) > sum(widths[0])
 

@@ -48,7 +48,7 @@ def test_one_thread_allows_scatter_nd(net: Path) -> None:
 def test_unknown_threads_give_a_file_that_is_right_on_any(net: Path) -> None:
     result = found(net)
     assert not result.artifact.one_thread and "ScatterND" not in result.artifact.operators
-    assert result.changed and result.hop.verdict == "equal"
+    assert result.changed and result.comparison.verdict == "equal"
 
 
 def offered(monkeypatch: pytest.MonkeyPatch, *proposals: Proposal) -> None:
@@ -56,7 +56,9 @@ def offered(monkeypatch: pytest.MonkeyPatch, *proposals: Proposal) -> None:
 
 
 def other(write: Callable[[Path], Path]) -> Proposal:
-    return Proposal(name=f"replaced by {write.__name__}", proof="exact", make=lambda _, folder: write(folder / "model.onnx"))
+    return Proposal(
+        name=f"replaced by {write.__name__}", guarantee="exact", make=lambda _, folder: write(folder / "model.onnx")
+    )
 
 
 def test_what_computes_something_else_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +72,7 @@ def test_what_computes_something_else_is_never_written(tmp_path: Path, monkeypat
 def test_what_is_slower_is_left_out(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "paired", lambda first, second, inputs, *, threads: ([1.0] * 4, [2.0] * 4))
     result = found(net, threads=1)
-    assert not result.changed and result.hop is None
+    assert not result.changed and result.comparison is None
     slow = [step for step in result.steps if "2.00 times the time without" in step.text]
     assert len(slow) >= 3 and not any(step.kept for step in result.steps)
     assert (net.parent / "fast.onnx").read_bytes() == net.read_bytes()
@@ -87,8 +89,8 @@ def test_a_rewriting_that_cannot_take_the_graph_is_left_out(net: Path, monkeypat
     def fail(*_: Any) -> None:
         raise CannotError("the graph is odd")
 
-    plain = Proposal(name="plain", proof="exact", make=lambda path, folder: None)
-    offered(monkeypatch, Proposal(name="odd", proof="exact", make=fail), plain)
+    plain = Proposal(name="plain", guarantee="exact", make=lambda path, folder: None)
+    offered(monkeypatch, Proposal(name="odd", guarantee="exact", make=fail), plain)
     result = found(net)
     assert [(step.name, step.kept, step.text) for step in result.steps] == [("odd", False, "the graph is odd")]
 
@@ -116,8 +118,8 @@ def test_rewritten_and_lowered(net: Path) -> None:
     )
     first, second = read_onnx(net.parent / "half.onnx").provenance["steps"][-2:]
     assert first["optimised"] == result.changed != [] and second["lowered"] == "fp16"
-    assert result.lowered is not None and result.lowered.hop.reference == str(net)
-    assert result.pace[0] > 0 and result.hop.verdict == "equal"
+    assert result.lowered is not None and result.lowered.comparison.reference == str(net)
+    assert result.timing[0] > 0 and result.comparison.verdict == "equal"
 
 
 def test_rewritings_are_left_out_where_only_they_break_a_precision(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:

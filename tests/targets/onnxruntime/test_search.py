@@ -56,7 +56,7 @@ def test_the_fastest_that_holds_is_written_with_the_table_and_the_reason(net: Pa
     speeds(monkeypatch, rewritten=4.0, by_row=2.0, fp16=1.0)
     result = found(net, tolerance=1e-6, precisions=["fp16"])
     assert result.pick.setting.file == "rewritten, by row" and result.pick.setting.threads == 1
-    assert result.hop is not None and result.hop.verdict == "equal"
+    assert result.comparison is not None and result.comparison.verdict == "equal"
     lost = [row for row in result.rows if row.setting.file == "fp16"]
     assert lost and not any(row.holds for row in lost)
     step = read_onnx(net.parent / "best.onnx").provenance["steps"][-1]
@@ -90,11 +90,11 @@ def test_what_does_not_hold_on_all_samples_is_not_picked(net: Path, monkeypatch:
     real = module._Bench.judged_on_all
 
     def judged(self: Any, setting: Any, batches: Any) -> Any:
-        hop = real(self, setting, batches)
+        comparison = real(self, setting, batches)
         if setting.file != "fp16":
-            return hop
-        case = type(hop.cases[0])(name="rare", origin="given", sizes={}, status="disagrees", reason="a rare row")
-        return type(hop)(reference="a", candidate="b", cases=(*hop.cases, case))
+            return comparison
+        case = type(comparison.cases[0])(name="rare", origin="given", sizes={}, status="disagrees", reason="a rare row")
+        return type(comparison)(reference="a", candidate="b", cases=(*comparison.cases, case))
 
     monkeypatch.setattr(module._Bench, "judged_on_all", judged)
     result = found(net, precisions=["fp16"])
@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_improved_comes_back_byte_for_byte(tmp_path: Path
     model = honest(tmp_path / "m.onnx", width=4)
     save_npz(tmp_path / "g.npz", {"x": np.ones((50, 4), np.float32)})
     result = found(model, precisions=[])
-    assert result.pick.setting.file == "original" and result.hop is None
+    assert result.pick.setting.file == "original" and result.comparison is None
     assert (tmp_path / "best.onnx").read_bytes() == model.read_bytes()
     assert "nothing within the tolerance" in result.reason
 

@@ -52,7 +52,7 @@ def test_the_folder_and_what_it_says(net: Path, call: Call) -> None:
     assert code == 0
     report = json.loads(out)
     assert report["engine"] == "not built" and report["tensorrt"] == "10.3" and report["max_batch_size"] == 64
-    assert report["shapes"] == {"least": "x:1x4", "usual": "x:9x4", "most": "x:64x4"} and report["recorded"] == 4
+    assert report["shapes"] == {"min": "x:1x4", "opt": "x:9x4", "max": "x:64x4"} and report["recorded"] == 4
     assert sorted(path.name for path in folder.iterdir()) == [
         *("build_engine.sh", "files.sha256", "goldens", "model.onnx", "replay.py", "repository", "repository-onnxruntime"),
         *("settings.sh", "tensorrt.json"),

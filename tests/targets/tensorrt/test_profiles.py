@@ -44,8 +44,8 @@ def cases(draw: st.DrawFn) -> tuple[Signature, list[dict[str, int]], int]:
         lengths = {}
         for label, axis in made.axes.items():
             top = size if batching and label == "batch" else 400
-            wanted = max(draw(st.integers(0 if label != "batch" or not batching else 1, top)), axis.minimum)
-            lengths[label] = -(-wanted // axis.multiple) * axis.multiple
+            requested = max(draw(st.integers(0 if label != "batch" or not batching else 1, top)), axis.minimum)
+            lengths[label] = -(-requested // axis.multiple) * axis.multiple
         samples.append(lengths)
     return made, samples, size
 
@@ -55,7 +55,7 @@ def cases(draw: st.DrawFn) -> tuple[Signature, list[dict[str, int]], int]:
 def test_the_rule_holds_for_any_signature(case: tuple[Signature, list[dict[str, int]], int]) -> None:
     made, samples, size = case
     profile = profile_of(made, samples, size, {})
-    least, usual, most = (profile.sizes(which) for which in ("least", "usual", "most"))
+    least, usual, most = (profile.sizes(which) for which in ("min", "opt", "max"))
     for label, axis in made.axes.items():
         assert axis.minimum <= least[label] <= usual[label] <= most[label] and most[label] >= 1
         assert all(n % axis.multiple == 0 for n in (least[label], usual[label], most[label]))
@@ -64,7 +64,7 @@ def test_the_rule_holds_for_any_signature(case: tuple[Signature, list[dict[str, 
         assert axis.maximum is None or most[label] <= axis.maximum
     if size:
         assert (least["batch"], most["batch"]) == (1, size)
-    for which in ("least", "usual", "most"):
+    for which in ("min", "opt", "max"):
         shapes = profile.shapes(which)
         assert set(shapes) == {one.name for one in made.inputs if one.labels}
         assert made.sizes(shapes) == profile.sizes(which)  # raises where tied axes differ, or a fixed length is another
@@ -73,7 +73,7 @@ def test_the_rule_holds_for_any_signature(case: tuple[Signature, list[dict[str, 
 def test_the_text_is_what_trtexec_reads() -> None:
     made = signature(spec("images", "batch", "fixed"), spec("still", "fixed"), spec("a:0", "batch"))
     profile = profile_of(made, [], 8, {})
-    assert [profile.text(which) for which in ("least", "usual", "most")] == [
+    assert [profile.text(which) for which in ("min", "opt", "max")] == [
         "images:1x7,a:0:1",
         "images:8x7,a:0:8",
         "images:8x7,a:0:8",
@@ -90,8 +90,8 @@ def test_graph_networks_have_ranges_of_nodes_and_edges() -> None:
 def test_without_samples_the_rule_is_told() -> None:
     profile = profile_of(signature(spec("x", "nodes"), spec("w", "window")), [], 0, {})
     assert profile.spans == {
-        "nodes": Span(least=2, usual=32, most=128, guessed=True),
-        "window": Span(least=4, usual=32, most=128, guessed=True),
+        "nodes": Span(min=2, opt=32, max=128, guessed=True),
+        "window": Span(min=4, opt=32, max=128, guessed=True),
     }
 
 

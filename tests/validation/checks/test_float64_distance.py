@@ -56,15 +56,15 @@ def test_rounding_otherwise_is_compatible_and_more_is_not() -> None:
     )
 
 
-def test_it_makes_the_hop_disagree() -> None:
-    hop = compare(
+def test_it_makes_the_comparison_disagree() -> None:
+    comparison = compare(
         Side(plain),
         Side(lambda i: {"y": plain(i)["y"] * np.float32(1 + 2e-5)}),
         [BATCH],
         tolerance=Tolerance(),
         checks=[Precision(Exact())],
     )
-    assert hop.verdict == "disagrees" and hop.reason.startswith("fp64 of output 'y': from fp64")
+    assert comparison.verdict == "disagrees" and comparison.reason.startswith("fp64 of output 'y': from fp64")
 
 
 def test_a_reference_that_is_right_by_luck_counts_one_rounding() -> None:

@@ -102,7 +102,7 @@ def test_errors_are_those_of_scipy_and_pairing_makes_the_change_sharper() -> Non
     expected = stats.bootstrap((rows,), statistic, n_resamples=400, vectorized=False, method="percentile", rng=1).standard_error
     figures = judged(replace(OPTIONS, weight="w", replicas=400), reference, candidate, label=label, w=weight)[0].figures
     found = [figures["reference error"], figures["candidate error"], figures["change error"]]
-    assert found == pytest.approx(expected, rel=0.2)  # each is known to about 3.5 %, and they are drawn apart
+    assert found == pytest.approx(expected, rel=0.2)  # each is known to about 3.5 %, and they are drawn gap
     assert found[2] < 0.7 * found[0]  # type: ignore[operator]
 
 

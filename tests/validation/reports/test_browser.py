@@ -84,7 +84,7 @@ def full_report(shift: float = 1e-6) -> Report:
         ),
     ]
     batches = [Batch(name=f"jets {k}", inputs={"x": np.ones((k, 2), np.float32)}) for k in (1, 4)]
-    hop = compare(
+    comparison = compare(
         Side(lambda _: {"score": truth}, name="net.py:build"),
         Side(lambda _: {"score": found}, name="grpc://127.0.0.1:8001/net"),
         batches,
@@ -92,7 +92,7 @@ def full_report(shift: float = 1e-6) -> Report:
         checks=[_Recorded(checks if shift > 1e-3 else checks[::2], figures)],
     )
     sides = [SideRecord(name="net.py:build", facts={"kind": "source (pytorch)", "sha256": "0" * 64})]
-    return Report.of([hop], Tolerance(), ["a note"], sides)
+    return Report.of([comparison], Tolerance(), ["a note"], sides)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-6, 0.1])

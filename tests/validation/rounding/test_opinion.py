@@ -15,7 +15,7 @@ from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.runners.onnx_float64 import OnnxDouble
-from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
+from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare, make_checks
 from portinf.validation.rounding.nudging import Nudged
 from portinf.validation.rounding.opinion import ROUNDING
 from portinf.validation.rounding.own import OwnRounding
@@ -43,7 +43,9 @@ def written(path: Path, body: str) -> Path:
     return path
 
 
-def summed(tmp_path: Path, candidate: str, origin: Origin, *, second: bool = True, tolerance: Tolerance | None = None) -> Hop:
+def summed(
+    tmp_path: Path, candidate: str, origin: Origin, *, second: bool = True, tolerance: Tolerance | None = None
+) -> Comparison:
     batches = [Batch(name=f"{n}", inputs={"x": np.full(n, 0.1, np.float32)}, origin=origin) for n in (3, MANY)]
     original, other = written(tmp_path / "a.onnx", IN_TURN), written(tmp_path / "b.onnx", candidate)
     with OnnxRuntimeRunner(original, level="none") as left, OnnxRuntimeRunner(other) as right, Float64() as float64:
@@ -53,9 +55,11 @@ def summed(tmp_path: Path, candidate: str, origin: Origin, *, second: bool = Tru
 @pytest.mark.parametrize("origin", ["given", "generated"])
 def test_a_sum_in_another_order_is_right_and_that_is_said(origin: Origin, tmp_path: Path) -> None:
     assert [case.status for case in summed(tmp_path, AT_ONCE, origin, second=False).cases] == ["equal", "disagrees"]
-    hop = summed(tmp_path, AT_ONCE, origin)
-    assert hop.verdict == "equal" and not hop.reason and hop.outputs[0].tally.wrong == 1  # the difference is still shown
-    (check,) = hop.checks
+    comparison = summed(tmp_path, AT_ONCE, origin)
+    assert (
+        comparison.verdict == "equal" and not comparison.reason and comparison.outputs[0].tally.wrong == 1
+    )  # the difference is still shown
+    (check,) = comparison.checks
     assert (check.name, check.status, check.output) == (ROUNDING, "passed", "y") and "by rounding only" in check.text
     assert float(check.figures["reference from float64"]) > 100
 
@@ -93,7 +97,7 @@ class Live:
         return None
 
 
-def replayed(served: Model, path: Path, recorded: list[Batch]) -> Hop:
+def replayed(served: Model, path: Path, recorded: list[Batch]) -> Comparison:
     with OnnxRuntimeRunner(served.write(path.parent / "served.onnx")) as inner, Float64() as float64:
         return compare(None, Live(inner), recorded, tolerance=Tolerance(), float64=float64, recorded_by=path)
 
@@ -115,8 +119,10 @@ def test_without_a_side_in_float64_the_tolerance_decides() -> None:
     batch = Batch(name="b", inputs={"x": np.ones((3, 2), np.float32)})
     reference, candidate = ({"y": np.array([1, 2, value], np.float32)} for value in (0.0, 1e-3))
     with Float64() as float64:
-        hop = compare(Side(lambda _: reference), Side(lambda _: candidate), [batch], tolerance=Tolerance(), float64=float64)
-    assert hop.verdict == "disagrees" and not hop.checks
+        comparison = compare(
+            Side(lambda _: reference), Side(lambda _: candidate), [batch], tolerance=Tolerance(), float64=float64
+        )
+    assert comparison.verdict == "disagrees" and not comparison.checks
 
 
 def test_infinities_are_no_rounding(tmp_path: Path) -> None:
@@ -127,8 +133,8 @@ def test_infinities_are_no_rounding(tmp_path: Path) -> None:
         OnnxRuntimeRunner(large.write(tmp_path / "b.onnx")) as right,
         Float64() as float64,
     ):
-        hop = compare(left, right, [Batch(name="a", inputs={"x": X})], tolerance=Tolerance(), float64=float64)
-    assert hop.verdict == "disagrees"
+        comparison = compare(left, right, [Batch(name="a", inputs={"x": X})], tolerance=Tolerance(), float64=float64)
+    assert comparison.verdict == "disagrees"
 
 
 JETS = Signature(
@@ -170,11 +176,11 @@ def test_a_made_row_that_is_all_padding(reference: str, candidate: str, verdict:
     made = Batch(name="made", inputs={"x": x, "mask": empty}, origin="generated")
     with Float64() as float64:
         sides = pooled(reference), pooled(candidate)
-        hop = compare(*sides, [given, made], tolerance=Tolerance(), float64=float64)
-        assert hop.verdict == verdict
+        comparison = compare(*sides, [given, made], tolerance=Tolerance(), float64=float64)
+        assert comparison.verdict == verdict
         if verdict == "equal":
-            assert hop.cases[1].reason.startswith("not compared: 1 elements, where a generated row is all padding")
-            assert hop.outputs[0].tally.count == 11 and hop.outputs[0].tally.max_abs == 0
+            assert comparison.cases[1].reason.startswith("not compared: 1 elements, where a generated row is all padding")
+            assert comparison.outputs[0].tally.count == 11 and comparison.outputs[0].tally.max_abs == 0
         own = Batch(name="own", inputs={"x": x, "mask": empty})
         assert compare(*sides, [own], tolerance=Tolerance(), float64=float64).verdict == "disagrees"
 
@@ -195,9 +201,9 @@ def test_flips_of_the_best_class_that_rounding_explains_are_no_failure(tmp_path:
     ):
         checks = make_checks(PhysicsOptions(), Tolerance())
         batch = Batch(name="a", inputs={"p": light(500)})
-        hop = compare(left, right, [batch], tolerance=Tolerance(), checks=checks, float64=float64)
-    (flips,) = [check for check in hop.checks if check.name == "best class"]
-    assert hop.verdict == "equal" and flips.status == "reported" and int(flips.figures["flips"]) > 0
+        comparison = compare(left, right, [batch], tolerance=Tolerance(), checks=checks, float64=float64)
+    (flips,) = [check for check in comparison.checks if check.name == "best class"]
+    assert comparison.verdict == "equal" and flips.status == "reported" and int(flips.figures["flips"]) > 0
 
 
 def test_one_element_that_rounding_decides_is_not_usual() -> None:
@@ -245,7 +251,7 @@ def test_small_sums_of_large_terms_are_right_whichever_side_is_known(known: str,
     wrong = deep(other, 1e-4).write(tmp_path / "c.onnx")
     batch = Batch(name="a", inputs={"x": np.random.default_rng(2).normal(size=(256, 64)).astype(np.float32)})
 
-    def judged(path: Path, *, second: bool = True) -> Hop:
+    def judged(path: Path, *, second: bool = True) -> Comparison:
         with OnnxRuntimeRunner(paths[0]) as left, OnnxRuntimeRunner(path) as right, Float64() as float64:
             sides = (left if known != "candidate" else Live(left), right if known != "reference" else Live(right))
             return compare(*sides, [batch], tolerance=Tolerance(), float64=float64 if second else None)
@@ -261,11 +267,11 @@ def test_a_reference_that_rounds_much_does_not_excuse_another_function(offset: f
     path = network("Add y0 k -> l", "Sub l k -> y", k=1e4).write(tmp_path / "a.onnx")
     other = network("Add y0 k -> l", "Sub l k -> m", "Add m o -> y", k=1e4, o=offset).write(tmp_path / "b.onnx")
     with OnnxRuntimeRunner(path, level="none") as left, OnnxRuntimeRunner(other, level="none") as right, Float64() as float64:
-        hop = compare(left, Live(right), [Batch(name="a", inputs={"x": X})], tolerance=Tolerance(), float64=float64)
-    assert hop.verdict == verdict
+        comparison = compare(left, Live(right), [Batch(name="a", inputs={"x": X})], tolerance=Tolerance(), float64=float64)
+    assert comparison.verdict == verdict
 
 
-def compared(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Hop, list[tuple[str, int]]]:
+def compared(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Comparison, list[tuple[str, int]]]:
     """Compare two files of plain layers; return also what was computed in float64: files, and numbers of rows."""
     asked, whole = [], OnnxDouble.infer_double
 
@@ -280,11 +286,11 @@ def compared(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Hop, l
     signature = Signature(inputs=tuple(tensors[:1]), outputs=tuple(tensors[1:]))
     left, right = (OnnxRuntimeRunner(path, signature=signature) for path in paths)
     with left, right, Float64() as float64:
-        hop = compare(left, right, [Batch(name="a", inputs=inputs)], tolerance=Tolerance(), float64=float64)
-    return hop, asked
+        comparison = compare(left, right, [Batch(name="a", inputs=inputs)], tolerance=Tolerance(), float64=float64)
+    return comparison, asked
 
 
-def judged_alone(candidate: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Hop, list[tuple[str, int]]]:
+def judged_alone(candidate: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Comparison, list[tuple[str, int]]]:
     paths = [deep(np.arange(64)).write(tmp_path / "a.onnx"), candidate.write(tmp_path / "b.onnx")]
     return compared(paths, monkeypatch)
 
@@ -294,8 +300,8 @@ OTHER = np.random.default_rng(1).permutation(64)
 
 def test_float64_computes_the_rows_in_doubt_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64 a large model takes ten times as long as in float32."""
-    hop, asked = judged_alone(deep(OTHER), tmp_path, monkeypatch)
-    assert hop.verdict == "equal" and [check.name for check in hop.checks] == [ROUNDING]
+    comparison, asked = judged_alone(deep(OTHER), tmp_path, monkeypatch)
+    assert comparison.verdict == "equal" and [check.name for check in comparison.checks] == [ROUNDING]
     reference, candidate = (sum(rows for file, rows in asked if file == name) for name in ("a.onnx", "b.onnx"))
     assert candidate < reference < 256 / 8
 
@@ -305,14 +311,14 @@ def test_a_row_that_is_wrong_in_a_large_batch_alone_is_wrong(tmp_path: Path, mon
     batch = ("Shape x -> s", "Gather s zero -> n", "Greater n many -> b", "Cast:to=1 b -> f", "Mul d f -> o")
     row = ("Gather:axis=1 x zero -> x0", "ReduceMax:keepdims=0 x0 -> top", "Equal x0 top -> e", "Cast:to=1 e -> mask")
     shift = ("Unsqueeze mask one -> column", "Mul column o -> moved", "Add h31 moved -> y")
-    hop, _ = judged_alone(deep(OTHER, 5e-6, *batch, *row, *shift), tmp_path, monkeypatch)
-    assert hop.verdict == "disagrees"
+    comparison, _ = judged_alone(deep(OTHER, 5e-6, *batch, *row, *shift), tmp_path, monkeypatch)
+    assert comparison.verdict == "disagrees"
 
 
 def test_what_there_is_no_time_to_look_at_stays_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portinf.validation.rounding.opinion.SECONDS", -1000.0)
-    hop, asked = judged_alone(deep(OTHER), tmp_path, monkeypatch)
-    assert hop.verdict == "disagrees" and "not looked at: float64 took" in hop.reason and not asked
+    comparison, asked = judged_alone(deep(OTHER), tmp_path, monkeypatch)
+    assert comparison.verdict == "disagrees" and "not looked at: float64 took" in comparison.reason and not asked
 
 
 def test_a_zero_in_the_row_in_doubt_makes_no_whole_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,5 +331,5 @@ def test_a_zero_in_the_row_in_doubt_makes_no_whole_numbers(tmp_path: Path, monke
     for name, offset in (("a", 0.0), ("b", 3.0)):
         model = deep(np.arange(64), offset, *row, *cut, "Mul column d -> moved", "Add kept moved -> y")
         paths.append(replace(model, weights={**model.weights, "one_f": np.float32(1)}).write(tmp_path / f"{name}.onnx"))
-    hop, _ = compared(paths, monkeypatch)
-    assert hop.verdict == "disagrees" and not seen
+    comparison, _ = compared(paths, monkeypatch)
+    assert comparison.verdict == "disagrees" and not seen

@@ -138,8 +138,8 @@ def _text(name: str, value: Any) -> Any:
 
 
 def _response(request: Any, answer: Arrays) -> Any:
-    wanted = request.requested_output_names()
-    tensors = [pb_utils.Tensor(name, _bytes(value)) for name, value in answer.items() if name in wanted]
+    requested = request.requested_output_names()
+    tensors = [pb_utils.Tensor(name, _bytes(value)) for name, value in answer.items() if name in requested]
     return pb_utils.InferenceResponse(output_tensors=tensors)
 
 

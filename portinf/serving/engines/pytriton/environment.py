@@ -63,7 +63,7 @@ def environment(folder: Path | None, report: Report, canary: Callable[[ServingEn
     """Return the serving environment, making it first if it is not complete.
 
     Args:
-        folder: where it is or shall be; None for the user's cache folder.
+        folder: its folder, created if missing; None for the user's cache folder.
         report: called with one line of progress at a time.
         canary: tries a freshly made environment, and raises if it does not answer rightly.
 

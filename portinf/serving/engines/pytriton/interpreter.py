@@ -46,9 +46,9 @@ def check_platform() -> None:
     found = f"{platform.system()} on {platform.machine()} with {library or 'an unknown C library'} {version}".rstrip()
     new = library == "glibc" and tuple(int(part) for part in version.split(".")[:2]) >= _GLIBC
     if platform.system() != "Linux" or platform.machine() not in _MACHINES or not new:
-        wanted = f"Linux on {' or '.join(_MACHINES)} with glibc {'.'.join(str(part) for part in _GLIBC)} or later"
+        requested = f"Linux on {' or '.join(_MACHINES)} with glibc {'.'.join(str(part) for part in _GLIBC)} or later"
         raise CannotError(
-            f"the local server needs {wanted}, found {found}; name a container with --image, or put a tritonserver on PATH"
+            f"the local server needs {requested}, found {found}; name a container with --image, or put a tritonserver on PATH"
         )
 
 

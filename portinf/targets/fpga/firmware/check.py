@@ -14,7 +14,7 @@ from portinf.core.errors import CannotError
 from portinf.fixedpoint.casting import to_real
 from portinf.fixedpoint.linear import windows
 from portinf.fixedpoint.network import Layer, Network
-from portinf.targets.fpga.firmware.comparison import PRODUCT, Comparison
+from portinf.targets.fpga.firmware.comparison import PRODUCT, FirmwareComparison
 from portinf.targets.fpga.firmware.generated import windows_of
 from portinf.targets.fpga.firmware.reader import Call, read_firmware
 
@@ -36,16 +36,16 @@ def check_firmware(network: Network, project: Path, name: str, inputs: Mapping[s
         inputs: C++ name by input.
 
     Raises:
-        CannotError: something differs, or is not understood; the message names the layer, what was asked for and what is written.
+        CannotError: something differs, or is not understood; the message names the layer, what was expected for and what is written.
     """
-    check = Comparison(network, read_firmware(project, name))
+    check = FirmwareComparison(network, read_firmware(project, name))
     try:
         _follow(check, inputs)
     except (KeyError, IndexError, ValueError) as error:
         raise CannotError(f"what hls4ml wrote cannot be read back: {type(error).__name__}: {error}") from error
 
 
-def _follow(check: Comparison, inputs: Mapping[str, str]) -> None:
+def _follow(check: FirmwareComparison, inputs: Mapping[str, str]) -> None:
     network, ports = check.network, check.firmware.ports
     count = len(network.inputs)
     for item, variable in zip(network.inputs, ports[:count], strict=True):
@@ -68,7 +68,7 @@ def _follow(check: Comparison, inputs: Mapping[str, str]) -> None:
     check.same("the outputs", "layers", outputs, [check.held(variable)[0] for variable in ports[count:]])
 
 
-def _take(check: Comparison, layer: Layer, call: Call) -> None:
+def _take(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     """Compare a layer with its call."""
     count = len(layer.inputs)
     given, made = call.arguments[:count], call.arguments[count + (layer.kind == "leaky_relu")]
@@ -92,14 +92,14 @@ def _take(check: Comparison, layer: Layer, call: Call) -> None:
     check.holds[made] = (layer.name, ())
 
 
-def _copy(check: Comparison, call: Call) -> None:
-    """Follow numbers that are handed on: cloned, packed anew, or padded for a convolution."""
+def _copy(check: FirmwareComparison, call: Call) -> None:
+    """Follow numbers that are passed on: cloned, repacked, or padded for a convolution."""
     given, *made = call.arguments
     name, pads = check.held(given)
     if call.function.startswith("zeropad"):
-        shape, told = check.network.shape_of(name), check.firmware.settings[call.types[-1]]
+        shape, settings = check.network.shape_of(name), check.firmware.settings[call.types[-1]]
         axes = AXES[len(shape) - 1]
-        pads = tuple((int(told[f"pad_{ENDS[axis][0]}"]), int(told[f"pad_{ENDS[axis][1]}"])) for axis in axes)
+        pads = tuple((int(settings[f"pad_{ENDS[axis][0]}"]), int(settings[f"pad_{ENDS[axis][1]}"])) for axis in axes)
         sizes = {f"in_{axis}": length for axis, length in zip(axes, shape, strict=False)} | {"n_chan": shape[-1]}
         sizes |= {f"out_{axis}": n + sum(pair) for axis, n, pair in zip(axes, shape, pads, strict=False)}
         check.settings(call.layer, call.types[-1], sizes)
@@ -108,14 +108,14 @@ def _copy(check: Comparison, call: Call) -> None:
         check.holds[variable] = (name, pads)
 
 
-Check = Callable[[Comparison, Layer, Call], None]
+Check = Callable[[FirmwareComparison, Layer, Call], None]
 
 
 def _size(shape: Sequence[int]) -> int:
     return int(np.prod(shape))
 
 
-def _dense(check: Comparison, layer: Layer, call: Call) -> None:
+def _dense(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     shape, weight = check.network.shape_of(layer.inputs[0]), layer.numbers["weight"]
     config = call.types[-1] if call.types[-1] in check.firmware.settings else call.types[0]
     if len(shape) > 1:
@@ -126,14 +126,14 @@ def _dense(check: Comparison, layer: Layer, call: Call) -> None:
     check.weighted(layer, call, config)
 
 
-def _conv(check: Comparison, layer: Layer, call: Call) -> None:
+def _conv(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     config = call.types[-1] if call.types[-1] in check.firmware.settings else call.types[0]
     _windows(check, layer, call, config, layer.numbers["weight"], layer.options["pads"], layer.options["strides"])
     check.weighted(layer, call, config)
 
 
 def _windows(
-    check: Comparison,
+    check: FirmwareComparison,
     layer: Layer,
     call: Call,
     config: str,
@@ -143,22 +143,22 @@ def _windows(
 ) -> None:
     """Compare the windows of a convolution: their sizes, and which numbers they take where that is written out."""
     shape = check.network.shape_of(layer.inputs[0])
-    axes, told = AXES[len(shape) - 1], check.firmware.settings.get(config, {})
+    axes, settings = AXES[len(shape) - 1], check.firmware.settings.get(config, {})
     around = check.held(call.arguments[0])[1] or ((0, 0),) * len(axes)
-    asked: dict[str, Any] = {"n_chan": shape[-1], "n_filt": weight.shape[-1]}
+    expected: dict[str, Any] = {"n_chan": shape[-1], "n_filt": weight.shape[-1]}
     for number, axis in enumerate(axes):
-        asked |= {
+        expected |= {
             f"in_{axis}": shape[number] + sum(around[number]),
             f"out_{axis}": layer.shape[number],
             f"filt_{axis}": weight.shape[number],
             f"stride_{axis}": strides[number],
         }
-        if "dense_da" not in told:
-            asked |= {f"pad_{end}": pads[number][k] - around[number][k] for k, end in enumerate(ENDS[axis])}
-    if "dense_da" not in told:
-        asked["implementation"] = "conv_implementation::linebuffer"
-    check.settings(layer.name, config, asked)
-    buffer = re.search(r"fill_buffer_\d+", told.get("fill_buffer", ""))
+        if "dense_da" not in settings:
+            expected |= {f"pad_{end}": pads[number][k] - around[number][k] for k, end in enumerate(ENDS[axis])}
+    if "dense_da" not in settings:
+        expected["implementation"] = "conv_implementation::linebuffer"
+    check.settings(layer.name, config, expected)
+    buffer = re.search(r"fill_buffer_\d+", settings.get("fill_buffer", ""))
     if buffer is not None:
         inside = np.arange(1, 1 + _size(shape)).reshape(1, *shape)
         seen = windows(np.pad(inside, [(0, 0), *map(tuple, pads), (0, 0)]), weight.shape[: len(axes)], strides)
@@ -172,28 +172,28 @@ def _windows(
         raise check.refuse(layer, "hls4ml left its padding out")
 
 
-def _pool(check: Comparison, layer: Layer, call: Call) -> None:
+def _pool(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     shape, options = check.network.shape_of(layer.inputs[0]), layer.options
     axes, config = AXES[len(shape) - 1], call.types[-1]
-    asked: dict[str, Any] = {
+    expected: dict[str, Any] = {
         "n_filt": shape[-1],
         "pool_op": "Max" if options["operation"] == "max" else "Average",
         "accum_t": layer.formats["accum"],
     }
     whole, one = bool(options.get("whole")), len(axes) == 1
     for number, axis in enumerate(axes):
-        asked["n_in" if one else f"in_{axis}"] = shape[number]
+        expected["n_in" if one else f"in_{axis}"] = shape[number]
         if not whole:
-            asked |= {
+            expected |= {
                 "n_out" if one else f"out_{axis}": layer.shape[number],
                 f"pool_{axis}": options["window"][number],
                 f"stride_{axis}": options["strides"][number],
                 **{f"pad_{end}": options["pads"][number][k] for k, end in enumerate(ENDS[axis])},
             }
     if not whole:
-        asked["count_pad"] = "true" if options["count_pad"] else "false"
+        expected["count_pad"] = "true" if options["count_pad"] else "false"
     check.same(layer.name, "function", f"{'global_' if whole else ''}pooling{len(axes)}d_cl", call.function)
-    check.settings(layer.name, config, asked)
+    check.settings(layer.name, config, expected)
     stream = check.firmware.types[check.firmware.variables[check.named(call.arguments[0])]].pack is not None
     other = not one and list(options["window"]) != list(options["strides"])
     if stream and not whole and (any(map(any, options["pads"])) or other):
@@ -202,13 +202,13 @@ def _pool(check: Comparison, layer: Layer, call: Call) -> None:
         )
 
 
-def _activation(check: Comparison, layer: Layer, call: Call) -> None:
+def _activation(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     check.same(layer.name, "function", layer.options.get("function", layer.kind), call.function)
-    asked: dict[str, Any] = {"n_in": _size(layer.shape)}
+    expected: dict[str, Any] = {"n_in": _size(layer.shape)}
     if layer.kind == "table":
-        asked |= {"table_size": len(layer.numbers["table"]), "table_t": layer.formats["table"]}
+        expected |= {"table_size": len(layer.numbers["table"]), "table_t": layer.formats["table"]}
     if layer.kind == "leaky_relu":
-        asked["param_t"] = layer.formats["alpha"]
+        expected["param_t"] = layer.formats["alpha"]
         try:
             found = float(call.arguments[1])
         except ValueError as error:
@@ -217,31 +217,31 @@ def _activation(check: Comparison, layer: Layer, call: Call) -> None:
         check.same(
             layer.name, "type of the call's alpha", check.firmware.settings[call.types[-1]].get("param_t"), call.types[1]
         )
-    check.settings(layer.name, call.types[-1], asked)
+    check.settings(layer.name, call.types[-1], expected)
 
 
-def _softmax(check: Comparison, layer: Layer, call: Call) -> None:
+def _softmax(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     if call.function not in ("softmax", "softmax_multidim"):
         check.same(layer.name, "function", "softmax", call.function)
     rows, last = _size(layer.shape[:-1]), layer.shape[-1]
-    asked: dict[str, Any] = {
+    expected: dict[str, Any] = {
         "n_in": rows * last,
         "n_slice": last,
         "n_inner": 1,
         "n_outer": rows,
         "implementation": f"softmax_implementation::{layer.options['implementation']}",
     }
-    asked |= {key: layer.formats[role] for role, key in SOFTMAX.items() if role in layer.formats}
+    expected |= {key: layer.formats[role] for role, key in SOFTMAX.items() if role in layer.formats}
     if layer.formats:
-        asked |= {
+        expected |= {
             "exp_table_size": len(layer.numbers["exp"]),
             "inv_table_size": len(layer.numbers["inverse"]),
             "exp_scale": "1.0",
         }
-    check.settings(layer.name, call.types[-1], asked)
+    check.settings(layer.name, call.types[-1], expected)
 
 
-def _scale(check: Comparison, layer: Layer, call: Call) -> None:
+def _scale(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     check.same(layer.name, "function", "normalize", call.function)
     channels = -1 if len(layer.shape) == 1 else layer.shape[-1]
     formats = {f"{role}_t": layer.formats[role] for role in ("scale", "bias")}
@@ -250,19 +250,19 @@ def _scale(check: Comparison, layer: Layer, call: Call) -> None:
         check.constants(layer, role, variable)
 
 
-def _join(check: Comparison, layer: Layer, call: Call) -> None:
+def _join(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     check.same(layer.name, "function", layer.kind, call.function)
     check.settings(layer.name, call.types[-1], {"n_elem": _size(layer.shape)})
 
 
-def _concatenate(check: Comparison, layer: Layer, call: Call) -> None:
+def _concatenate(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     shapes = [check.network.shape_of(name) for name in layer.inputs]
     check.same(layer.name, "function", f"concatenate{len(layer.shape)}d", call.function)
-    asked = {f"n_elem{k}_{axis}": n for k, shape in enumerate(shapes, start=1) for axis, n in enumerate(shape)}
-    check.settings(layer.name, call.types[-1], {**asked, "axis": layer.options["axis"] + 1})
+    expected = {f"n_elem{k}_{axis}": n for k, shape in enumerate(shapes, start=1) for axis, n in enumerate(shape)}
+    check.settings(layer.name, call.types[-1], {**expected, "axis": layer.options["axis"] + 1})
 
 
-def _transpose(check: Comparison, layer: Layer, call: Call) -> None:
+def _transpose(check: FirmwareComparison, layer: Layer, call: Call) -> None:
     check.same(layer.name, "function", "transpose", call.function)
     shape, order = check.network.shape_of(layer.inputs[0]), layer.options["order"]
     steps = [_size(shape[axis + 1 :]) for axis in order]

@@ -1,4 +1,4 @@
-"""What a network asks for and what the C++ of its project says, side by side: the first difference is refused by name."""
+"""What a network needs and what the C++ of its project does, side by side: the first difference is refused with its name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from portinf.fixedpoint.network import Layer, Network
 from portinf.targets.fpga.firmware.generated import GRID, sums_of
 from portinf.targets.fpga.firmware.reader import Call, Firmware, plain
 
-__all__ = ["PRODUCT", "Comparison", "Pads"]
+__all__ = ["PRODUCT", "FirmwareComparison", "Pads"]
 
 PRODUCT = {"product": "product::mult<x_T, y_T>"}  # hls4ml has others, for weights of one or two bits
 Pads = tuple[tuple[int, int], ...]
 
 
-class Comparison:
+class FirmwareComparison:
     """A comparison under way.
 
     Args:
@@ -65,11 +65,11 @@ class Comparison:
     def type_of(self, variable: str) -> Format:
         return self.firmware.types[self.firmware.variables[self.named(variable)]].format
 
-    def same(self, name: str, what: str, asked: Any, found: Any) -> None:
-        if found != asked:
+    def same(self, name: str, what: str, expected: Any, found: Any) -> None:
+        if found != expected:
             where = f"layer {name}" if name in self.layers else name
             raise CannotError(
-                f"{where}: hls4ml changed the {what} from {asked} to {found}, so the firmware would not compute what the emulator "
+                f"{where}: hls4ml changed the {what} from {expected} to {found}, so the firmware would not compute what the emulator "
                 "does; not supported (try another --strategy or --io)"
             )
 
@@ -77,11 +77,11 @@ class Comparison:
         """Return the error that names a layer."""
         return CannotError(f"layer {layer.name}: {why}: not supported")
 
-    def settings(self, layer: str, struct: str, asked: Mapping[str, Any]) -> None:
+    def settings(self, layer: str, struct: str, expected: Mapping[str, Any]) -> None:
         """Compare settings: formats, numbers and words."""
-        told = self.firmware.settings.get(struct, {})
-        for name, value in asked.items():
-            text = told.get(name, "nothing")
+        settings = self.firmware.settings.get(struct, {})
+        for name, value in expected.items():
+            text = settings.get(name, "nothing")
             if isinstance(value, Format):
                 type = self.firmware.types.get(text)
                 word = "alpha" if name == "param_t" else name.removesuffix("_t")
@@ -95,27 +95,27 @@ class Comparison:
         if found is None:
             raise self.refuse(layer, f"hls4ml wrote no {role} ({variable})")
         self.same(layer.name, f"{role} type", layer.formats[role], self.firmware.types[found.type].format)
-        asked = to_real(layer.numbers[role], layer.formats[role])
-        inside = np.arange(asked.size).reshape(-1, asked.shape[-1])
+        expected = to_real(layer.numbers[role], layer.formats[role])
+        inside = np.arange(expected.size).reshape(-1, expected.shape[-1])
         places = (inside.T if turned else inside).ravel()
         for array in (found.built, found.loaded):
             if array.shape != places.shape:
                 raise self.refuse(layer, f"hls4ml wrote {array.size} numbers as its {role}, expected {places.size}")
-            other = np.flatnonzero(array != asked.ravel()[places])
+            other = np.flatnonzero(array != expected.ravel()[places])
             if other.size:
-                where = [int(k) for k in np.unravel_index(places[other[0]], asked.shape)]
-                self.same(layer.name, f"{role} {where}", float(asked.ravel()[places[other[0]]]), float(array[other[0]]))
+                where = [int(k) for k in np.unravel_index(places[other[0]], expected.shape)]
+                self.same(layer.name, f"{role} {where}", float(expected.ravel()[places[other[0]]]), float(array[other[0]]))
 
     def weighted(self, layer: Layer, call: Call, config: str) -> None:
         """Compare weights, biases and sums of a dense layer or a convolution."""
-        told = self.firmware.settings.get(config, {})
-        inner = told.get("mult_config", config)
+        settings = self.firmware.settings.get(config, {})
+        inner = settings.get("mult_config", config)
         kernel = self.firmware.settings.get(inner, {}).get("kernel", "")
-        function = next((text for text in (call.function, told.get("dense_da", ""), kernel) if "dense_da_" in text), None)
+        function = next((text for text in (call.function, settings.get("dense_da", ""), kernel) if "dense_da_" in text), None)
         if function is not None:
             self.distributed(layer, re.sub(r"^.*dense_da_(?:wrapper_)?(\d+).*$", r"dense_da_\1", function))
             return
-        turned = plain(told.get("strategy", "")) == "resource"
+        turned = plain(settings.get("strategy", "")) == "resource"
         if f"Dense{'Resource' if turned else 'Latency'}" not in kernel:
             raise self.refuse(layer, f"hls4ml computes it by {kernel or 'nothing that is known'}")
         for struct in dict.fromkeys((config, inner)):

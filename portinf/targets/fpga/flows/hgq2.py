@@ -1,4 +1,4 @@
-"""From a Keras file of HGQ2 and samples to a folder for an FPGA: its own bits, equality demanded at every step."""
+"""From a Keras file of HGQ2 and samples to a folder for an FPGA: its own bits, and equality is required at every step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from portinf.targets.fpga.tools.da4ml import LogicOptions
 from portinf.targets.fpga.tools.hgq2 import write_hgq
 from portinf.validation import (
     CheckResult,
-    Hop,
+    Comparison,
     PhysicsOptions,
     Report,
     SideRecord,
@@ -63,8 +63,8 @@ def write_hgq_folder(folder: Path, model: Path, options: FpgaOptions, progress: 
         CannotError: da4ml does not lay the model out.
     """
     progress("implementing the model (HGQ2, da4ml)")
-    told = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
-    figures = write_hgq(model, folder / NETWORK, folder / RTL, told)
+    logic_options = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
+    figures = write_hgq(model, folder / NETWORK, folder / RTL, logic_options)
     network = load_network(folder)
     rows = {(item.name, 0): "rows" for item in network.inputs}
     sourcing = SourcingOptions(inputs=options.inputs, streams=options.streams, dynamic=rows)
@@ -74,16 +74,16 @@ def write_hgq_folder(folder: Path, model: Path, options: FpgaOptions, progress: 
         progress("comparing the logic with the model")
         checks = make_checks(PhysicsOptions(), EXACT, batched=True)
         read, filled = filled_up(lambda: iter(opened.given))
-        hop = compare(opened.runner, logic, read(), tolerance=EXACT, signature=signature, checks=checks)
+        comparison = compare(opened.runner, logic, read(), tolerance=EXACT, signature=signature, checks=checks)
         said, samples = [*opened.notes, *filled], _samples(opened.given)
-    if hop.verdict != "equal":
-        raise DisagreementError(f"{model}: the logic differs from the model: {hop.reason}")
+    if comparison.verdict != "equal":
+        raise DisagreementError(f"{model}: the logic differs from the model: {comparison.reason}")
     hardware = Hardware()
     drawn = rows_of(network, samples)
     hold_rtl(hardware, network, signature, folder / RTL, figures, options, drawn, logic.infer_double(drawn), progress)
     hardware.figure("prediction by rule4ml", "not run here (it predicts one precision for all)", "not-run")
     hardware.checks.append(CheckResult(name="hardware figures", status="reported", text=hardware.text()))
-    return _record(folder, model, signature, hop, hardware, options, said)
+    return _record(folder, model, signature, comparison, hardware, options, said)
 
 
 def _samples(batches: Sequence[Batch]) -> Arrays:
@@ -91,7 +91,13 @@ def _samples(batches: Sequence[Batch]) -> Arrays:
 
 
 def _record(
-    folder: Path, model: Path, signature: Signature, hop: Hop, hardware: Hardware, options: FpgaOptions, said: list[str]
+    folder: Path,
+    model: Path,
+    signature: Signature,
+    comparison: Comparison,
+    hardware: Hardware,
+    options: FpgaOptions,
+    said: list[str],
 ) -> tuple[FpgaRecord, Report]:
     versions = installed(("portinf", "HGQ2", "da4ml", "numpy"))
     tags = {"answers": "emulated", "C simulation": "not-run", "RTL": "not-run", "synthesis": "not-run", "timing": "not-run"}
@@ -118,7 +124,7 @@ def _record(
     )
     notes = [*said, "source of each figure: " + ", ".join(f"{name}: {tag}" for name, tag in record.tags.items())]
     sides = [SideRecord(name=str(model), facts={}), SideRecord(name="FPGA (da4ml logic)", facts=record.facts)]
-    report = Report.of([replace(hop, checks=(*hop.checks, *hardware.checks))], EXACT, notes, sides)
+    report = Report.of([replace(comparison, checks=(*comparison.checks, *hardware.checks))], EXACT, notes, sides)
     for suffix in (".html", ".json"):
         write_report(folder / f"report{suffix}", report)
     write_record(folder, record)

@@ -38,7 +38,7 @@ from portinf.targets.fpga.quantize.layer_errors import layer_check
 from portinf.targets.fpga.runners.csim import CSimRunner
 from portinf.targets.fpga.tools.compile import LIBRARY, build
 from portinf.targets.fpga.tools.hls4ml import write_project
-from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
+from portinf.validation import CheckResult, Comparison, Figure, Report, Series, SideRecord, write_report
 
 __all__ = ["write_folder"]
 
@@ -68,7 +68,7 @@ def write_folder(
     _forget(project, folder)
     copy_model(model, folder)
     judged, equality = _simulated(judged, model, signature, project, options, progress)
-    assert judged.hop is not None
+    assert judged.comparison is not None
     hardware = write_rtl(folder, judged, signature, options, progress) if options.strategy == STRATEGY else Hardware()
     tags = {**_tags(judged, options, equality), **hardware.tags}
     record = FpgaRecord(
@@ -132,11 +132,13 @@ def _differing(one: Arrays, two: Arrays) -> int:
 def _by_simulation(
     judged: Judged, simulation: CSimRunner, model: Path, options: FpgaOptions, why: str
 ) -> tuple[Judged, CheckResult]:
-    hop = judge(model, simulation, judged.read, options.tolerance)
-    if hop.verdict != "equal":
-        raise DisagreementError(f"{model}: the C simulation misses the tolerance: {hop.reason}")
+    comparison = judge(model, simulation, judged.read, options.tolerance)
+    if comparison.verdict != "equal":
+        raise DisagreementError(f"{model}: the C simulation misses the tolerance: {comparison.reason}")
     text = f"the C simulation answers, not the emulator: {why}"
-    return replace(judged, emulated=False, hop=hop), CheckResult(name="C simulation", status="reported", text=text)
+    return replace(judged, emulated=False, comparison=comparison), CheckResult(
+        name="C simulation", status="reported", text=text
+    )
 
 
 def _with_ranges(signature: Signature, ranges: Mapping[str, Range]) -> Signature:
@@ -189,19 +191,21 @@ def _tags(judged: Judged, options: FpgaOptions, equality: CheckResult) -> dict[s
 
 
 def _report(judged: Judged, equality: Sequence[CheckResult], source: str, record: FpgaRecord, options: FpgaOptions) -> Report:
-    assert judged.hop is not None
+    assert judged.comparison is not None
     checks, figures = [*equality], []
     if judged.errors:
         found, figure = layer_check(judged.errors)
         checks.append(found)
         figures.append(figure)
     figures.append(_format_figure(judged.network, judged.ranges))
-    hop = replace(judged.hop, checks=(*judged.hop.checks, *checks), figures=(*figures, *judged.hop.figures))
+    comparison = replace(
+        judged.comparison, checks=(*judged.comparison.checks, *checks), figures=(*figures, *judged.comparison.figures)
+    )
     tags = ", ".join(f"{name}: {tag}" for name, tag in record.tags.items())
     said = [*judged.notes, f"source of each figure: {tags}", *_told(options)]
     sides = [SideRecord(name=source, facts={}), SideRecord(name=EMULATED, facts={**record.facts, **_formats(record.layers)})]
-    hops: Sequence[Hop] = (*judged.before, hop)
-    return Report.of(hops, options.tolerance, said, sides)
+    comparisons: Sequence[Comparison] = (*judged.before, comparison)
+    return Report.of(comparisons, options.tolerance, said, sides)
 
 
 def _told(options: FpgaOptions) -> list[str]:

@@ -34,9 +34,9 @@ def judge_qonnx(model: Path, plain: Path, signature: Signature, read: Read) -> J
     """
     network = qonnx_network(model)
     runner = EmulatorRunner(network, signature, EMULATED)
-    hop = judge(plain, runner, read, EXACT)
-    if hop.verdict != "equal":
-        raise DisagreementError(f"{model}: the exact emulation differs from the file: {hop.reason}")
+    comparison = judge(plain, runner, read, EXACT)
+    if comparison.verdict != "equal":
+        raise DisagreementError(f"{model}: the exact emulation differs from the file: {comparison.reason}")
     batches = list(read())
     if not batches:
         raise CannotError(f"{model}: there are no rows in the samples")
@@ -44,4 +44,13 @@ def judge_qonnx(model: Path, plain: Path, signature: Signature, read: Read) -> J
     ranges = {name: (float(array.min()), float(array.max())) for name, array in samples.items()}
     ranges |= {name: (float(a.min()), float(a.max())) for name, a in Emulator(network).trace(samples)}
     errors = layer_errors(runner, plain, [Batch(name="samples", inputs=samples)])
-    return Judged(network=network, emulated=True, why_not="", hop=hop, ranges=ranges, errors=errors, samples=samples, read=read)
+    return Judged(
+        network=network,
+        emulated=True,
+        why_not="",
+        comparison=comparison,
+        ranges=ranges,
+        errors=errors,
+        samples=samples,
+        read=read,
+    )

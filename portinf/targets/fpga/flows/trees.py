@@ -26,7 +26,7 @@ from portinf.targets.fpga.runners.trees import TreeSimulation
 from portinf.targets.fpga.tools.conifer import ConiferOptions, why_no_vhdl, write_conifer
 from portinf.targets.fpga.tools.conifer_build import LIBRARY, build_cpp, headers
 from portinf.targets.fpga.trees.choose import JudgedTrees, moved_check
-from portinf.validation import CheckResult, Figure, Hop, Report, Series, SideRecord, write_report
+from portinf.validation import CheckResult, Comparison, Figure, Report, Series, SideRecord, write_report
 
 __all__ = ["check_tree_options", "write_tree_folder"]
 
@@ -38,8 +38,8 @@ def check_tree_options(options: FpgaOptions) -> None:
         UsageError: an option that only networks have.
         MissingPackageError: conifer, the compiler or a header is missing.
     """
-    told = {"--reuse": options.reuse != 1, "--strategy": options.strategy != "latency", "--io": options.stream}
-    for name, given in told.items():
+    unsupported = {"--reuse": options.reuse != 1, "--strategy": options.strategy != "latency", "--io": options.stream}
+    for name, given in unsupported.items():
         if given:
             raise UsageError(f"{name} does not fit boosted trees: conifer unrolls every tree")
     if not available("conifer"):
@@ -54,7 +54,7 @@ def write_tree_folder(
     model: Path,
     signature: Signature,
     judged: JudgedTrees,
-    before: tuple[Hop, ...],
+    before: tuple[Comparison, ...],
     options: FpgaOptions,
     progress: Progress,
 ) -> tuple[FpgaRecord, Report]:
@@ -161,11 +161,11 @@ def _report(
     equality: CheckResult,
     source: str,
     record: FpgaRecord,
-    before: tuple[Hop, ...],
+    before: tuple[Comparison, ...],
     options: FpgaOptions,
 ) -> Report:
-    checks = (*judged.hop.checks, equality, moved_check(judged.moved, judged.trees))
-    hop = replace(judged.hop, checks=checks, figures=(_figure(judged), *judged.hop.figures))
+    checks = (*judged.comparison.checks, equality, moved_check(judged.moved, judged.trees))
+    comparison = replace(judged.comparison, checks=checks, figures=(_figure(judged), *judged.comparison.figures))
     why = why_no_vhdl(judged.trees)
     said = [
         *judged.notes,
@@ -174,8 +174,8 @@ def _report(
     ]
     formats = {str(layer["name"]): str(layer["result"]) for layer in record.layers}
     sides = [SideRecord(name=source, facts={}), SideRecord(name=EMULATED, facts={**record.facts, **formats})]
-    hops: Sequence[Hop] = (*before, hop)
-    return Report.of(hops, options.tolerance, said, sides)
+    comparisons: Sequence[Comparison] = (*before, comparison)
+    return Report.of(comparisons, options.tolerance, said, sides)
 
 
 def _figure(judged: JudgedTrees) -> Figure:

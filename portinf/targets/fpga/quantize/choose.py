@@ -20,10 +20,10 @@ from portinf.runners import Runner
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.targets.fpga.quantize.formats import HEADROOM, Range, integer_bits, quantised, uniform, weights_out_of_range
 from portinf.targets.fpga.quantize.layer_errors import LayerError, check_layers, layer_errors, ranges_of, worst_layer
-from portinf.targets.fpga.quantize.search import Asked, search
+from portinf.targets.fpga.quantize.search import SearchGoal, search
 from portinf.targets.fpga.reader.plan import Plan
 from portinf.targets.fpga.runners.emulator import EmulatorRunner
-from portinf.validation import Hop, PhysicsOptions, Tolerance, compare, make_checks
+from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare, make_checks
 
 __all__ = ["EMULATED", "SEEN", "Judged", "Read", "choose", "first_rows", "judge"]
 
@@ -41,7 +41,7 @@ class Judged:
         network: fixed-point.
         emulated: the emulator computes it; where not, the C simulation has still to be judged.
         why_not: what the emulator says; empty where it does.
-        hop: the comparison with the float model; None where it is not emulated.
+        comparison: the comparison with the float model; None where it is not emulated.
         ranges: of inputs and layers.
         errors: by layer.
         samples: some rows, for further comparisons.
@@ -53,12 +53,12 @@ class Judged:
     network: Network
     emulated: bool
     why_not: str
-    hop: Hop | None
+    comparison: Comparison | None
     ranges: Mapping[str, Range]
     errors: Sequence[LayerError]
     samples: Arrays
     read: Read
-    before: tuple[Hop, ...] = ()
+    before: tuple[Comparison, ...] = ()
     notes: Sequence[str] = field(default=())
 
 
@@ -82,24 +82,24 @@ def choose(
         UsageError: there are no rows.
     """
     progress("looking at the samples")
-    asked = first_rows(model, signature, read, tolerance)
+    goal = first_rows(model, signature, read, tolerance)
     ranges = ranges_of(plan, model, read())
     _finite(plan, ranges)
-    check_layers(plan, model, asked.inputs)
+    check_layers(plan, model, goal.inputs)
     if precision != "auto":
-        return _given(plan, model, signature, read, Format.parse(precision), tolerance, asked, ranges, progress)
+        return _given(plan, model, signature, read, Format.parse(precision), tolerance, goal, ranges, progress)
     judged = None
     for more in range(TRIES):
-        choice = search(plan, ranges, asked, model, progress, more)
+        choice = search(plan, ranges, goal, model, progress, more)
         network = quantised(plan, choice)
-        judged = _judged(network, model, signature, read, tolerance, asked, ranges, progress)
-        if judged.hop is not None and judged.hop.verdict == "equal":
+        judged = _judged(network, model, signature, read, tolerance, goal, ranges, progress)
+        if judged.comparison is not None and judged.comparison.verdict == "equal":
             return judged
     assert judged is not None
     raise _missed(model, plan, judged, "auto")
 
 
-def first_rows(model: Path, signature: Signature, read: Read, tolerance: Tolerance) -> Asked:
+def first_rows(model: Path, signature: Signature, read: Read, tolerance: Tolerance) -> SearchGoal:
     """Collect the first rows and the float model's answers."""
     parts: dict[str, list[Array]] = {spec.name: [] for spec in signature.inputs}
     rows = 0
@@ -116,7 +116,7 @@ def first_rows(model: Path, signature: Signature, read: Read, tolerance: Toleran
     with OnnxRuntimeRunner(model, level="none") as runner:
         expected = runner.infer(inputs)
     rtol, atol = tolerance.for_dtype("float32")
-    return Asked(inputs=inputs, expected=expected, rtol=rtol, atol=atol)
+    return SearchGoal(inputs=inputs, expected=expected, rtol=rtol, atol=atol)
 
 
 def _finite(plan: Plan, ranges: Mapping[str, Range]) -> None:
@@ -134,17 +134,17 @@ def _given(
     read: Read,
     format: Format,
     tolerance: Tolerance,
-    asked: Asked,
+    goal: SearchGoal,
     ranges: Mapping[str, Range],
     progress: Progress,
 ) -> Judged:
     """Judge one format for all."""
-    choice = uniform(plan, format, max(asked.atol, 1e-6))
+    choice = uniform(plan, format, max(goal.atol, 1e-6))
     weights_out_of_range(plan, choice)
     network = quantised(plan, choice)
-    _overflows(plan, network, asked, ranges)
-    judged = _judged(network, model, signature, read, tolerance, asked, ranges, progress)
-    if judged.hop is not None and judged.hop.verdict != "equal":
+    _overflows(plan, network, goal, ranges)
+    judged = _judged(network, model, signature, read, tolerance, goal, ranges, progress)
+    if judged.comparison is not None and judged.comparison.verdict != "equal":
         raise _missed(model, plan, judged, str(format))
     return replace(judged, notes=_slopes(plan, network))
 
@@ -154,20 +154,20 @@ def _slopes(plan: Plan, network: Network) -> list[str]:
     said = []
     for layer in plan.layers:
         if "alpha" in layer.weights:
-            asked, fixed = float(layer.weights["alpha"]), network.layer(layer.name)
+            goal, fixed = float(layer.weights["alpha"]), network.layer(layer.name)
             found = float(to_real(fixed.numbers["alpha"], fixed.formats["alpha"]))
-            if abs(found - asked) >= 0.1 * abs(asked) and asked:
+            if abs(found - goal) >= 0.1 * abs(goal) and goal:
                 said.append(
-                    f"{layer.title}: its slope {asked:g} becomes {found:g} in {fixed.formats['alpha'].with_modes('TRN', 'WRAP')}"
+                    f"{layer.title}: its slope {goal:g} becomes {found:g} in {fixed.formats['alpha'].with_modes('TRN', 'WRAP')}"
                 )
     return said
 
 
-def _overflows(plan: Plan, network: Network, asked: Asked, ranges: Mapping[str, Range]) -> None:
+def _overflows(plan: Plan, network: Network, goal: SearchGoal, ranges: Mapping[str, Range]) -> None:
     """Refuse a network whose numbers wrap round on the samples."""
     watch = Watch()
     try:
-        Emulator(network).run(asked.inputs, watch)
+        Emulator(network).run(goal.inputs, watch)
     except FixedPointError:
         return
     for name, count in watch.counts.items():
@@ -190,22 +190,22 @@ def _judged(
     signature: Signature,
     read: Read,
     tolerance: Tolerance,
-    asked: Asked,
+    goal: SearchGoal,
     ranges: Mapping[str, Range],
     progress: Progress,
 ) -> Judged:
-    found = {"network": network, "ranges": ranges, "samples": asked.inputs, "read": read}
+    found = {"network": network, "ranges": ranges, "samples": goal.inputs, "read": read}
     try:
         runner = EmulatorRunner(network, signature, EMULATED)
     except CannotError as error:
-        return Judged(emulated=False, why_not=str(error), hop=None, errors=(), **found)  # type: ignore[arg-type]
+        return Judged(emulated=False, why_not=str(error), comparison=None, errors=(), **found)  # type: ignore[arg-type]
     progress("comparing the fixed-point network with the float model")
-    hop = judge(model, runner, read, tolerance)
-    errors = layer_errors(runner, model, [Batch(name="samples", inputs=dict(asked.inputs))])
-    return Judged(emulated=True, why_not="", hop=hop, errors=errors, **found)  # type: ignore[arg-type]
+    comparison = judge(model, runner, read, tolerance)
+    errors = layer_errors(runner, model, [Batch(name="samples", inputs=dict(goal.inputs))])
+    return Judged(emulated=True, why_not="", comparison=comparison, errors=errors, **found)  # type: ignore[arg-type]
 
 
-def judge(model: Path, runner: Runner, read: Read, tolerance: Tolerance) -> Hop:
+def judge(model: Path, runner: Runner, read: Read, tolerance: Tolerance) -> Comparison:
     """Compare a runner of the network with the float model on all rows."""
     with OnnxRuntimeRunner(model, level="none", name=str(model)) as reference:
         checks = make_checks(PhysicsOptions(), tolerance, batched=True)
@@ -214,14 +214,14 @@ def judge(model: Path, runner: Runner, read: Read, tolerance: Tolerance) -> Hop:
 
 def _missed(model: Path, plan: Plan, judged: Judged, precision: str) -> DisagreementError:
     """Return the error that names the layer at which the error grows most."""
-    assert judged.hop is not None
+    assert judged.comparison is not None
     worst = worst_layer(judged.errors)
     where = ""
     if worst is not None:
         layer = plan.layer(worst.name)
         title = layer.title if layer is not None else worst.name
         where = f"; the error grows most at {title}, {worst.result}: {worst.error:.3g} on numbers up to {worst.largest:.3g}"
-    return DisagreementError(f"{model}: --precision {precision} misses the tolerance: {judged.hop.reason}{where}")
+    return DisagreementError(f"{model}: --precision {precision} misses the tolerance: {judged.comparison.reason}{where}")
 
 
 def headroom() -> str:

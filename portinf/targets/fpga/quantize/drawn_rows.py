@@ -56,9 +56,9 @@ def filled_up(read: Read) -> tuple[Read, list[str]]:
         yield Batch(name="drawn within the range of the samples", inputs=inputs, origin="generated")
         yield from read()
 
-    told = ", ".join(f"those of input '{name}' are {why}" for name, why in flat.items())
+    reasons = ", ".join(f"those of input '{name}' are {why}" for name, why in flat.items())
     return more, [
-        f"the samples do not distinguish all inputs ({told}): {rows} rows drawn within their range are tested as well"
+        f"the samples do not distinguish all inputs ({reasons}): {rows} rows drawn within their range are tested as well"
     ]
 
 

@@ -61,7 +61,7 @@ def uniform(plan: Plan, format: Format, tolerance: float) -> Choice:
 
 
 def automatic(plan: Plan, ranges: Mapping[str, Range], fraction: int | Mapping[str, int], tolerance: float) -> Choice:
-    """Give each place the integer bits that hold its range, and so many behind it.
+    """Give each place the integer bits that hold its range, and the given number of fraction bits.
 
     Results get `HEADROOM`, rounding and saturation; weights need no room.
 

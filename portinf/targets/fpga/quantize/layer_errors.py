@@ -22,7 +22,7 @@ __all__ = ["LayerError", "check_layers", "layer_check", "layer_errors", "ranges_
 
 ROWS = 2048  # rows on which layers are compared
 DRAWN = 16  # rows on which layers are compared before they have formats
-APART = 0.05  # of the largest number of a tensor: rounding stays far below, an exchanged axis far above
+MISREAD = 0.05  # of the largest number of a tensor: rounding stays far below, an exchanged axis far above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +120,10 @@ def _turned(array: Array, axes: Iterable[int]) -> Array:
 
 
 def _near(title: str, found: Array, real: Array) -> None:
-    apart = np.abs(found - real).max(initial=0.0) if found.shape == real.shape else np.inf
-    if apart > APART * np.abs(real).max(initial=0.0):
+    gap = np.abs(found - real).max(initial=0.0) if found.shape == real.shape else np.inf
+    if gap > MISREAD * np.abs(real).max(initial=0.0):
         raise DisagreementError(
-            f"{title}: the layer as read differs from the model (largest difference {apart:.3g} on {DRAWN} drawn rows): not supported "
+            f"{title}: the layer as read differs from the model (largest difference {gap:.3g} on {DRAWN} drawn rows): not supported "
             "on --target hls4ml"
         )
 
@@ -140,15 +140,15 @@ def layer_errors(runner: EmulatorRunner, model: Path, batches: Sequence[Batch]) 
         if layer.origin in expected and layer.origin in found:
             real, fixed = expected[layer.origin].astype(np.float64), found.pop(layer.origin)
             fixed = fixed.reshape(real.shape)
-            apart = np.abs(real - fixed)
+            gap = np.abs(real - fixed)
             errors.append(
                 LayerError(
                     name=layer.name,
                     kind=layer.kind,
                     tensor=layer.origin,
                     largest=float(np.abs(real).max(initial=0.0)),
-                    error=float(apart.max(initial=0.0)),
-                    mean=float(apart.mean()) if apart.size else 0.0,
+                    error=float(gap.max(initial=0.0)),
+                    mean=float(gap.mean()) if gap.size else 0.0,
                     result=str(layer.result),
                 )
             )

@@ -17,7 +17,7 @@ from portinf.fixedpoint.network import Network
 from portinf.targets.fpga.quantize.formats import Choice, Range, automatic, quantised
 from portinf.targets.fpga.reader.plan import Plan
 
-__all__ = ["SLACK", "Asked", "search", "share_of_tolerance"]
+__all__ = ["SLACK", "SearchGoal", "search", "share_of_tolerance"]
 
 SLACK = 0.5  # share of the tolerance that the search may use: other rows need the rest
 MOST = 24  # fraction bits
@@ -28,7 +28,7 @@ STEP = 4  # bits that one place is tried with less at first
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class SearchGoal:
     """What the search is to reach.
 
     Attributes:
@@ -42,11 +42,11 @@ class Asked:
     rtol: float
     atol: float
 
-    def cut(self, rows: int) -> Asked:
+    def cut(self, rows: int) -> SearchGoal:
         """Return rows spread over all."""
         count = len(next(iter(self.inputs.values())))
         kept = np.unique(np.linspace(0, count - 1, min(rows, count)).astype(np.int64))
-        return Asked(
+        return SearchGoal(
             inputs={name: array[kept] for name, array in self.inputs.items()},
             expected={name: array[kept] for name, array in self.expected.items()},
             rtol=self.rtol,
@@ -54,26 +54,26 @@ class Asked:
         )
 
 
-def share_of_tolerance(found: Mapping[str, Array], asked: Asked) -> float:
+def share_of_tolerance(found: Mapping[str, Array], goal: SearchGoal) -> float:
     """Return the largest error in units of what is allowed."""
     worst = 0.0
-    for name, expected in asked.expected.items():
+    for name, expected in goal.expected.items():
         real = expected.astype(np.float64)
-        allowed = asked.atol + asked.rtol * np.abs(real)
-        apart = np.abs(found[name] - real)
+        allowed = goal.atol + goal.rtol * np.abs(real)
+        gap = np.abs(found[name] - real)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(apart > 0, apart / allowed, 0.0)
+            share = np.where(gap > 0, gap / allowed, 0.0)
         worst = max(worst, float(share.max(initial=0.0)))
     return worst
 
 
-def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, progress: Progress, more: int = 0) -> Choice:
+def search(plan: Plan, ranges: Mapping[str, Range], goal: SearchGoal, title: Path, progress: Progress, more: int = 0) -> Choice:
     """Find the fraction bits: as few for all as do, then fewer wherever one place needs less.
 
     Args:
         plan: the layers.
         ranges: of inputs and layers.
-        asked: what the answers should be.
+        goal: what the answers should be.
         title: the model, for messages.
         progress: called with each step.
         more: bits to add to what was found for all, for rows that the search did not see.
@@ -82,7 +82,7 @@ def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, p
         DisagreementError: no number of bits up to 24 (or as many as the emulator computes exactly) does.
         CannotError: the emulator does not compute the network.
     """
-    trials = _Trials(plan=plan, ranges=ranges, asked=asked.cut(_rows(plan)), tolerance=_absolute(asked))
+    trials = _Trials(plan=plan, ranges=ranges, goal=goal.cut(_rows(plan)), tolerance=_absolute(goal))
     common = trials.common(title, progress) + more
     bits = {place: common for place in trials.places}
     progress(f"{common} fraction bits are enough everywhere; reducing them layer by layer")
@@ -92,12 +92,12 @@ def search(plan: Plan, ranges: Mapping[str, Range], asked: Asked, title: Path, p
         for step in (STEP, 2, 1):
             while bits[place] - step >= LEAST and trials.fits({**bits, place: bits[place] - step}):
                 bits[place] -= step
-    return automatic(plan, ranges, bits, _absolute(asked))
+    return automatic(plan, ranges, bits, _absolute(goal))
 
 
-def _absolute(asked: Asked) -> float:
+def _absolute(goal: SearchGoal) -> float:
     """Return the error that tables are sized by."""
-    return max(asked.atol, 1e-3 * asked.rtol, 1e-6)
+    return max(goal.atol, 1e-3 * goal.rtol, 1e-6)
 
 
 def _rows(plan: Plan) -> int:
@@ -113,7 +113,7 @@ def _rows(plan: Plan) -> int:
 class _Trials:
     plan: Plan
     ranges: Mapping[str, Range]
-    asked: Asked
+    goal: SearchGoal
     tolerance: float
 
     @property
@@ -129,7 +129,7 @@ class _Trials:
             share = self.share(high)
             raise DisagreementError(
                 f"{title}: even with {high} fraction bits the largest error is {share:.2g} times the tolerance "
-                f"(rtol {self.asked.rtol:g}, atol {self.asked.atol:g}); relax --rtol or --atol"
+                f"(rtol {self.goal.rtol:g}, atol {self.goal.atol:g}); relax --rtol or --atol"
             )
         while high - low > 1:
             middle = (low + high) // 2
@@ -154,7 +154,7 @@ class _Trials:
     def share(self, bits: int | Mapping[str, int]) -> float:
         """Return the largest error in units of what is allowed."""
         network = quantised(self.plan, automatic(self.plan, self.ranges, bits, self.tolerance))
-        return share_of_tolerance(answers(network, self.asked.inputs), self.asked)
+        return share_of_tolerance(answers(network, self.goal.inputs), self.goal)
 
 
 def answers(network: Network, inputs: Mapping[str, Array]) -> Arrays:

@@ -51,5 +51,5 @@ def table_parts(function: str, tolerance: float) -> Parts:
     return {"table": format}, {"table": tables.tanh(1 << _bits(math.log2(32 / tolerance)), format)}
 
 
-def _bits(wanted: float) -> int:
-    return min(LARGEST, max(SMALLEST, math.ceil(wanted)))
+def _bits(requested: float) -> int:
+    return min(LARGEST, max(SMALLEST, math.ceil(requested)))

@@ -287,11 +287,11 @@ def _plan(walk: Walk) -> Plan:
 
 def _used(walk: Walk, outputs: Mapping[str, str]) -> tuple[FloatLayer, ...]:
     layers = _turned_weights(walk.layers, set(outputs.values()))
-    wanted = set(outputs.values())
+    requested = set(outputs.values())
     for layer in reversed(layers):
-        if layer.name in wanted:
-            wanted |= set(layer.inputs)
-    return tuple(layer for layer in layers if layer.name in wanted)
+        if layer.name in requested:
+            requested |= set(layer.inputs)
+    return tuple(layer for layer in layers if layer.name in requested)
 
 
 def _turned_weights(layers: Sequence[FloatLayer], outputs: set[str]) -> list[FloatLayer]:

@@ -260,9 +260,9 @@ def _quant(node: onnx.NodeProto, constants: Mapping[str, Array]) -> _Quant:
         scale, zero, bits = (constants[name].astype(np.float64) for name in node.input[1:4])
     except KeyError as error:
         raise CannotError(f"{_title(node)}: its scale, zero point or bits are computed: expected constants") from error
-    told = {a.name: a.s.decode() if a.type == 3 else a.i for a in node.attribute}
-    signed, narrow = bool(told.get("signed", 1)), bool(told.get("narrow", 0))
-    mode = str(told.get("rounding_mode", "ROUND")).upper()
+    settings = {a.name: a.s.decode() if a.type == 3 else a.i for a in node.attribute}
+    signed, narrow = bool(settings.get("signed", 1)), bool(settings.get("narrow", 0))
+    mode = str(settings.get("rounding_mode", "ROUND")).upper()
     places = np.log2(scale[scale > 0]) if scale.size else np.array([np.nan])
     if scale.size != 1 or places.size != 1 or places[0] % 1:
         raise CannotError(f"{_title(node)}: its scale is {scale.ravel()[:3].tolist()}: expected one power of two")

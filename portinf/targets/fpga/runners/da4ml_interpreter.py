@@ -216,7 +216,7 @@ def _table(table: Mapping[str, Any]) -> Array:
 
 
 def _last_uses(steps: Sequence[_Step], places: Sequence[int]) -> dict[int, list[int]]:
-    """Return which steps nobody reads any more behind each step."""
+    """Return which steps are no longer needed after each step."""
     last: dict[int, int] = {}
     for number, step in enumerate(steps):
         if step.code == -1:
@@ -236,6 +236,6 @@ def _as_signed(word: int) -> int:
     return word - (1 << 32) if word >= 1 << 31 else word
 
 
-def _onto(raw: Array, fraction: int, wanted: int) -> Array:
+def _onto(raw: Array, fraction: int, requested: int) -> Array:
     """Bring raw numbers onto another grid; bits behind the last are dropped."""
-    return raw << (wanted - fraction) if wanted >= fraction else raw >> (fraction - wanted)
+    return raw << (requested - fraction) if requested >= fraction else raw >> (fraction - requested)

@@ -60,10 +60,10 @@ class EmulatorRunner(FixedPointRunner):
         """Yield what layers give, by the names of the float model's tensors, in the order of their axes."""
         network = self.emulator.network
         last = {layer.origin: layer for layer in network.layers if layer.origin}
-        wanted = {layer.name: layer for origin, layer in last.items() if names is None or origin in names}
+        requested = {layer.name: layer for origin, layer in last.items() if names is None or origin in names}
         try:
-            for name, array in self.emulator.trace(inputs, wanted):
-                layer = wanted[name]
+            for name, array in self.emulator.trace(inputs, requested):
+                layer = requested[name]
                 order = sorted(range(len(layer.axes)), key=layer.axes.__getitem__)
                 yield layer.origin, array.transpose(0, *(1 + place for place in order))
         except FixedPointError as error:

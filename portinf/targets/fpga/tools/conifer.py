@@ -118,7 +118,7 @@ def main(network: str, folder: str, options: str) -> None:
 def _write(trees: Trees, folder: Path, options: ConiferOptions) -> None:
     conifer = require("conifer", "fpga")
     ensemble = _ensemble(trees)
-    told = {"ProjectName": PROJECT, "XilinxPart": options.part, "ClockPeriod": options.clock, "Unroll": True}
+    common = {"ProjectName": PROJECT, "XilinxPart": options.part, "ClockPeriod": options.clock, "Unroll": True}
     types = {
         "InputPrecision": str(trees.column),
         "ThresholdPrecision": str(trees.column),
@@ -133,7 +133,7 @@ def _write(trees: Trees, folder: Path, options: ConiferOptions) -> None:
         for name, (backend, precision) in made.items():
             place = folder / name
             place.mkdir(parents=True)
-            given = {**told, **precision, "Backend": backend, "OutputDir": str(place)}
+            given = {**common, **precision, "Backend": backend, "OutputDir": str(place)}
             require("conifer.model", "fpga").make_model(json.loads(json.dumps(ensemble)), given).write()
             _tidy(place)
         (folder / CPP).mkdir()
@@ -200,7 +200,7 @@ def _lone(columns: int) -> dict[str, Any]:
 
 
 class _Converter(SimpleNamespace):
-    """What conifer's VHDL writer asks of its own converter, which would compile a library for that."""
+    """What conifer's VHDL writer needs of its own converter, which would compile a library for that."""
 
     def __init__(self, type_string: str) -> None:
         format = Format.parse(type_string)

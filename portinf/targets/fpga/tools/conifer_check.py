@@ -18,24 +18,24 @@ FIELDS = ("feature", "weight", "threshold", "value", "children_left", "children_
 Ensemble = Mapping[str, Any]
 
 
-def _same(what: str, asked: Any, found: Any) -> None:
-    if found != asked:
+def _same(what: str, expected: Any, found: Any) -> None:
+    if found != expected:
         raise CannotError(
-            f"{what}: conifer changed it from {asked} to {found}, so the firmware would not compute what the emulator does"
+            f"{what}: conifer changed it from {expected} to {found}, so the firmware would not compute what the emulator does"
         )
 
 
-def _numbers(what: str, asked: Sequence[Any], found: Sequence[Any]) -> None:
+def _numbers(what: str, expected: Sequence[Any], found: Sequence[Any]) -> None:
     """Compare numbers by node."""
-    _same(f"{what}: number of nodes", len(asked), len(found))
-    for node, (one, two) in enumerate(zip(asked, found, strict=True)):
+    _same(f"{what}: number of nodes", len(expected), len(found))
+    for node, (one, two) in enumerate(zip(expected, found, strict=True)):
         _same(f"{what} of node {node}", one, two)
 
 
-def _tree(title: str, asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def _tree(title: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     words = {"threshold": "threshold", "value": "score", "feature": "column", "weight": "column's weights"}
     for field, word in {**words, "children_left": "first branch", "children_right": "second branch"}.items():
-        _numbers(f"{title}: {word}", asked[field], found[field])
+        _numbers(f"{title}: {word}", expected[field], found[field])
 
 
 def check_model(ensemble: Ensemble, path: Path) -> None:
@@ -52,8 +52,8 @@ def check_model(ensemble: Ensemble, path: Path) -> None:
     for name in ("init_predict", "norm", "splitting_convention", "n_classes", "n_features"):
         _same(f"{path.name}: {name}", ensemble[name], found[name])
     _same(f"{path.name}: number of trees", len(ensemble["trees"]), len(found["trees"]))
-    for number, (asked, made) in enumerate(zip(ensemble["trees"], found["trees"], strict=True)):
-        for target, (one, two) in enumerate(zip(asked, made, strict=True)):
+    for number, (expected, made) in enumerate(zip(ensemble["trees"], found["trees"], strict=True)):
+        for target, (one, two) in enumerate(zip(expected, made, strict=True)):
             _tree(f"{path.name}: tree {number} of sum {target}", one, two)
 
 
@@ -77,13 +77,13 @@ def check_hls(trees: Trees, ensemble: Ensemble, firmware: Path) -> None:
     start = re.search(r"bdt =\s*\{[^\n]*\n\s*([^,]+),[^\n]*\n\s*\{([^}]*)\}", text)
     found = [float(part) for part in (f"{start[1]},{start[2]}" if start else "").split(",") if part]
     _same("parameters.h: factor and first scores", [1.0, *ensemble["init_predict"]], found)
-    wanted = {(target, number): tree for number, each in enumerate(ensemble["trees"]) for target, tree in enumerate(each)}
+    requested = {(target, number): tree for number, each in enumerate(ensemble["trees"]) for target, tree in enumerate(each)}
     made: dict[tuple[int, int], dict[str, Any]] = {}
     for target, number, body in re.findall(r"tree_(\d+)_(\d+) = (\{.*?\});", text, re.S):
         fields = json.loads(body.replace("{", "[").replace("}", "]"))
         made[int(target), int(number)] = dict(zip(FIELDS, fields, strict=True))
-    _same("parameters.h: trees", sorted(wanted), sorted(made))
-    for (target, number), tree in wanted.items():
+    _same("parameters.h: trees", sorted(requested), sorted(made))
+    for (target, number), tree in requested.items():
         title = f"parameters.h: tree {number} of sum {target}"
         _tree(title, tree, made[target, number])
         _numbers(
@@ -92,7 +92,7 @@ def check_hls(trees: Trees, ensemble: Ensemble, firmware: Path) -> None:
     calls = re.findall(r"scores\[(\d+)\]\[(\d+)\] = tree_(\d+)_(\d+)\.", (firmware / "BDT.cpp").read_text(encoding="utf-8"))
     _same(
         "BDT.cpp: trees that are summed",
-        sorted((*place, *place) for place in wanted),
+        sorted((*place, *place) for place in requested),
         sorted(tuple(map(int, call)) for call in calls),
     )
 
@@ -122,10 +122,10 @@ def check_vhdl(trees: Trees, format: Format, firmware: Path) -> None:
     for name in ("tx", "ty"):
         bits = re.search(rf"subtype {name} is signed\((\d+) downto 0\)", text)
         _same(f"Constants.vhd: width of {name}", format.width, int(bits[1]) + 1 if bits else None)
-    told = {name: int(number) for name, number in re.findall(r"constant (\w+) : integer := (\d+);", text)}
-    asked = {"nFeatures": shape.columns, "nClasses": shape.targets, "norm_slice_l": format.fraction}
-    for name, number in {**asked, "norm_slice_h": format.fraction + format.width - 1}.items():
-        _same(f"Constants.vhd: {name}", number, told.get(name))
+    constants = {name: int(number) for name, number in re.findall(r"constant (\w+) : integer := (\d+);", text)}
+    expected = {"nFeatures": shape.columns, "nClasses": shape.targets, "norm_slice_l": format.fraction}
+    for name, number in {**expected, "norm_slice_h": format.fraction + format.width - 1}.items():
+        _same(f"Constants.vhd: {name}", number, constants.get(name))
     split = re.search(r"entity work\.(split_\w+)", (firmware / "Split.vhd").read_text(encoding="utf-8"))
     _same("Split.vhd: test", "split_lt" if shape.strict else "split_lte", split[1] if split else None)
     for target in range(shape.targets):

@@ -170,7 +170,7 @@ def write_hdl(logic: Any, folder: Path, options: LogicOptions) -> None:
 
 
 def _widest(formats: Any) -> list[int]:
-    """Return sign, integer bits without it, and behind it, that hold all numbers of one side of the wrapper."""
+    """Return sign, integer bits without it, and fraction bits that hold all numbers of one side of the wrapper."""
     return [int(row.max()) for row in np.asarray(formats)]
 
 

@@ -45,10 +45,10 @@ def predicted(network: Network, part: str, strategy: str, reuse: int) -> tuple[s
     width = integer + max(result.fraction for result in results)
     precision = f"ap_fixed<{width},{integer}>"
     config = {"board": board, "model": {"strategy": plan, "precision": precision, "reuse_factor": reuse}}
-    told = {"size": network.inputs[0].inner_shape, "layers": _layers(network), "config": config}
+    request = {"size": network.inputs[0].inner_shape, "layers": _layers(network), "config": config}
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
     module = "portinf.targets.fpga.tools.rule4ml"
-    said = run_module(module, json.dumps(told), tool="rule4ml", task="answer", seconds=SECONDS, environment=environment)
+    said = run_module(module, json.dumps(request), tool="rule4ml", task="answer", seconds=SECONDS, environment=environment)
     try:
         figures = json.loads(said.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
@@ -77,9 +77,9 @@ def _function(layer: Layer) -> str:
     return str(layer.options.get("function", layer.kind))
 
 
-def main(told: str) -> None:
+def main(request: str) -> None:
     """Predict here and print the figures as JSON; activations go into the dense layer before them, as rule4ml wants them."""
-    data = json.loads(told)
+    data = json.loads(request)
     keras = require("keras", "tensorflow")
     wrappers = require("rule4ml.models.wrappers", "")
     model = keras.Sequential([keras.Input(tuple(data["size"]))])

@@ -20,11 +20,11 @@ from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.targets.fpga.quantize.choose import EMULATED, SEEN, Read, first_rows, judge
 from portinf.targets.fpga.quantize.drawn_rows import drawn_column
 from portinf.targets.fpga.quantize.formats import Range, integer_bits
-from portinf.targets.fpga.quantize.search import SLACK, Asked, share_of_tolerance
+from portinf.targets.fpga.quantize.search import SLACK, SearchGoal, share_of_tolerance
 from portinf.targets.fpga.runners.trees import TreeRunner
 from portinf.targets.fpga.trees.quantize import WIDEST, column_format, quantised_trees, refuse_out_of_range, score_format
 from portinf.targets.fpga.trees.reader import FloatTrees
-from portinf.validation import CheckResult, Hop, Tolerance
+from portinf.validation import CheckResult, Comparison, Tolerance
 
 __all__ = ["JudgedTrees", "Moved", "choose_trees", "moved", "moved_check"]
 
@@ -62,7 +62,7 @@ class JudgedTrees:
     Attributes:
         floats: the trees in float.
         trees: in fixed point.
-        hop: the comparison with the float model.
+        comparison: the comparison with the float model.
         moved: on the first rows.
         seen: ranges of the inputs by column, shape [columns, 2].
         samples: the first rows.
@@ -71,7 +71,7 @@ class JudgedTrees:
 
     floats: FloatTrees
     trees: Trees
-    hop: Hop
+    comparison: Comparison
     moved: Moved
     seen: Array
     samples: Mapping[str, Array]
@@ -105,15 +105,15 @@ def choose_trees(
     """
     progress("looking at the samples")
     seen = _ranges(floats, read)
-    asked = first_rows(model, signature, read, tolerance)
-    asked = replace(asked, expected={name: array for name, array in asked.expected.items() if array.dtype.kind == "f"})
+    goal = first_rows(model, signature, read, tolerance)
+    goal = replace(goal, expected={name: array for name, array in goal.expected.items() if array.dtype.kind == "f"})
     if precision == "auto":
-        return _automatic(floats, model, signature, read, tolerance, asked, seen, progress)
+        return _automatic(floats, model, signature, read, tolerance, goal, seen, progress)
     format = Format.parse(precision)
     refuse_out_of_range(floats, format)
     trees = quantised_trees(floats, format, format)
-    _overflows(trees, asked, seen)
-    return _judged(floats, trees, model, signature, read, tolerance, asked, seen, precision, progress)
+    _overflows(trees, goal, seen)
+    return _judged(floats, trees, model, signature, read, tolerance, goal, seen, precision, progress)
 
 
 def _ranges(floats: FloatTrees, read: Read) -> Array:
@@ -150,12 +150,12 @@ def _automatic(
     signature: Signature,
     read: Read,
     tolerance: Tolerance,
-    asked: Asked,
+    goal: SearchGoal,
     seen: Array,
     progress: Progress,
 ) -> JudgedTrees:
     span = _span(floats, seen)
-    trial = _filled(asked, model).cut(int(max(LEAST_ROWS, WORK / max(1, len(floats.shape.root) * floats.shape.depth))))
+    trial = _filled(goal, model).cut(int(max(LEAST_ROWS, WORK / max(1, len(floats.shape.root) * floats.shape.depth))))
     matrix = joined(floats.shape, trial.inputs)
     leaves = walk(floats.shape, matrix, floats.threshold)
     room = WIDEST - score_format(floats, 0).integer
@@ -167,7 +167,7 @@ def _automatic(
         return share_of_tolerance(answers(trees, sums), trial)
 
     progress("fraction bits of the scores")
-    score = score_format(floats, _fewest(scores, min(MOST, room), SLACK / 2, model, SCORES, asked))
+    score = score_format(floats, _fewest(scores, min(MOST, room), SLACK / 2, model, SCORES, goal))
 
     def columns(bits: int) -> float:
         emulator = TreeEmulator(quantised_trees(floats, column_format(floats, span, bits), score))
@@ -177,47 +177,47 @@ def _automatic(
     room = WIDEST - 1 - column_format(floats, span, 2).integer
     if room < 1:
         _too_wide(floats, seen, span)
-    bits = _fewest(columns, min(MOST, room), SLACK, model, "thresholds", asked) + SPARE
+    bits = _fewest(columns, min(MOST, room), SLACK, model, "thresholds", goal) + SPARE
     for more in range(TRIES):
-        wanted = min(bits + MORE * more, MOST, room)
-        trees = quantised_trees(floats, column_format(floats, span, wanted), score)
+        requested = min(bits + MORE * more, MOST, room)
+        trees = quantised_trees(floats, column_format(floats, span, requested), score)
         try:
-            return _judged(floats, trees, model, signature, read, tolerance, asked, seen, "auto", progress)
+            return _judged(floats, trees, model, signature, read, tolerance, goal, seen, "auto", progress)
         except DisagreementError:
             if more == TRIES - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def _filled(asked: Asked, model: Path) -> Asked:
+def _filled(goal: SearchGoal, model: Path) -> SearchGoal:
     """Add rows where there are few: a row that takes another leaf is rare, and the next samples are others.
 
     Their columns are drawn one by one: between neighbouring values of the samples, or of them where all are whole numbers.
     """
-    rows = SEEN - len(next(iter(asked.inputs.values())))
+    rows = SEEN - len(next(iter(goal.inputs.values())))
     if rows <= 0:
-        return asked
+        return goal
     rng = np.random.default_rng(0)
     made = {
-        name: np.stack([drawn_column(column, rows, rng) for column in array.T], axis=1) for name, array in asked.inputs.items()
+        name: np.stack([drawn_column(column, rows, rng) for column in array.T], axis=1) for name, array in goal.inputs.items()
     }
     with OnnxRuntimeRunner(model, level="none") as runner:
         found = runner.infer(made)
     return replace(
-        asked,
-        inputs={name: np.concatenate([array, made[name]]) for name, array in asked.inputs.items()},
-        expected={name: np.concatenate([array, found[name]]) for name, array in asked.expected.items()},
+        goal,
+        inputs={name: np.concatenate([array, made[name]]) for name, array in goal.inputs.items()},
+        expected={name: np.concatenate([array, found[name]]) for name, array in goal.expected.items()},
     )
 
 
-def _fewest(share: Callable[[int], float], most: int, allowed: float, model: Path, what: str, asked: Asked) -> int:
+def _fewest(share: Callable[[int], float], most: int, allowed: float, model: Path, what: str, goal: SearchGoal) -> int:
     """Return the fewest bits that keep the largest error within what is allowed of the tolerance."""
     low, high = -1, most
     found = share(high)
     if found > allowed:
         raise DisagreementError(
             f"{what}: {model}: even with {high} fraction bits the largest error is {found:.2g} times the tolerance "
-            f"(rtol {asked.rtol:g}, atol {asked.atol:g}); relax --rtol or --atol"
+            f"(rtol {goal.rtol:g}, atol {goal.atol:g}); relax --rtol or --atol"
         )
     while high - low > 1:
         middle = (low + high) // 2
@@ -240,11 +240,11 @@ def _too_wide(floats: FloatTrees, seen: Array, span: Range) -> None:
     )
 
 
-def _overflows(trees: Trees, asked: Asked, seen: Array) -> None:
+def _overflows(trees: Trees, goal: SearchGoal, seen: Array) -> None:
     """Refuse formats in which inputs wrap round or sums leave their range."""
     watch = Watch()
     emulator = TreeEmulator(trees)
-    matrix = joined(trees.shape, asked.inputs)
+    matrix = joined(trees.shape, goal.inputs)
     column, score = trees.column, trees.score
     emulator.sums(emulator.leaves(matrix, watch), watch)
     used = trees.shape.used
@@ -276,29 +276,35 @@ def _judged(
     signature: Signature,
     read: Read,
     tolerance: Tolerance,
-    asked: Asked,
+    goal: SearchGoal,
     seen: Array,
     precision: str,
     progress: Progress,
 ) -> JudgedTrees:
     progress("judging all rows")
-    hop = judge(model, TreeRunner(trees, signature, EMULATED), read, tolerance)
-    found = moved(floats, trees, asked.inputs)
-    if hop.verdict != "equal":
-        raise DisagreementError(_missed(model, precision, hop, found, trees))
+    comparison = judge(model, TreeRunner(trees, signature, EMULATED), read, tolerance)
+    found = moved(floats, trees, goal.inputs)
+    if comparison.verdict != "equal":
+        raise DisagreementError(_missed(model, precision, comparison, found, trees))
     return JudgedTrees(
-        floats=floats, trees=trees, hop=hop, moved=found, seen=seen, samples=asked.inputs, notes=_notes(floats, trees)
+        floats=floats,
+        trees=trees,
+        comparison=comparison,
+        moved=found,
+        seen=seen,
+        samples=goal.inputs,
+        notes=_notes(floats, trees),
     )
 
 
-def _missed(model: Path, precision: str, hop: Hop, found: Moved, trees: Trees) -> str:
+def _missed(model: Path, precision: str, comparison: Comparison, found: Moved, trees: Trees) -> str:
     """Say what moves the sums most: leaves taken by rounded inputs and thresholds, or rounded leaves."""
     flips = f"{found.changed:,} of {found.rows:,} rows take another leaf, which moves sums by up to {found.by_leaves:.3g}"
     if found.by_leaves >= found.by_scores:
         why = f"inputs and thresholds: {trees.column} is too coarse: {flips} (rounding of scores: {found.by_scores:.3g})"
     else:
         why = f"scores: {trees.score} is too coarse: rounding moves sums by up to {found.by_scores:.3g} ({flips})"
-    return f"{model}: --precision {precision} misses the tolerance: {hop.reason}; {why}"
+    return f"{model}: --precision {precision} misses the tolerance: {comparison.reason}; {why}"
 
 
 def _notes(floats: FloatTrees, trees: Trees) -> list[str]:

@@ -182,16 +182,16 @@ class _Reader:
     def put_together(
         self, nodes: Nodes, inputs: tuple[Columns, ...], single: bool, forms: Mapping[str, _Linear], signature: Signature
     ) -> FloatTrees:
-        wanted = {spec.name for spec in signature.outputs}
+        requested = {spec.name for spec in signature.outputs}
         names = list(forms)
         for count in range(len(names), 0, -1):  # as much as can be goes into the leaves; what is read separately stays a step
-            read, nodes_after, seen = self._split(set(names[:count]), wanted)
+            read, nodes_after, seen = self._split(set(names[:count]), requested)
             if len(read) == 1:
                 break
         if len(read) != 1:
             raise CannotError(f"{self.path}: no single sum of the trees is answered: not supported")
         steps = [self._step(node) for node in nodes_after]
-        for name in wanted - seen:
+        for name in requested - seen:
             raise CannotError(f"{self.path}: output '{name}' does not depend on the trees")
         sums = read.pop()
         form = forms[sums]
@@ -212,9 +212,9 @@ class _Reader:
             labels=self._labels(steps, signature),
         )
 
-    def _split(self, linear: set[str], wanted: set[str]) -> tuple[set[str], list[Any], set[str]]:
+    def _split(self, linear: set[str], requested: set[str]) -> tuple[set[str], list[Any], set[str]]:
         """Return which of the linear tensors are read or answered, the nodes after them, and everything after the trees."""
-        read, after, seen = linear & wanted, [], set(linear)
+        read, after, seen = linear & requested, [], set(linear)
         for node in self.graph.node:
             if node.output[0] in linear or not any(name in seen for name in node.input):
                 continue

@@ -29,7 +29,7 @@ from portinf.targets.fpga.triton.stage import ANSWERS, emulation_config, emulati
 from portinf.triton.config import check_model_name, safe_name
 from portinf.triton.manifest import GOLDENS
 from portinf.triton.writer import Entry, check_entry, write_entry
-from portinf.validation import Hop, Tolerance, compare
+from portinf.validation import Comparison, Tolerance, compare
 from portinf.validation.batch_independence import choose_batch_size, servable
 
 __all__ = ["package_fpga"]
@@ -50,7 +50,7 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
 
     Raises:
         DisagreementError: the judgement is "disagrees" and ``force`` is not set; nothing is written.
-        CannotError: the model cannot be served, or its copy does not answer as the folder does.
+        CannotError: the model cannot be served, or its copy gives other results than the folder.
         UnreadableError: a file of the folder is missing or damaged.
         UsageError: an option or a sample does not fit.
     """
@@ -73,13 +73,13 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
         size, why = choose_batch_size(runner, record.signature, batches, options.max_batch_size, EXACT, str(source), progress)
         config = emulation_config(name, record.signature, size, record)
         check_entry(options.repository, name, config=config, version=options.version)
-        hop, judged = _judged(source, record, runner, batches, progress)
+        comparison, judged = _judged(source, record, runner, batches, progress)
         goldens = _goldens(runner, record, batches)
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         tree = Path(folder) / "version"
         tree.mkdir()
         stage(source, tree)
-        proof = _proved(tree, record, goldens, progress)
+        self_check = _run_copy(tree, record, goldens, progress)
         problem = "" if judged["verdict"] == "equal" else f"{EMULATION} against the float model: {judged['summary']}"
         if problem and not options.force:
             raise DisagreementError(
@@ -100,11 +100,11 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
             forced=bool(problem),
             config=config,
             tree=tree,
-            emulation={**emulation_facts(record), "self_check": proof},
+            emulation={**emulation_facts(record), "self_check": self_check},
         )
         packaged = write_entry(options.repository, entry, version=options.version)
-    said = [f"served as an emulation, not by a card: {proof}", *notes(files), *judged["notes"]]
-    return PackageResult(packaged=packaged, hop=hop, readers=READERS, notes=said, judged=judged)
+    said = [f"served as an emulation, not by a card: {self_check}", *notes(files), *judged["notes"]]
+    return PackageResult(packaged=packaged, comparison=comparison, readers=READERS, notes=said, judged=judged)
 
 
 def _told(record: FpgaRecord, tolerance: Tolerance, conversion: ConvertOptions) -> FpgaRecord:
@@ -118,7 +118,7 @@ def _told(record: FpgaRecord, tolerance: Tolerance, conversion: ConvertOptions) 
 
 def _judged(
     source: Path, record: FpgaRecord, runner: Runner, batches: Sequence[Batch], progress: Progress
-) -> tuple[Hop | None, Mapping[str, Any]]:
+) -> tuple[Comparison | None, Mapping[str, Any]]:
     """Compare with the float model on the samples; without samples, return the judgement on those that formats were chosen with."""
     if not batches:
         said = "tested when the folder was written, on the samples given then; give --inputs to test again"
@@ -127,8 +127,8 @@ def _judged(
     progress("comparing the emulation with the float model")
     with OnnxRuntimeRunner(source / FLOAT, name="the float model") as reference:
         samples = [*batches, *sweep(record.signature, batches)]
-        hop = compare(reference, runner, samples, tolerance=tolerance, progress=progress)
-    return hop, {**hop.to_json(), "notes": []}
+        comparison = compare(reference, runner, samples, tolerance=tolerance, progress=progress)
+    return comparison, {**comparison.to_json(), "notes": []}
 
 
 def _check_files(source: Path, record: FpgaRecord) -> None:
@@ -143,8 +143,8 @@ def _check_files(source: Path, record: FpgaRecord) -> None:
 
 def _earlier(path: Path) -> Mapping[str, Any]:
     try:
-        hop = json.loads(path.read_text(encoding="utf-8"))["hops"][-1]
-        return {**hop, "verdict": str(hop["verdict"]), "summary": str(hop["summary"])}
+        comparison = json.loads(path.read_text(encoding="utf-8"))["hops"][-1]
+        return {**comparison, "verdict": str(comparison["verdict"]), "summary": str(comparison["summary"])}
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}; give --inputs to judge the network again") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
@@ -160,7 +160,7 @@ def _goldens(runner: Runner, record: FpgaRecord, batches: Sequence[Batch]) -> li
         raise CannotError(f"a sample has no answer: {first_line(error)}") from error
 
 
-def _proved(tree: Path, record: FpgaRecord, goldens: Sequence[Batch], progress: Progress) -> str:
+def _run_copy(tree: Path, record: FpgaRecord, goldens: Sequence[Batch], progress: Progress) -> str:
     """Let the copy answer the goldens in a process of its own, with numpy alone, away from the folder that it was made from.
 
     Raises:

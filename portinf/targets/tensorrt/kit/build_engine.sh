@@ -2,7 +2,7 @@
 # Builds and checks a TensorRT engine from model.onnx, on the machine and in the container that will serve it.
 # Written by portinf; needs bash, coreutils, python3 (standard library only), nvidia-smi and trtexec.
 # Exit codes: 0 built, or up to date; 2 wrong call, or a file of this folder was changed; 3 trtexec or python3 is missing;
-# 4 no GPU; 5 the engine answers otherwise than recorded; 6 the build failed, or another is at work; 7 TensorRT of another version; 130 interrupted.
+# 4 no GPU; 5 the engine's answers differ from the recorded ones; 6 the build failed, or another is at work; 7 TensorRT of another version; 130 interrupted.
 set -euo pipefail
 export LC_ALL=C
 
@@ -11,7 +11,7 @@ usage="usage: build_engine.sh [--trtexec PATH] [--device N] [--rebuild] [--tf32]
   --device N         GPU to build on (default 0)
   --rebuild          build although nothing changed
   --tf32             allow TF32 in float32 layers (faster; about three digits)
-  --accept-version   build with another major version of TensorRT than the folder was made for"
+  --accept-version   build with another major version of TensorRT than the folder was written for"
 
 fail() { # exit code, message
     printf 'build_engine: error: %s\n' "$2" >&2
@@ -49,7 +49,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 place=repository/$MODEL_NAME/1
 log=build.log
 
-# 1. The tools, and what they are.
+# 1. The tools and their versions.
 command -v python3 >/dev/null || fail 3 "no python3 on PATH: run this in a Triton image whose tag ends in -py3"
 if [ -z "$trtexec" ]; then
     trtexec=$(command -v trtexec || true)
@@ -96,7 +96,7 @@ fi
 version=$major.$minor.$patch
 if [ "$major" != "${CHOSEN%%.*}" ]; then
     [ "$accept" = 1 ] || fail 7 "this is TensorRT $version, and the folder was made for $CHOSEN: write it again with \
-'portinf optimize --target tensorrt --tensorrt $major.$minor', or build all the same with --accept-version"
+'portinf optimize --target tensorrt --tensorrt $major.$minor', or build anyway with --accept-version"
     say "note: made for TensorRT $CHOSEN, built with $version, as --accept-version says"
 elif [ "$major.$minor" != "$CHOSEN" ]; then
     say "note: made for TensorRT $CHOSEN, this is $version: its own flags are used, the build decides"
@@ -156,7 +156,7 @@ if grep -Eq 'no CUDA-capable device|Cannot find any available devices|driver ver
 fi
 if [ "$code" != 0 ] || [ ! -s "$work/model.plan" ]; then
     reason=$(grep -F '[E]' "$log" | head -n 1 || true)
-    fail 6 "the build failed (trtexec ended with $code): ${reason:-no [E] line}; see $PWD/$log"
+    fail 6 "the build failed (trtexec exited with $code): ${reason:-no [E] line}; see $PWD/$log"
 fi
 code=0
 python3 replay.py check --trtexec "$trtexec" --plan "$work/model.plan" --major "$major" --work "$work" --log "$log" \
@@ -166,8 +166,8 @@ wait "$child" || code=$?
 child=
 case $code in
 0) ;;
-5) fail 5 "the engine was thrown away; see the lines above and $PWD/$log" ;;
-*) fail 6 "the engine could not be asked (replay.py ended with $code); see $PWD/$log" ;;
+5) fail 5 "the engine was deleted; see the lines above and $PWD/$log" ;;
+*) fail 6 "the engine could not be run (replay.py exited with $code); see $PWD/$log" ;;
 esac
 python3 replay.py publish --work "$work" --place "$place" --key "$key" --tensorrt "$version" --trtexec "$trtexec" \
     --gpu "$gpu" --log "$log" --precision "$PRECISION" -- "${flags[@]}"

@@ -116,7 +116,7 @@ def ask(given: argparse.Namespace, case: dict[str, Any]) -> tuple[dict[str, Any]
     command += [f"--shapes={','.join(shapes)}"] if shapes else []
     code = call([*command, "--iterations=1", "--warmUp=0", "--duration=0", "--avgRuns=1", *given.flags], given.log)
     if code or not answer.is_file():
-        return {}, f"trtexec ended with {code} on it"
+        return {}, f"trtexec exited with code {code} on it"
     found = outputs(answer)
     answer.unlink()
     return found, ""
@@ -144,7 +144,7 @@ def judge(case: dict[str, Any], found: dict[str, Any]) -> Iterator[dict[str, Any
 
 
 def check(given: argparse.Namespace) -> int:
-    """Ask every recorded request; 0 where all answers agree, 5 where one does not, 6 where the engine cannot be asked."""
+    """Run every recorded request; 0 where all answers agree, 5 where one does not, 6 where the engine cannot be run."""
     records: list[dict[str, Any]] = []
     for case in json.loads(Path("goldens/goldens.json").read_text(encoding="utf-8")):
         found, why = ask(given, case)
@@ -199,7 +199,7 @@ def not_built(given: argparse.Namespace) -> int:
 
 
 def seen(log: str, label: str) -> str:
-    """Return what trtexec said of the device it ran on, empty where no output."""
+    """Return what trtexec printed about the device it ran on, else an empty text."""
     found = re.search(re.escape(label) + r": (.*)", log)
     return found.group(1).strip() if found else ""
 

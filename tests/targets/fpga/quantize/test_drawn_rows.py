@@ -62,7 +62,7 @@ def test_a_folder_made_on_flat_samples_is_right_on_others(kind: str, tmp_path: P
     save_npz(tmp_path / "x.npz", {"x": KINDS[kind]().astype(np.float32)})
     result = optimize_fpga(str(path), tmp_path / "out", FpgaOptions(inputs=[tmp_path / "x.npz"], csim=False))
     assert any("rows drawn within their range are tested as well" in note for note in result.notes)
-    assert len(result.hop.cases) == 2
+    assert len(result.comparison.cases) == 2
     others = {"x": np.clip(normal(400, *SHAPE, seed=5), -1.9, 1.9)}
     with OnnxRuntimeRunner(path) as reference, open_fpga(tmp_path / "out") as emulator:
         expected, found = reference.infer(others)["out"], emulator.infer(others)["out"]

@@ -81,9 +81,9 @@ def grids() -> st.SearchStrategy[Format]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(source=st.builds(Format, st.integers(2, 12), st.integers(-2, 9), st.booleans()), wanted=grids(), negate=st.booleans())
+@given(source=st.builds(Format, st.integers(2, 12), st.integers(-2, 9), st.booleans()), requested=grids(), negate=st.booleans())
 def test_casts_equal_those_of_the_emulator(
-    tmp_path_factory: pytest.TempPathFactory, source: Format, wanted: Format, negate: bool
+    tmp_path_factory: pytest.TempPathFactory, source: Format, requested: Format, negate: bool
 ) -> None:
     """Every number of a format into another, as it is and behind a change of sign."""
     from da4ml.trace import FixedVariableArray, HWConfig, comb_trace
@@ -92,13 +92,13 @@ def test_casts_equal_those_of_the_emulator(
 
     bits = (int(source.signed), source.integer - source.signed, source.fraction)
     given = FixedVariableArray.from_kif(*(np.array([number]) for number in bits), hwconf=HWConfig(1, -1, -1))._vars
-    logic = comb_trace(list(given), list(cast(-given if negate else given, wanted, "layer")), keep_dead_inputs=True)
+    logic = comb_trace(list(given), list(cast(-given if negate else given, requested, "layer")), keep_dead_inputs=True)
     path = tmp_path_factory.mktemp("cast") / "comb.json"
     logic.save(path)
     raw = np.arange(source.low, source.high + 1)
     sign = -1 if negate else 1
     ends = sorted((sign * source.low, sign * source.high))
-    expected = Cast(source.fraction, (ends[0], ends[1]), wanted, "layer")(sign * raw) * wanted.step
+    expected = Cast(source.fraction, (ends[0], ends[1]), requested, "layer")(sign * raw) * requested.step
     found = load_logic(path).predict((raw * source.step)[:, None])[:, 0]
     assert np.array_equal(found, expected)
 

@@ -166,7 +166,7 @@ def same_as_hls(folder: Path, x: Any) -> bool:
 
 def test_auto_holds_the_tolerance_and_the_labels(models: Path, tmp_path: Path) -> None:
     result = optimized(models, "xgboost", tmp_path / "out")
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
     assert any(note.startswith("the hardware gives the sums of the trees; sigmoid, class labels") for note in result.notes)
     x = rows(3000, seed=12)
     found = open_fpga(tmp_path / "out").infer({"in_0": x})
@@ -238,7 +238,7 @@ def test_a_column_that_no_format_holds(models: Path, tmp_path: Path) -> None:
         optimized(models, "xgboost", tmp_path / "out", inputs=[tmp_path / "x.npz"])
     given = "ap_fixed<26,5,AP_RND,AP_SAT>"
     result = optimized(models, "xgboost", tmp_path / "out", inputs=[tmp_path / "x.npz"], precision=given)
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
 
 
 @pytest.mark.parametrize(("more", "text"), [({"reuse": 2}, "--reuse"), ({"stream": True}, "--io")])

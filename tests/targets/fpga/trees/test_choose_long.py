@@ -65,7 +65,7 @@ def test_emulator_and_conifer_and_tolerance(library: str, task: str, tmp_path: P
     name = signature.inputs[0].name
     save_npz(tmp_path / "x.npz", {name: events(ROWS, 2)})
     result = optimize_fpga(str(path), tmp_path / "auto", FpgaOptions(inputs=[tmp_path / "x.npz"], cache=tmp_path / "cache"))
-    assert result.hop.verdict == "equal"
+    assert result.comparison.verdict == "equal"
     fresh = {name: events(ROWS, 3)}
     simulated, found = open_fpga(tmp_path / "auto", "csim").infer(fresh), open_fpga(tmp_path / "auto").infer(fresh)
     assert all(np.array_equal(found[key], simulated[key]) for key in simulated)

@@ -171,11 +171,11 @@ def test_inspect_and_validate_name_the_emulation(made: Path, net: Path, tmp_path
     assert shown.report["emulation"]["executed_by"] == "emulation"
     models = tmp_path / "models"
     report = validate(str(models / "jet"), [str(models / "jet"), str(models / "net")], ValidateOptions())
-    bounds = [hop.outputs[0] for hop in report.hops]
+    bounds = [comparison.outputs[0] for comparison in report.comparisons]
     assert report.verdict == "equal"
     assert [(bound.rtol, bound.atol) for bound in bounds] == [(1e-4, 1e-5), (0.01, 0.01), (0.01, 0.01)]
     itself = validate(str(models / "net"), [str(net)], ValidateOptions())
-    assert (itself.hops[0].outputs[0].rtol, itself.hops[0].outputs[0].atol) == (0.0, 0.0)
+    assert (itself.comparisons[0].outputs[0].rtol, itself.comparisons[0].outputs[0].atol) == (0.0, 0.0)
     (version / "fpga" / "network" / "network.npz").write_bytes(b"x")
     broken = cli("validate", models / "jet", models / "net")
     assert broken.code == UnreadableError.exit_code

@@ -74,8 +74,8 @@ class TritonPythonModel:
     def _response(self, request: Any, answer: Any) -> Any:
         if isinstance(answer, Exception):
             return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(_line(answer)))
-        wanted = [name for name in self._types if name in request.requested_output_names()]
-        tensors = [pb_utils.Tensor(name, np.ascontiguousarray(answer[name], dtype=self._types[name])) for name in wanted]
+        requested = [name for name in self._types if name in request.requested_output_names()]
+        tensors = [pb_utils.Tensor(name, np.ascontiguousarray(answer[name], dtype=self._types[name])) for name in requested]
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
 

@@ -33,7 +33,7 @@ class Answers:
 
     Args:
         folder: the version's folder.
-        executed_by: one of `EXECUTED_BY`; a card is asked through ``fpga/driver/card.py``, which is not written here.
+        executed_by: one of `EXECUTED_BY`; a card is run through ``fpga/driver/card.py``, which is not written here.
 
     Raises:
         ValueError: the network is damaged, or there is no such way to answer.

@@ -1,6 +1,6 @@
 """The place of the card's driver: not written and not run here.
 
-Triton asks it in place of the emulation where config.pbtxt says ``portinf_executed_by`` = ``card``. Before the first request
+Triton runs it in place of the emulation where config.pbtxt says ``portinf_executed_by`` = ``card``. Before the first request
 the recorded requests (goldens.npz) are answered: a card whose bits differ from the emulation is not served.
 """
 

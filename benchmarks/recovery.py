@@ -16,7 +16,7 @@ from pathlib import Path
 
 from portinf.core.batch import Batch, load_goldens
 from portinf.core.errors import PortinfError
-from portinf.locate.opening import open_runner
+from portinf.runners.endpoint.runner import EndpointRunner
 from portinf.samples.generate import generate
 from portinf.serving.reload.stub_supervisor import read_stubs
 from portinf.serving.server.launcher import ServeOptions, serve
@@ -42,7 +42,7 @@ def away(uri: str, batch: Batch, server: int, model: str) -> float:
     failed = 0.0
     while since is None or time.perf_counter() - since < 1.0:
         try:
-            with open_runner(uri) as runner:
+            with EndpointRunner(uri) as runner:
                 runner.infer(batch.inputs)
             since = since or time.perf_counter()
         except PortinfError:
@@ -56,7 +56,7 @@ def main() -> None:
     with serve(repository, ServeOptions(ports=Ports(http=0, grpc=0, metrics=0)), lambda line: None) as server:
         uri = f"http://{server.http}/{model}"
         goldens = sorted((repository / model).glob("*/goldens.npz"))
-        with open_runner(uri) as runner:
+        with EndpointRunner(uri) as runner:
             batch = load_goldens(goldens[-1])[0] if goldens else generate(runner.signature)
         seconds = [away(uri, batch, server.pid, model) for _ in range(ROUNDS)]
         alive = server.pid

@@ -41,7 +41,9 @@ def command(source: str, output: Path, as_json: bool, **given: Any) -> None:
           --inputs event_a.npz --inputs event_b.npz -o net.onnx
     """
     from portinf.conversion.convert import convert
+    from portinf.locate.resolve import take
 
+    take(source, "convert")
     with progress_line() as progress:
         result = convert(source, output, read_convert_options(given), progress)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 import cloup
@@ -14,10 +13,10 @@ __all__ = ["command"]
 
 
 @cloup.command("inspect")
-@cloup.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@cloup.argument("model")
 @json_option
-def command(path: Path, as_json: bool) -> None:
-    """Describe an ONNX FILE or a packaged model.
+def command(model: str, as_json: bool) -> None:
+    """Describe MODEL: a file, a package, a folder of optimize or a live model.
 
     Shows names, types, axes, operators, size, provenance and the Triton releases that
     can load it. For the folder of a packaged model: its newest version, and whether
@@ -28,9 +27,9 @@ def command(path: Path, as_json: bool) -> None:
       portinf inspect facile.onnx
       portinf inspect models/facile --json
     """
-    from portinf.commands.inspect import inspect_path
+    from portinf.commands.inspect import inspect
 
-    inspection = inspect_path(path)
+    inspection = inspect(model)
     if as_json:
         click.echo(json.dumps(inspection.to_json(), indent=2, default=str))
         return

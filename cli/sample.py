@@ -28,7 +28,8 @@ __all__ = ["command"]
 def command(source: str, output: Path, sizes: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Write example inputs for a model.
 
-    SOURCE is an ONNX file, a packaged model's folder, or a source as for convert.
+    SOURCE is an ONNX file, a packaged model, a folder of optimize, a live model
+    (see validate), or a source as for convert.
 
     \b
     Example:

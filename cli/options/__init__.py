@@ -127,6 +127,20 @@ FILE = (
 )
 
 
+axis_options = cloup.option_group(
+    "Axes",
+    click.option(
+        "--dynamic",
+        multiple=True,
+        metavar="NAME:AXIS[=LABEL],...",
+        help="Make an axis dynamic. Axes with the same label have the same length.",
+    ),
+    click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
+    click.option("--maximum", "maximums", multiple=True, metavar="AXIS=N", help="Largest length of a dynamic axis."),
+    ROLE,
+)
+
+
 def sample_options(*more: Option[Any]) -> Option[Any]:
     """Return the group of options on files of samples."""
     value_range = click.option(
@@ -154,25 +168,9 @@ def model_options(*more: Option[Any]) -> Option[Any]:
     )
 
 
-def axis_options() -> Option[Any]:
-    """Return the group of options on axes and on what an input means."""
-    return cloup.option_group(
-        "Axes",
-        click.option(
-            "--dynamic",
-            multiple=True,
-            metavar="NAME:AXIS[=LABEL],...",
-            help="Make an axis dynamic. Axes with the same label have the same length.",
-        ),
-        click.option("--minimum", "minimums", multiple=True, metavar="AXIS=N", help="Smallest length of a dynamic axis."),
-        click.option("--maximum", "maximums", multiple=True, metavar="AXIS=N", help="Largest length of a dynamic axis."),
-        ROLE,
-    )
-
-
 def source_options(function: F) -> F:
     """Add everything that describes a source."""
-    for group in (axis_options(), model_options(*LIMITS), sample_options()):
+    for group in (axis_options, model_options(*LIMITS), sample_options()):
         function = group(function)
     return function
 

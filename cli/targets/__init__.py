@@ -1,25 +1,45 @@
-"""The options of ``portinf optimize`` that only some targets have: one group of options each."""
+"""The options of ``portinf optimize`` that only some targets have: one module per target, found through the registry."""
 
 from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 import cloup
 from click.core import ParameterSource
 
 from portinf.core.errors import UsageError
+from portinf.targets import Target, targets
 
-__all__ = ["check_options"]
+__all__ = ["check_options", "owners", "page_of", "target_options"]
 
-# title of a group of options -> the targets that have them; a group that is not listed is for every target
-_TARGETS = {
-    "ONNX Runtime": ("onnxruntime",),
-    "TensorRT": ("tensorrt",),
-    "FPGA (hls4ml)": ("hls4ml",),
-    "Physics metrics": ("onnxruntime", "tensorrt"),
-}
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def check_options(target: str) -> None:
+def page_of(target: Target) -> Any:
+    """Return the module with the options of a target: ``OPTIONS``, ``GROUPS``, ``read`` and ``lines``."""
+    return importlib.import_module(target.options)
+
+
+def target_options(function: F) -> F:
+    """Add the option group of every target."""
+    for target in reversed(targets()):
+        function = page_of(target).OPTIONS(function)
+    return function
+
+
+def owners() -> dict[str, list[str]]:
+    """Return the targets that have a group of options, by its title; a group that is not there is for every target."""
+    found: dict[str, list[str]] = {}
+    for target in targets():
+        for title in page_of(target).GROUPS:
+            found.setdefault(title, []).append(target.name)
+    return found
+
+
+def check_options(chosen: Target) -> None:
     """Refuse the options of this command line that the target does not have.
 
     Raises:
@@ -28,7 +48,7 @@ def check_options(target: str) -> None:
     context = click.get_current_context()
     assert isinstance(context.command, cloup.Command)
     for group in context.command.option_groups:
-        targets = _TARGETS.get(group.title, (target,))
-        for option in group.options if target not in targets else ():
+        names = owners().get(group.title, [chosen.name])
+        for option in group.options if chosen.name not in names else ():
             if context.get_parameter_source(option.name or "") is not ParameterSource.DEFAULT:
-                raise UsageError(f"{option.opts[0]}: only for --target {' and '.join(targets)}, not for {target}")
+                raise UsageError(f"{option.opts[0]}: only for --target {' and '.join(names)}, not for {chosen.name}")

@@ -1,26 +1,21 @@
-"""The options of ``portinf optimize --target hls4ml``, and the text of its result."""
+"""Options of ``portinf optimize --target hls4ml``, and the text of its result."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
-from portinf.cli.options import read_stream_options
-from portinf.cli.progress import progress_line, tell
-
 if TYPE_CHECKING:
-    from portinf.targets.fpga.options import FpgaResult
+    from portinf.targets.fpga.options import FpgaOptions, FpgaResult
 
-__all__ = ["TARGET", "fpga_options", "run_fpga"]
+__all__ = ["GROUPS", "OPTIONS", "lines", "read"]
 
-TARGET = "hls4ml"
-fpga_options = cloup.option_group(
-    "FPGA (hls4ml)",
+GROUPS = ("FPGA (hls4ml)",)
+OPTIONS = cloup.option_group(
+    GROUPS[0],
     click.option("--part", metavar="PART", help="Device. Default: xcvu13p-flga2577-2-e."),
     click.option(
         "--clock-ns", type=click.FloatRange(min=0, min_open=True), metavar="T", help="Clock period in ns. Default: 5."
@@ -43,31 +38,16 @@ fpga_options = cloup.option_group(
 )
 
 
-def run_fpga(model: Path, output: Path, inputs: tuple[Path, ...], as_json: bool, given: Mapping[str, Any]) -> None:
-    """Write the folder and print the result."""
-    from portinf.targets.fpga.optimize import optimize_fpga
-    from portinf.targets.fpga.options import TOLERANCE, FpgaOptions
-    from portinf.validation import Tolerance
+def read(given: Mapping[str, Any]) -> FpgaOptions:
+    """Turn the text of the options into data."""
+    from portinf.targets.fpga.options import FpgaOptions
 
     chosen = {key: given[key] for key in ("part", "reuse", "strategy", "csim", "hdl", "rtl", "synth") if given[key] is not None}
     if given["precision"] is not None:
         chosen["precision"] = given["precision"]
     if given["clock_ns"] is not None:
         chosen["clock"] = given["clock_ns"]
-    rtol, atol = (TOLERANCE if given[key] is None else given[key] for key in ("rtol", "atol"))
-    options = FpgaOptions(
-        inputs=inputs,
-        streams=read_stream_options(given),
-        tolerance=Tolerance.of(rtol, atol),
-        stream=given["io"] == "stream",
-        **chosen,
-    )
-    with progress_line() as progress:
-        result = optimize_fpga(str(model), output, options, progress)
-    if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
-        return
-    _print(result)
+    return FpgaOptions(stream=given["io"] == "stream", **chosen)
 
 
 def _project(result: FpgaResult) -> str:
@@ -78,15 +58,15 @@ def _project(result: FpgaResult) -> str:
     return kind
 
 
-def _print(result: FpgaResult) -> None:
-    tell(result.notes, as_json=False)
-    click.echo(f"{result.folder}: {_project(result)}, {result.folder}/report.html")
+def lines(result: FpgaResult) -> Iterator[str]:
+    """Yield the text on a written folder."""
+    yield f"{result.folder}: {_project(result)}, {result.folder}/report.html"
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "alpha", "accum") if role in layer]
-        click.echo(f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else ""))
-    click.echo(f"  {result.comparison.summary()}")
+        yield f"  {layer['name']:{width}}  {layer['result']}" + (f"  ({', '.join(roles)})" if roles else "")
+    yield f"  {result.comparison.summary()}"
     for check in result.comparison.checks:
         if check.name in ("C simulation", "da4ml logic", "RTL", "hardware figures", "errors by layer", "leaves"):
-            click.echo(f"  {check.name}: {check.text}")
-    click.echo(f"  {', '.join(f'{name}: {tag}' for name, tag in result.tags.items())}")
+            yield f"  {check.name}: {check.text}"
+    yield f"  {', '.join(f'{name}: {tag}' for name, tag in result.tags.items())}"

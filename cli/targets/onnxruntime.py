@@ -1,25 +1,27 @@
-"""Options of ``portinf optimize --target onnxruntime``; runs a search and prints its result."""
+"""Options of ``portinf optimize --target onnxruntime``, and the text of its result."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
-from portinf.cli.options import read_stream_options
-from portinf.cli.progress import progress_line
+from portinf.cli.options.precision import check_precision, precision_lines, read_precision_physics
+from portinf.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from portinf.validation import PhysicsOptions
+    from portinf.targets.onnxruntime.optimize import OptimizeResult
+    from portinf.targets.onnxruntime.options import OnnxruntimeOptions
+    from portinf.targets.onnxruntime.search import SearchResult
 
-__all__ = ["onnxruntime_options", "run_search"]
+__all__ = ["GROUPS", "OPTIONS", "lines", "read"]
 
-onnxruntime_options = cloup.option_group(
-    "ONNX Runtime",
+GROUPS = ("ONNX Runtime", "Physics metrics")
+OPTIONS = cloup.option_group(
+    GROUPS[0],
     click.option(
         "--threads",
         type=click.IntRange(min=0),
@@ -36,40 +38,45 @@ onnxruntime_options = cloup.option_group(
 )
 
 
-def run_search(
-    model: Path,
-    output: Path,
-    inputs: tuple[Path, ...],
-    given: Mapping[str, Any],
-    physics: PhysicsOptions,
-    *,
-    as_json: bool,
-) -> None:
-    """Search, write the file and the report, and print the table."""
-    from portinf.targets.onnxruntime.search import PRECISIONS, search
-    from portinf.targets.onnxruntime.search_report import FORMATS, search_text, write_search
-    from portinf.validation import Tolerance
-    from portinf.validation.reports.write import check_report_path
+def read(given: Mapping[str, Any]) -> OnnxruntimeOptions:
+    """Turn the text of the options into data.
 
-    if given["report"] is not None:
-        check_report_path(given["report"], FORMATS)
-    with progress_line() as progress:
-        result = search(
-            model,
-            output,
-            inputs=inputs,
-            streams=read_stream_options(given),
-            tolerance=Tolerance.of(given["rtol"], given["atol"]),
-            physics=physics,
-            threads=given["threads"],
-            precisions=[given["precision"]] if given["precision"] else PRECISIONS,
-            progress=progress,
-        )
-    if given["report"] is not None:
-        write_search(given["report"], model, result)
-    if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
+    Raises:
+        UsageError: an option does not fit.
+    """
+    from portinf.targets.onnxruntime.options import OnnxruntimeOptions
+
+    if given["report"] is not None and not given["search"]:
+        raise UsageError("--report requires --search; for the report of a comparison use portinf validate --report")
+    check_precision(given)
+    return OnnxruntimeOptions(
+        threads=given["threads"],
+        precision=given["precision"],
+        physics=read_precision_physics(given),
+        search=given["search"],
+        report=given["report"],
+    )
+
+
+def lines(result: OptimizeResult | SearchResult) -> Iterator[str]:
+    """Yield what there is to say of a written file."""
+    from portinf.targets.onnxruntime.search import SearchResult
+    from portinf.targets.onnxruntime.search_report import search_text
+
+    out = result.artifact.path
+    if isinstance(result, SearchResult):
+        yield from search_text(result).splitlines()
         return
-    for note in result.notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(search_text(result), nl=False)
+    if result.comparison is None:
+        yield f"{out}: nothing to improve: the original, byte for byte"
+        return
+    before, after = result.operators
+    yield f"{out}: {before} operators before, {after} after"
+    for step in result.steps:
+        times = f"({step.guarantee}): {step.before * 1e3:.3g} ms before, {step.after * 1e3:.3g} ms after"
+        yield f"  {step.name} {times}" if step.kept else f"  left out: {step.name}: {step.text}"
+    if result.lowered is not None:
+        for line in precision_lines(result.lowered):
+            yield f"  {line}"
+        yield "  {:.3g} ms before, {:.3g} ms after".format(*(seconds * 1e3 for seconds in result.timing))
+    yield f"  {result.comparison.summary()}"

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from portinf.cli.options.precision import check_precision, precision_lines, read_precision_physics
 from portinf.core.errors import UsageError
 
 if TYPE_CHECKING:
     from portinf.targets.tensorrt.optimize import TensorrtOptions, TensorrtResult
-    from portinf.validation import PhysicsOptions
 
-__all__ = ["read_tensorrt_options", "tensorrt_lines", "tensorrt_options"]
+__all__ = ["GROUPS", "OPTIONS", "lines", "read"]
 
-tensorrt_options = cloup.option_group(
-    "TensorRT",
+GROUPS = ("TensorRT", "Physics metrics")
+OPTIONS = cloup.option_group(
+    GROUPS[0],
     click.option("--triton-release", metavar="YY.MM", help="Triton release that will serve the model."),
     click.option("--tensorrt", metavar="VERSION", help="TensorRT version, such as 8.6 or 10.3, if no release is given."),
     click.option(
@@ -40,7 +41,7 @@ tensorrt_options = cloup.option_group(
 )
 
 
-def read_tensorrt_options(given: Mapping[str, Any], physics: PhysicsOptions) -> TensorrtOptions:
+def read(given: Mapping[str, Any]) -> TensorrtOptions:
     """Turn the text of the options into data.
 
     Raises:
@@ -49,6 +50,7 @@ def read_tensorrt_options(given: Mapping[str, Any], physics: PhysicsOptions) -> 
     from portinf.targets.tensorrt.optimize import TensorrtOptions
     from portinf.targets.tensorrt.profiles import parse_span
 
+    check_precision(given)
     spans = [parse_span(text) for text in given["spans"]]
     labels = [label for label, _ in spans]
     if len(set(labels)) < len(labels):
@@ -57,7 +59,7 @@ def read_tensorrt_options(given: Mapping[str, Any], physics: PhysicsOptions) -> 
         tensorrt=given["tensorrt"],
         release=given["triton_release"],
         precision=given["precision"] or "fp32",
-        physics=physics,
+        physics=read_precision_physics(given),
         max_batch_size=given["max_batch_size"],
         spans=dict(spans),
         name=given["name"],
@@ -66,7 +68,7 @@ def read_tensorrt_options(given: Mapping[str, Any], physics: PhysicsOptions) -> 
     )
 
 
-def tensorrt_lines(result: TensorrtResult) -> Iterator[str]:
+def lines(result: TensorrtResult) -> Iterator[str]:
     """Yield the text on a written folder."""
     place = f"Triton {result.release}, " if result.release else ""
     yield f"{result.folder}: '{result.name}' for {place}TensorRT {result.version}, {result.precision}"
@@ -81,3 +83,5 @@ def tensorrt_lines(result: TensorrtResult) -> Iterator[str]:
     else:
         yield f"  engine: not built. Run {quote(f'{result.folder}/build_engine.sh')} in the serving container;"
         yield f"  it is installed only if all {result.recorded} recorded requests match"
+    for line in precision_lines(result.lowered) if result.lowered else ():
+        yield f"  {line}"

@@ -19,13 +19,13 @@ from portinf.core.batch import Batch
 from portinf.core.errors import CannotError, PortinfError, RunnerError, first_line
 from portinf.core.progress import Progress
 from portinf.core.signature import Signature
-from portinf.locate.sides import Side
 from portinf.onnx_graph.graph import Graph
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.ort.trace import trace_onnx
 from portinf.runners.source import SourceRunner
 from portinf.validation import Comparison, Tolerance
 from portinf.validation.check import CheckResult, Figure
+from portinf.validation.side import Side
 
 __all__ = ["Bisector", "Place", "choose"]
 
@@ -94,10 +94,12 @@ class Bisector:
         for place, role in ((reference, "reference"), (candidate, "candidate")):
             if place.side.endpoint:
                 return _with(comparison, _cannot(_live(place.side.name, role)))
-            if place.side.fpga is not None:
+            if place.side.to_float is not None:
                 return _with(
                     comparison, _cannot(f"{place.side.name}: a fixed-point network differs everywhere; see the errors by layer")
                 )
+            if place.side.onnx is None and place.source is None:
+                return _with(comparison, _cannot(f"{place.side.name}: recorded answers have no nodes to look at"))
         self.progress(f"bisecting at {batch.name}")
         try:
             return self._bisected(comparison, reference, candidate, batch)

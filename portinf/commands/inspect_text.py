@@ -6,9 +6,9 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from portinf.commands.inspect import Inspection, axis_places
 from portinf.core.optional import require
 from portinf.core.signature import TensorSpec
+from portinf.triton.inspection import Inspection, axis_places
 from portinf.triton.releases import ranges
 
 __all__ = ["WIDTH", "render"]
@@ -58,30 +58,18 @@ def _pairs(rows: Mapping[str, str]) -> Any:
 
 def _head(inspection: Inspection) -> dict[str, str]:
     artifact = inspection.artifact
-    files = len(artifact.files)
-    rows = {"file": str(inspection.path)}
+    rows = {"file" if artifact else "model": inspection.place}
     if inspection.package is not None:
         rows |= {"package": f"{inspection.package[0]}, version {inspection.package[1]}", **_package(inspection)}
-    if inspection.engine is not None:
-        rows["engine"] = inspection.engine
-    if inspection.emulation is not None:
-        rows |= _emulation(inspection.emulation)
+    rows |= inspection.lines
+    if artifact is None:
+        return rows
+    files = len(artifact.files)
     return rows | {
         "format": f"{artifact.format}, opset {artifact.opset}, IR {artifact.ir_version}",
         "size": f"{_bytes(inspection.size)}" + (f" in {files} files" if files > 1 else ""),
         "sha256": next(iter(artifact.files.values())),
         "Triton": f"{ranges(inspection.readers)} (not known: {ranges(inspection.unknown)})",
-    }
-
-
-def _emulation(facts: Mapping[str, Any]) -> dict[str, str]:
-    rtol, atol = facts["tolerance_to_float"]
-    tags = ", ".join(f"{name}: {tag}" for name, tag in facts["tags"].items())
-    by = "the exact emulator" if facts["executed_by"] == "emulation" else "the compiled C simulation"
-    return {
-        "kind": f"{facts['kind']}; answered by {by}",
-        "float model": f"within rtol {rtol:g}, atol {atol:g}; the lines below describe it",
-        "figures": tags,
     }
 
 
@@ -142,13 +130,14 @@ def _axes(inspection: Inspection) -> dict[str, str]:
 
 
 def _operators(inspection: Inspection) -> dict[str, str]:
-    counts = sorted(inspection.artifact.operators.items(), key=lambda item: (-item[1], item[0]))
-    total = sum(inspection.artifact.operators.values())
+    operators = inspection.artifact.operators if inspection.artifact else {}
+    counts = sorted(operators.items(), key=lambda item: (-item[1], item[0]))
+    total = sum(operators.values())
     return {f"{total} nodes": ", ".join(f"{name} {count}" for name, count in counts)} if total else {}
 
 
 def _provenance(inspection: Inspection) -> dict[str, str]:
-    known = dict(inspection.artifact.provenance)
+    known = dict(inspection.artifact.provenance) if inspection.artifact else {}
     steps = known.pop("steps", [])
     rows = {str(key): _short(value) for key, value in known.items()}
     if not (isinstance(steps, list) and all(isinstance(step, dict) for step in steps)):

@@ -9,14 +9,13 @@ from pathlib import Path
 from portinf.conversion.convert import ConvertOptions, convert
 from portinf.core.errors import CannotError
 from portinf.core.progress import Progress, quiet
+from portinf.locate.resolve import take
 from portinf.onnx_graph.model_file import Artifact, read_onnx
 from portinf.packaging.options import PackageOptions, PackageResult, refuse_conversion
 from portinf.packaging.package_onnx import package_onnx
 from portinf.samples.files import bound, heads, notes, open_files
 from portinf.samples.user_options import with_ranges, with_roles
 from portinf.sources.describe.axes import with_given_limits
-from portinf.sources.detect import detect
-from portinf.targets.fpga.folder import is_fpga_folder
 from portinf.triton.config import check_model_name, safe_name
 from portinf.triton.releases import limits, oldest_reader
 from portinf.triton.writer import check_entry
@@ -25,7 +24,7 @@ __all__ = ["package"]
 
 
 def package(source: str, options: PackageOptions, conversion: ConvertOptions, progress: Progress = quiet) -> PackageResult:
-    """Package an ONNX file or a network for an FPGA as it is, or convert any other source first.
+    """Package an ONNX file or the folder of a target as it is, or convert any other source first.
 
     Args:
         source: an ONNX file, a folder of ``portinf optimize --target hls4ml``, or what `portinf.conversion.convert.convert` takes.
@@ -37,18 +36,13 @@ def package(source: str, options: PackageOptions, conversion: ConvertOptions, pr
         DisagreementError: the judgement is "disagrees" and ``force`` is not set; nothing is written.
         PortinfError: see `package_onnx` and `portinf.conversion.convert.convert`.
     """
-    if is_fpga_folder(Path(source)):
-        from portinf.targets.fpga.triton.package import package_fpga
-
-        return package_fpga(Path(source), options, conversion, progress)
-    found = detect(source)
-    if found.format == "package":
-        again = "give the model.onnx of one version (of an emulation: its folder fpga)"
-        raise CannotError(f"{source}: already a packaged model; to package it again, {again}")
+    ref = take(source, "package")
+    if ref.target is not None and ref.folder is not None:
+        return ref.target.package(ref.folder, options, conversion, progress)
     options = replace(options, name=check_model_name(options.name) if options.name is not None else _name(source))
     check_entry(options.repository, str(options.name), version=options.version)
-    if found.format == "onnx":
-        artifact = _described(read_onnx(found.path), conversion)
+    if ref.model is not None:
+        artifact = _described(read_onnx(ref.model), conversion)
         files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), artifact.signature)
         packaged = package_onnx(artifact, heads(files), options, progress=progress)
         return replace(packaged, notes=[*packaged.notes, *notes(files)])

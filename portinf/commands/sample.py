@@ -9,14 +9,14 @@ from pathlib import Path
 from portinf.conversion.open_source import open_source
 from portinf.conversion.options import SourcingOptions
 from portinf.core.batch import Batch, save_npz
-from portinf.core.errors import UnreadableError, UsageError
+from portinf.core.errors import UsageError
 from portinf.core.progress import Progress
 from portinf.core.signature import Signature
+from portinf.locate.resolve import ModelRef, take
 from portinf.onnx_graph.model_file import read_onnx
+from portinf.runners.endpoint.runner import EndpointRunner
 from portinf.samples.generate import generate, resample
 from portinf.samples.user_options import with_ranges
-from portinf.sources.detect import Found, detect
-from portinf.triton.manifest import MODEL, version_folders
 
 __all__ = ["sample"]
 
@@ -27,7 +27,7 @@ def sample(
     """Make a batch of inputs at the sizes asked for and write it to ``out``.
 
     Args:
-        source: an ONNX file, or a source as for ``convert``.
+        source: an ONNX file, a packaged model, a folder of ``portinf optimize``, a live model, or a source as for ``convert``.
         out: npz file to write.
         sizes: length of dynamic axes by label; a small default for the rest.
         options: the user's options on the source.
@@ -37,25 +37,24 @@ def sample(
         UsageError: an axis is not known, or a length is one that the model does not take.
         UnreadableError: ``out`` cannot be written.
     """
-    found = detect(source)
-    if found.format in ("onnx", "package"):
-        signature = read_onnx(_model_file(found)).signature
-        batch = _made(replace(signature, inputs=with_ranges(signature.inputs, options.ranges)), [], sizes)
-    else:
+    ref = take(source, "sample")
+    if ref.kind == "source":
         with open_source(source, options, progress) as opened:
             batch = _made(opened.signature, list(opened.given), sizes)
+    else:
+        signature = _signature(ref)
+        batch = _made(replace(signature, inputs=with_ranges(signature.inputs, options.ranges)), [], sizes)
     save_npz(out, batch.inputs)
     return batch
 
 
-def _model_file(found: Found) -> Path:
-    """Return the ONNX file itself, or that of a packaged model's newest version."""
-    if found.format == "onnx":
-        return found.path
-    versions = version_folders(found.path)
-    if not versions:
-        raise UnreadableError(f"{found.path}: a packaged model without a version; expected a folder such as 1/model.onnx in it")
-    return versions[max(versions)] / MODEL
+def _signature(ref: ModelRef) -> Signature:
+    if ref.target is not None and ref.folder is not None:
+        return ref.target.signature(ref.folder)
+    if ref.model is not None:
+        return read_onnx(ref.model).signature
+    with EndpointRunner(ref.text) as runner:
+        return runner.signature
 
 
 def _made(signature: Signature, given: list[Batch], sizes: Mapping[str, int]) -> Batch:

@@ -12,7 +12,7 @@ from portinf.core.batch import load_goldens
 from portinf.core.errors import printable
 from portinf.core.optional import require
 from portinf.core.progress import Progress
-from portinf.locate.opening import open_runner
+from portinf.runners.endpoint.runner import EndpointRunner
 from portinf.runners.float64 import Float64
 from portinf.serving.client.control import in_a_url
 from portinf.serving.server.launcher import ServeOptions, Server, serve
@@ -146,7 +146,7 @@ def _replay(server: Server, model: str, version: int, place: Path) -> Iterator[C
     path = place / MODEL if (place / MODEL).is_file() else None
     protocols: tuple[tuple[Literal["http", "grpc"], str], ...] = (("http", server.http), ("grpc", server.grpc))
     for protocol, address in protocols[not in_a_url(model) :]:
-        with open_runner(f"{protocol}://{address}/{quote(model, safe='')}/{version}") as runner, Float64() as float64:
+        with EndpointRunner(f"{protocol}://{address}/{quote(model, safe='')}/{version}") as runner, Float64() as float64:
             comparison = compare(None, runner, batches, tolerance=tolerance, allow_nan=True, float64=float64, recorded_by=path)
         yield CheckRow(model=model, version=version, protocol=protocol, comparison=comparison)
 

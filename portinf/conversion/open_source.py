@@ -134,10 +134,6 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
         PortinfError: it cannot be loaded or described; the message says why and what to do.
     """
     found = detect(source)
-    if found.format == "package":
-        raise CannotError(
-            f"{source}: a packaged model; use it with inspect, sample or validate, or give the model.onnx of a version"
-        )
     files = open_files(options.inputs, options.streams)
     guessed = [*guessed_heads(files), *options.batches]
     progress(f"loading {source}")

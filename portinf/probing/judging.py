@@ -63,10 +63,13 @@ class Arbiter:
         truth: what answers in float64; None where nothing does.
         probe: the request.
         eps: relative size of one rounding inside the model.
+        zeros: size of the numbers of an input, by its name: its zeros are changed by roundings of it, which unties them.
     """
 
-    def __init__(self, source: Answerer, file: Answerer, truth: Answerer | None, probe: Probe, eps: float) -> None:
-        self._sides, self._truth, self._probe, self._eps = (source, file), truth, probe, eps
+    def __init__(
+        self, source: Answerer, file: Answerer, truth: Answerer | None, probe: Probe, eps: float, *, zeros: Mapping[str, float]
+    ) -> None:
+        self._sides, self._truth, self._probe, self._eps, self._zeros = (source, file), truth, probe, eps, zeros
         self._answers: list[tuple[Arrays, Arrays]] | None = None
         self._exact: Arrays | None = None
 
@@ -100,7 +103,9 @@ class Arbiter:
             return array
         steps = rng.integers(1, 4, array.shape) * rng.choice((-1, 1), array.shape)
         with np.errstate(all="ignore"):
-            return np.asarray(array.astype(np.float64) * (1 + steps * self._eps)).astype(array.dtype)
+            wide = array.astype(np.float64)
+            untied = np.where(wide == 0, steps * self._eps * self._zeros.get(name, 0.0), wide * (1 + steps * self._eps))
+            return np.asarray(untied).astype(array.dtype)
 
 
 def differences(

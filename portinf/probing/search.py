@@ -36,6 +36,7 @@ NAMED = 12  # findings that are kept: the first of each output and manner
 HALVES = (10, 16)  # float16 and bfloat16 in ONNX's numbering
 INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # whole numbers in ONNX's numbering
 LOOPS = ("Loop", "Scan")
+CHOICES = ("TopK", "ArgMax", "ArgMin", "Hardmax", "NonMaxSuppression")  # of equal numbers either may be taken
 LARGE = 10_000_000  # weights from which one answer costs more than all else here
 # operators whose result is as long as an operand says: which one; None for any
 LENGTHS = {"Range": None, "ConstantOfShape": None, "Expand": 1, "Tile": 1, "Reshape": 1, "OneHot": 1, "Resize": None, "Pad": 1}
@@ -109,6 +110,9 @@ class _Search:
             half=_is_half(graph),
             costly=sum(int(np.prod(tensor.dims)) for tensor in graph.initializers.values()) > LARGE,
         )
+        self._zeros = {}
+        if not kinds.isdisjoint(CHOICES):
+            self._zeros = {name: float(np.abs(space.base[name]).max(initial=0.0)) or 1.0 for name in space.floats}
         self._suspects = find_suspects(graph, names)
         self._meant = {"nan": outputs_behind(graph, asks_for_nan), "infinite": outputs_behind(graph, asks_for_infinity)}
         self._fragile = _divides_integers(graph, names)
@@ -187,7 +191,7 @@ class _Search:
         self._answered += 1
         kinds = ["float16"] if self._space.half else [str(array.dtype) for array in probe.inputs.values()]
         eps = rounding(*kinds) or rounding("float32")
-        arbiter = Arbiter(self._sides.source, self._file, self._sides.truth, probe, eps)
+        arbiter = Arbiter(self._sides.source, self._file, self._sides.truth, probe, eps, zeros=self._zeros)
         gaps = differences(expected, found, probe, arbiter, self._sides.tolerance, meant=self._meant.get(probe.kind, ()))
         self._findings += [Finding(probe=probe, difference=difference) for difference in gaps]
         return True

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from portinf.core.errors import CannotError, UnreadableError, UsageError, first_line
+from portinf.onnx_graph.model_file import load_proto
 from portinf.sources.plugins import source_plugins
 
 __all__ = ["Factory", "Found", "detect"]
@@ -41,7 +42,7 @@ class Found:
     """What a name turned out to be.
 
     Attributes:
-        format: ``factory``, ``package``, a key of the loaders' table (`portinf.sources.opening`), or an added source's name.
+        format: ``factory``, a key of the loaders' table (`portinf.sources.opening`), or an added source's name.
         path: the file or folder; for a factory its file or the current folder.
         factory: set for ``factory``.
     """
@@ -56,7 +57,7 @@ def detect(source: str) -> Found:
 
     Raises:
         UnreadableError: missing, damaged, or of no known format.
-        CannotError: a known format that needs something else as well, or a folder of ``portinf optimize``; the message says what.
+        CannotError: a known format that needs something else as well; the message says what.
     """
     path = Path(source)
     if path.is_file() and path.suffix == ".py":
@@ -89,15 +90,9 @@ def _of_path(path: Path) -> str:
 def _of_folder(path: Path) -> str:
     if (path / "saved_model.pb").is_file():
         return "savedmodel"
-    if (path / "config.pbtxt").is_file():
-        return "package"
-    if (path / "tensorrt.json").is_file() and (path / "build_engine.sh").is_file():
-        raise CannotError(
-            f"{path}: a folder of 'portinf optimize --target tensorrt': its engine is built by {path / 'build_engine.sh'} and served from "
-            f"{path / 'repository'}; to use the model itself, name {path / 'model.onnx'}"
-        )
     raise UnreadableError(
-        f"{path}: unknown kind of folder; expected a SavedModel (saved_model.pb) or a packaged model (config.pbtxt)"
+        f"{path}: unknown kind of folder; expected a SavedModel (saved_model.pb), a packaged model (config.pbtxt and a version such as "
+        "1/model.onnx) or a folder of portinf optimize"
     )
 
 
@@ -131,6 +126,8 @@ def _of_file(path: Path) -> str:
         return "onnx"
     if _is_tensorflow(path):
         return "graphdef"
+    if path.suffix == ".onnx":
+        load_proto(path)  # says what is wrong with it
     raise UnreadableError(
         f"{path}: unknown format; expected .keras, .h5, a SavedModel folder, a frozen .pb, .tflite, TorchScript, .pt2, a file of "
         "XGBoost or LightGBM, .onnx or file.py:factory"
@@ -186,8 +183,6 @@ def _of_zip(path: Path) -> str:
 
 def _is_onnx(path: Path) -> bool:
     """An ONNX file starts with field 1 (ir_version, varint) and is read whole to be sure; see onnx.proto3 ModelProto."""
-    from portinf.onnx_graph.model_file import load_proto
-
     try:
         load_proto(path)
     except UnreadableError:
@@ -200,6 +195,6 @@ def _is_tensorflow(path: Path) -> bool:
     from portinf.sources.protobuf_fields import is_graphdef, is_savedmodel
 
     with path.open("rb") as stream:
-        if is_savedmodel(stream, path.stat().st_size):
+        if path.suffix != ".onnx" and is_savedmodel(stream, path.stat().st_size):
             raise UnreadableError(f"{path}: the protobuf of a SavedModel, without its variables: name its folder instead")
         return is_graphdef(stream, path.stat().st_size)

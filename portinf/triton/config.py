@@ -19,6 +19,7 @@ __all__ = [
     "TensorConfig",
     "check_model_name",
     "config_of",
+    "declared_tolerance",
     "difference",
     "from_text",
     "safe_name",
@@ -279,3 +280,11 @@ class Accelerator:
 
     name: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def declared_tolerance(parameters: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return (rtol, atol) to the float model as the parameters of a served emulation declare it; None for any other model."""
+    try:
+        return float(parameters["portinf_rtol_to_float"]), float(parameters["portinf_atol_to_float"])
+    except (KeyError, ValueError):
+        return None

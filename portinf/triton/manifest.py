@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from portinf.core.errors import CannotError, UnreadableError, first_line
+from portinf.core.errors import CannotError, PortinfError, UnreadableError, first_line
 from portinf.core.files import sha256
 from portinf.core.signature import Signature
 
-__all__ = ["CONFIG", "GOLDENS", "MANIFEST", "MODEL", "Manifest", "read_manifest", "verify", "version_folders"]
+__all__ = ["CONFIG", "GOLDENS", "MANIFEST", "MODEL", "Manifest", "damaged", "read_manifest", "verify", "version_folders"]
 
 SCHEMA = 1
 CONFIG = "config.pbtxt"
@@ -124,6 +124,12 @@ def verify(folder: Path) -> list[str]:
     if not versions:
         raise UnreadableError(f"{folder}: neither a packaged model nor one version of it: no {MANIFEST} found")
     return [problem for path in versions.values() for problem in _problems(path)]
+
+
+def damaged(version: Path, error: PortinfError) -> UnreadableError:
+    """Return the error of a version that cannot be opened: the first file that is not as it was packaged, where there is one."""
+    problems = verify(version)
+    return UnreadableError(f"{problems[0] if problems else error}; package the model again")
 
 
 def _problems(folder: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from onnx import numpy_helper
 from portinf.bisection.bisect import choose
 from portinf.cli.main import run
 from portinf.commands.validate import ValidateOptions, validate
-from portinf.core.batch import Batch, save_npz
+from portinf.core.batch import Batch, save_goldens, save_npz
+from portinf.onnx_graph.model_file import read_onnx
+from portinf.samples.generate import generate
 from portinf.validation import CheckResult, Report, Tolerance
 from portinf.validation.results import CaseResult, Comparison
 from tests.commands.validate.test_validate import linear, package, samples, served
@@ -32,6 +35,14 @@ def found_in(report: Report) -> CheckResult:
     """Return the one bisection of the first comparison."""
     [check] = [check for check in report.comparisons[0].checks if check.name == "bisection"]
     return check
+
+
+def test_recorded_answers_have_no_nodes(tmp_path: Path) -> None:
+    model = linear(tmp_path / "a.onnx")
+    batch = generate(read_onnx(model).signature)
+    save_goldens(tmp_path / "g.npz", [replace(batch, expected={"y": np.full(batch.inputs["x"].shape, 9, np.float32)})])
+    report = validate(str(tmp_path / "g.npz"), [str(model)], ValidateOptions(bisect=True))
+    assert "g.npz: recorded answers have no nodes to look at" in found_in(report).text
 
 
 def test_the_node_is_in_the_report_and_its_files_lie_beside_it(

@@ -119,7 +119,7 @@ def test_rounding_that_grows_is_not_blamed_on_a_node(tmp_path: Path) -> None:
     found = walk(left, right, inputs, TOLERANCE)
     assert found.figure.series[0].y[-1] > 1e-3  # the output does disagree
     assert found.culprit is None
-    assert found.text.startswith("no node is wrong by itself")
+    assert found.text.startswith("no single node is wrong")
 
 
 def test_an_error_below_the_tolerance_that_grows_is_traced_to_its_node(tmp_path: Path) -> None:

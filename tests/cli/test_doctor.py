@@ -12,8 +12,9 @@ import pytest
 
 from portinf.cli.main import run
 from portinf.commands import doctor
-from portinf.commands.doctor import EXTRAS, Check, diagnose
+from portinf.commands.doctor import diagnose
 from portinf.commands.doctor_text import WIDTH, render
+from portinf.core.needs import EXTRAS, Check
 
 HEAVY = ("numpy", "onnx", "onnxruntime", "tensorflow", "keras", "torch", "torch_geometric", "tf2onnx", "rich", "tritonclient")
 
@@ -36,7 +37,7 @@ def without(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
             raise metadata.PackageNotFoundError(name)
         return found
 
-    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr("portinf.core.needs.metadata.version", version)
 
 
 def test_text_fits_and_exits_zero(capsys: pytest.CaptureFixture[str]) -> None:

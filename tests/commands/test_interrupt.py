@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import TORCH_MODELS
 
 
-@pytest.mark.parametrize("seconds", [0.4, 1.5, 3.0])
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.5])
 @pytest.mark.parametrize("command", ["convert", "package"])
 def test_interrupt(tmp_path: Path, seconds: float, command: str) -> None:
     import numpy as np
@@ -34,9 +34,11 @@ def test_interrupt(tmp_path: Path, seconds: float, command: str) -> None:
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
     )
+    assert process.stderr is not None
+    first = process.stderr.readline()  # "portinf: loading ...": before that, Python itself is still starting
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    told = first + process.communicate(timeout=60)[1]
     assert process.returncode == 130, told
     assert "Traceback" not in told
     assert told.splitlines()[-1] == "portinf: interrupted"

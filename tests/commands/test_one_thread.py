@@ -44,7 +44,7 @@ def test_the_package_tells_the_server(tmp_path: Path) -> None:
     config = tmp_path / "models" / "m" / "config.pbtxt"
     assert from_text(config.read_text()).one_thread and "intra_op_thread_count" in config.read_text()
     config.write_text(config.read_text().partition("parameters")[0])
-    with pytest.raises(CannotError, match=r"right on one thread only, which config\.pbtxt does not say"):
+    with pytest.raises(CannotError, match=r"correct on one thread only, which config\.pbtxt does not declare"):
         package(str(tmp_path / "sums.onnx"), options, ConvertOptions())
 
 

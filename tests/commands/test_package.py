@@ -176,7 +176,7 @@ def test_an_existing_version_is_refused_before_any_work(tmp_path: Path, monkeypa
 
 def test_a_package_and_a_missing_file_are_no_sources(tmp_path: Path) -> None:
     model = packaged(honest(tmp_path / "net.onnx"), tmp_path).packaged.model
-    with pytest.raises(CannotError, match=r"already a packaged model; .* give the model\.onnx"):
+    with pytest.raises(CannotError, match=r"a packaged model; portinf package takes .*; give its model\.onnx: "):
         packaged(model, tmp_path)
     with pytest.raises(UnreadableError, match="no such file"):
         packaged(tmp_path / "nothing.onnx", tmp_path)

@@ -148,11 +148,11 @@ def test_an_onnx_file_as_source(rare: Path, unused: Path, tmp_path: Path) -> Non
 
 
 def _optimized(path: Path, out: Path) -> Any:
-    return optimize(path, "onnxruntime", out, tolerance=Tolerance())
+    return optimize(path, out, tolerance=Tolerance())
 
 
 def _lowered(path: Path, out: Path) -> Any:
-    return optimize(path, "onnxruntime", out, tolerance=Tolerance(), precision="fp16")
+    return optimize(path, out, tolerance=Tolerance(), precision="fp16")
 
 
 def _searched(path: Path, out: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from portinf.cli.main import BUG, INTERRUPTED
 from portinf.core import errors
 from portinf.serving.engines import ENGINES
-from portinf.targets import TARGETS
+from portinf.targets import targets
 from portinf.triton.releases import DEFAULT_IR, DEFAULT_OPSET, ranges, readers
 from portinf.validation.tolerance import DEFAULTS
 
@@ -56,7 +56,7 @@ def test_the_changelog_names_the_pinned_versions() -> None:
 
 def test_the_pages_name_every_engine_and_target() -> None:
     assert [name for name in ENGINES if f"| `{name}` |" not in _read("docs/howto/serve.md")] == []
-    assert [name for name in TARGETS if f"`{name}`" not in _read("README.md")] == []
+    assert [target.name for target in targets() if f"`{target.name}`" not in _read("README.md")] == []
 
 
 def test_the_default_opset_and_its_readers_are_as_said() -> None:

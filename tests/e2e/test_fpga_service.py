@@ -140,7 +140,7 @@ def test_a_library_that_ends_its_process_ends_no_server(server: Server) -> None:
     for _ in range(2):
         found = ask(server, "sums", {"x": x}, ["classes"])["classes"]
         np.testing.assert_allclose(found, expected, rtol=1e-6)
-        with pytest.raises(InferenceServerException, match=r"ended its process .exit code 7.: out of range"):
+        with pytest.raises(InferenceServerException, match=r"crashed .exit code 7.: out of range"):
             ask(server, "sums", {"x": np.full((1, 16), 1e6, np.float32)}, ["classes"])
     assert ask(server, "sums", {"x": x[:0]}, ["classes"])["classes"].shape == (0, 5)
 
@@ -190,7 +190,7 @@ def test_damaged_packages_are_named_by_the_server(folder: Path, tmp_path: Path) 
         pass
     text = str(told.value)
     assert "\n" not in text
-    assert "the compiled C simulation ended its process (exit code 1): no weights" in text
+    assert "the compiled C simulation crashed (exit code 1): no weights" in text
     for name, (_, _, expected) in damages.items():
         assert f"{name}: " in text
         assert expected in text

@@ -11,8 +11,8 @@ import pytest
 from portinf.commands.package import package
 from portinf.conversion.convert import ConvertOptions
 from portinf.core.errors import ServingError
-from portinf.locate.opening import open_runner
 from portinf.packaging.options import PackageOptions
+from portinf.runners.endpoint.runner import EndpointRunner
 from tests.runners import fake_grpc
 from tests.serving.live import serving, traces
 from tests.triton.models import honest, minus_mean
@@ -36,8 +36,8 @@ def test_the_same_numbers_and_nothing_left(tmp_path: Path) -> None:
                 for rows in (1, 5, 200):  # more than max_batch_size is sent in parts
                     x = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
                     with (
-                        open_runner(f"{scheme}://{place}/{name}") as wire,
-                        open_runner(f"{scheme}+shm://{place}/{name}") as shared,
+                        EndpointRunner(f"{scheme}://{place}/{name}") as wire,
+                        EndpointRunner(f"{scheme}+shm://{place}/{name}") as shared,
                     ):
                         (output,) = [spec.name for spec in wire.signature.outputs]
                         np.testing.assert_array_equal(shared.infer({"x": x})[output], wire.infer({"x": x})[output])
@@ -48,7 +48,7 @@ def test_a_server_that_cannot_reach_it_is_one_clear_line() -> None:
     expected = r"shared memory: .*needs a server on this machine, outside any container"
     with (
         fake_grpc.serve(lambda *_: None) as address,
-        open_runner(f"grpc+shm://{address}/m") as runner,
+        EndpointRunner(f"grpc+shm://{address}/m") as runner,
         pytest.raises(ServingError, match=expected),
     ):
         runner.infer({"x": np.ones((3, 2), np.float32)})

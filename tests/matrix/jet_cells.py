@@ -86,7 +86,7 @@ CELLS = (
     _cell(
         "Particle Transformer, ordered pairs with themselves",
         "particle_transformer_ordered_self_pairs",
-        expect="no route gave a file that computes the same",
+        expect="no route gave an equivalent file",
         code=5,
         cure="Rounding decides the model's own answer: from six features of a pair on, one is the direction of a particle at rest "
         "where it is paired with itself. Train with `remove_self_pair=True` and `pair_embed_sparse_eval=(False, False)`, "

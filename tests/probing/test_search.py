@@ -33,6 +33,12 @@ def _taken(k: np.ndarray) -> np.ndarray:
     return np.where(k < 0, F32(0), table[np.clip(k, 0, 9)])
 
 
+def _farthest(x: np.ndarray, f: np.ndarray) -> np.ndarray:
+    squares = (x**2).sum(2)
+    chosen = (squares[:, :, None] + squares[:, None] - 2 * x @ x.transpose(0, 2, 1)).argmax(2)
+    return np.take_along_axis(f, np.repeat(chosen[..., None], f.shape[2], axis=2), axis=1)
+
+
 def _branch(x: np.ndarray) -> np.ndarray:
     return x * 2 if x.max() > 5 else x
 
@@ -400,3 +406,19 @@ def test_float64_of_the_source_says_whether_it_is_right_itself(tmp_path: Path) -
     pair = Pair(name="", graph=graph, function=lambda x: x * 0 if x.dtype == F32 else x * 0 + 1)
     assert any(finding.gross for finding in found(pair, tmp_path))
     assert not any(finding.gross for finding in found(pair, tmp_path, double=True))
+
+
+def test_points_that_are_equally_far_may_be_taken_in_any_order(tmp_path: Path) -> None:
+    """Where all numbers of an event are 0, each point is as far as any other: both sides are right, whichever they take."""
+    pair = Pair(
+        name="the farthest point of an event, the last of those that are equally far",
+        graph="two = Constant <value_ints: ints = [2]> () second = Constant <value_float: float = 2.0> () "
+        "p = Pow (x, second) a = ReduceSum (p, two) b = Transpose <perm: ints = [0, 2, 1]> (a) t = Transpose <perm: ints = [0, 2, 1]> (x) "
+        "m = MatMul (x, t) m2 = Mul (m, second) c = Add (a, b) s = Sub (c, m2) i = ArgMax <axis: int = 2, select_last_index: int = 1> (s) "
+        "l = Shape (f) j = Expand (i, l) y = GatherElements <axis: int = 1> (f, j)",
+        function=_farthest,
+        inputs={"x": "float[n,6,4]", "f": "float[n,6,3]"},
+        output="float[n,6,3]",
+        sample=lambda rng, name: rng.normal(size=(3, 6, 4 if name == "x" else 3)),
+    )
+    assert not [finding for finding in found(pair, tmp_path) if finding.gross]

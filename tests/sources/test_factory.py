@@ -78,5 +78,5 @@ def test_formats_are_told_by_content(tmp_path: Path) -> None:
     assert detect(str(tmp_path / "looks.onnx")).format == "keras"
     (tmp_path / "h5.keras").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     assert detect(str(tmp_path / "h5.keras")).format == "keras-h5"
-    with pytest.raises(UnreadableError, match="no known kind"):
+    with pytest.raises(UnreadableError, match="unknown kind of folder"):
         detect(str(tmp_path))

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from portinf.commands.validate.cases import Cases
 from portinf.commands.validate.hints import recorded_in_training, served_version
 from portinf.commands.validate.reference_precision import ReferencePrecision, held_precision
@@ -23,17 +21,13 @@ from portinf.core.errors import UsageError
 from portinf.core.malloc import keep_freed_memory
 from portinf.core.progress import Progress
 from portinf.core.signature import Signature
-from portinf.locate.sides import OnnxOptions, Recorded, Side, open_side
+from portinf.locate.resolve import take
+from portinf.locate.sides import OnnxOptions, Recorded, open_side
 from portinf.runners import Runner
 from portinf.runners.float64 import Float64
 from portinf.samples import SampleStream, StreamOptions
 from portinf.samples.files import open_files
-from portinf.targets.fpga.folder import FLOAT
-from portinf.targets.fpga.quantize.layer_errors import layer_check, layer_errors
-from portinf.targets.fpga.runners.emulator import EmulatorRunner
-from portinf.targets.fpga.runners.trees import TreeRunner
-from portinf.targets.fpga.trees.choose import moved, moved_check
-from portinf.targets.fpga.trees.reader import read_trees
+from portinf.targets import find_target
 from portinf.validation import (
     Check,
     CheckResult,
@@ -50,6 +44,7 @@ from portinf.validation.batch_independence import why_not_batched
 from portinf.validation.checks.float64_distance import Precision, Truth, bounds_of
 from portinf.validation.checks.invariances import Invariances
 from portinf.validation.checks.worst_rows import Worst, WorstRow
+from portinf.validation.side import Side
 
 __all__ = ["ValidateOptions", "validate"]
 
@@ -113,7 +108,8 @@ def validate(
     with ExitStack() as stack:
         progress(f"opening {reference}")
         plain = replace(options.onnx, provider="cpu", level="all")
-        sides = [open_side(reference, stack, plain), *(open_side(name, stack, options.onnx) for name in candidates)]
+        refs = [take(name, "validate") for name in (reference, *candidates)]
+        sides = [open_side(ref, stack, options.onnx if number else plain) for number, ref in enumerate(refs)]
         if options.sourcing.inputs:
             keep_freed_memory()
         work = _Work(sides=sides, options=options, files=open_files(options.sourcing.inputs, _streams(sides, options)))
@@ -146,10 +142,10 @@ class _Work:
 
     def _tolerance(self) -> Tolerance:
         """Return the user's tolerance; else the one that an emulation was made for, or a packaged reference was judged with."""
-        emulated = [side for side in self._sides if side.made_for is not None]
+        emulated = [side for side in self._sides if side.to_float is not None]
         if self._options.tolerance == Tolerance() and 0 < len(emulated) < len(self._sides):
             self.notes.append(f"tolerance that {emulated[0].name} was made for")
-            return emulated[0].made_for or Tolerance()
+            return emulated[0].to_float or Tolerance()
         return self._packaged()
 
     def _packaged(self) -> Tolerance:
@@ -161,8 +157,8 @@ class _Work:
 
     def _between(self, *numbers: int) -> Tolerance:
         """Return the tolerance of two sides: what an emulation was made for is not lent to others in the same chain."""
-        emulated = [self._sides[number].made_for is not None for number in numbers]
-        mixed = any(side.made_for is not None for side in self._sides) and self._options.tolerance_from is None
+        emulated = [self._sides[number].to_float is not None for number in numbers]
+        mixed = any(side.to_float is not None for side in self._sides) and self._options.tolerance_from is None
         alone = not any(emulated) or (all(emulated) and 0 in numbers)
         return self._packaged() if mixed and alone else self.tolerance
 
@@ -243,29 +239,10 @@ class _Work:
         more = [*self._hints(comparison, pair.candidate)]
         if self._options.precision == "fp32":
             more.append(held_precision(self._sides[0], self._cases.opened.get(0)))
-        comparison = self._by_layer(replace(comparison, checks=(*comparison.checks, *more)), pair)
-        return self._probed(comparison, pair, runners, progress) if self._options.probes else comparison
-
-    def _by_layer(self, comparison: Comparison, pair: Pair) -> Comparison:
-        """Add the errors by layer of a network for an FPGA."""
         side = self._sides[pair.candidate]
-        if side.fpga is not None and isinstance(side.runner, TreeRunner):
-            return replace(comparison, checks=(*comparison.checks, *self._leaves(side.fpga, side.runner)))
-        if side.fpga is None or not isinstance(side.runner, EmulatorRunner):
-            return comparison
-        errors = layer_errors(side.runner, side.fpga / FLOAT, self._cases.samples())
-        if not errors:
-            return comparison
-        found, figure = layer_check(errors)
-        return replace(comparison, checks=(*comparison.checks, found), figures=(figure, *comparison.figures))
-
-    def _leaves(self, folder: Path, runner: TreeRunner) -> Iterator[CheckResult]:
-        """Yield how many rows take another leaf than in the float trees that the folder was made from."""
-        trees = runner.emulator.trees
-        for batch in self._cases.samples()[:1]:
-            if not all(np.isfinite(array).all() for array in batch.inputs.values()):
-                continue  # the runner refuses them, and the comparison says so
-            yield moved_check(moved(read_trees(folder / FLOAT, runner.signature), trees, batch.inputs), trees)
+        checks, figures = find_target(side.target).explain(side, self._cases.samples()) if side.target else ((), ())
+        comparison = replace(comparison, checks=(*comparison.checks, *more, *checks), figures=(*figures, *comparison.figures))
+        return self._probed(comparison, pair, runners, progress) if self._options.probes else comparison
 
     def _bisected(
         self, comparisons: Sequence[Comparison], pairs: Sequence[Pair], stack: ExitStack, progress: Progress

@@ -9,13 +9,13 @@ from portinf.conversion.open_source import OpenedSource
 from portinf.conversion.options import SourcingOptions
 from portinf.core.batch import Batch, check_batch, shapes_of
 from portinf.core.signature import Axis, Signature
-from portinf.locate.sides import Side
 from portinf.samples import SampleStream
 from portinf.samples.edge_cases import edge_cases, never_varied
 from portinf.samples.files import bound, heads
 from portinf.samples.generate import default_sizes, generate, not_tried, sweep
 from portinf.samples.user_options import with_ranges, with_roles
 from portinf.sources.describe.axes import with_given_limits
+from portinf.validation.side import Side
 
 __all__ = ["Cases"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from portinf.conversion.open_source import OpenedSource
-from portinf.locate.sides import Side
 from portinf.onnx_graph.model_file import load_proto
 from portinf.sources.model import half_notes
 from portinf.validation.check import CheckResult
+from portinf.validation.side import Side
 
 __all__ = ["ReferencePrecision", "held_precision"]
 

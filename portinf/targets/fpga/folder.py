@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portinf.core.errors import UnreadableError, UsageError, first_line
+from portinf.core.errors import UnreadableError, first_line
 from portinf.core.signature import Signature
 from portinf.onnx_graph.model_file import external_files, load_proto
 
@@ -24,11 +24,9 @@ __all__ = [
     "RECORD",
     "REPORT",
     "RTL",
-    "WAYS",
     "FpgaRecord",
     "copy_model",
     "is_fpga_folder",
-    "named_way",
     "network_hash",
     "read_record",
     "write_record",
@@ -41,7 +39,6 @@ KIND = "bit-exact emulation of an FPGA (hls4ml); not run on a card"
 NETWORK = "network"  # folder of the emulator's files
 RTL = "rtl"  # folder of da4ml's logic and its HDL
 LOGIC = "model/comb.json"  # inside RTL
-WAYS = ("emulator", "csim", "da4ml", "rtl")  # who may answer for the folder: DIR@rtl
 FLOAT = "model.onnx"  # the float model that was quantised
 NETWORK_HASH = "network sha256"  # name of the fact
 SCHEMA = 1
@@ -105,27 +102,6 @@ def network_hash(folder: Path) -> str:
     except OSError as error:
         raise UnreadableError(f"{error.filename}: {error.strerror}; run portinf optimize again") from error
     return digest.hexdigest()
-
-
-def named_way(name: str) -> tuple[Path, str | None] | None:
-    """Split ``DIR`` or ``DIR@WAY`` of such a folder into the folder and who answers.
-
-    Returns:
-        Folder and one of `WAYS`, or None for the default; None where it names no such folder.
-
-    Raises:
-        UsageError: there is no such way.
-    """
-    if is_fpga_folder(Path(name)):
-        return Path(name), None
-    folder, at, way = name.rpartition("@")
-    if not at or not is_fpga_folder(Path(folder)):
-        return None
-    if way not in WAYS:
-        raise UsageError(
-            f"{name}: '{way}' is not a backend of a folder for an FPGA; expected one of {', '.join(WAYS)} after the @"
-        )
-    return Path(folder), way
 
 
 def write_record(folder: Path, record: FpgaRecord) -> None:

@@ -1,13 +1,12 @@
-"""From an ONNX file to one that a target runs better, kept only if it computes the same."""
+"""From an ONNX file to one that ONNX Runtime runs better, kept only if it computes the same."""
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from portinf.samples import StreamOptions
 from portinf.samples.case_set import JudgedOn, with_columns
 from portinf.samples.files import bound, heads, notes, open_files
 from portinf.samples.generate import generate, not_tried, sweep
-from portinf.targets import FOLDERS, TARGETS, Proposal
+from portinf.targets.onnxruntime.proposal import Proposal
+from portinf.targets.onnxruntime.proposals import proposals
 from portinf.targets.onnxruntime.timing import paired, slower, timing_batch
 from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare
 from portinf.validation.rounding.opinion import rounding_notes
@@ -105,7 +105,6 @@ class OptimizeResult:
 
 def optimize(
     model: Path,
-    target: str,
     out: Path,
     *,
     inputs: Sequence[Path] = (),
@@ -116,11 +115,10 @@ def optimize(
     physics: PhysicsOptions | None = None,
     progress: Progress = lambda _: None,
 ) -> OptimizeResult:
-    """Try a target's proposals one after the other, each on what the ones before it left, and keep those that compute the same.
+    """Try the proposals one after the other, each on what the ones before it left, and keep those that compute the same.
 
     Args:
         model: the ONNX file.
-        target: name from `portinf.targets.TARGETS`.
         out: the file to write.
         inputs: files with samples; sizes are generated from the stored roles in any case.
         streams: how the files' columns become inputs.
@@ -132,13 +130,12 @@ def optimize(
         progress: called with each step.
 
     Raises:
-        CannotError: the target is not there yet, or the model cannot be lowered.
+        CannotError: the model cannot be lowered.
         DisagreementError: every proposal computes something else, or the precision does; nothing is at ``out``.
     """
     if precision is not None:
         return _lowered(
             model,
-            target,
             out,
             precision=precision,
             inputs=inputs,
@@ -148,7 +145,6 @@ def optimize(
             threads=threads,
             progress=progress,
         )
-    offer = _target(target)
     artifact = read_onnx(model)
     refuse_random_file(model)
     if out.is_dir():
@@ -168,7 +164,7 @@ def optimize(
             folder=Path(folder),
             progress=progress,
         )
-        for proposal in offer(threads):
+        for proposal in proposals(threads):
             work.consider(proposal)
         work.weed()
         if work.comparison is None:
@@ -187,7 +183,6 @@ def optimize(
 
 def _lowered(
     model: Path,
-    target: str,
     out: Path,
     *,
     precision: Precision,
@@ -209,7 +204,7 @@ def _lowered(
         plain = Path(folder) / out.name
         given = {"inputs": inputs, "streams": streams, "threads": threads, "progress": progress}
         try:
-            result: OptimizeResult | None = optimize(model, target, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
+            result: OptimizeResult | None = optimize(model, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
             path = plain
         except DisagreementError as error:
             progress(first_line(error))
@@ -357,16 +352,6 @@ class _Trial:
         made = proposal.make(path, folder)
         same = made is None or dict(read_onnx(made).operators) == dict(read_onnx(path).operators)
         return None if same else made
-
-
-def _target(name: str) -> Callable[[int], Iterable[Proposal]]:
-    if name in FOLDERS:
-        raise UsageError(f"use --output DIR with --target {name}")
-    if name not in TARGETS:
-        raise UsageError(f"--target {name}: no such target; there are: {', '.join([*TARGETS, *FOLDERS])}")
-    module, _, attribute = TARGETS[name].partition(":")
-    offer: Callable[[int], Iterable[Proposal]] = getattr(importlib.import_module(module), attribute)
-    return offer
 
 
 def _batches(artifact: Artifact, given: Sequence[Batch]) -> list[Batch]:

@@ -207,7 +207,7 @@ def _made(
     for name, count in (("rewritten", 0), ("rewritten, by row", 1)):
         path = folder / f"rewritten-{count}.onnx"
         try:
-            result = optimize(model, "onnxruntime", path, threads=count, **more)
+            result = optimize(model, path, threads=count, **more)
         except PortinfError as error:
             files.refused[name] = first_line(error)
             continue

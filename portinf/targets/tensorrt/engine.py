@@ -45,12 +45,10 @@ def engine_of(version: Path) -> str | None:
         return f"{ENGINE} is damaged: build the engine again"
 
 
-def engine_text(folder: Path) -> str | None:
-    """Say what became of the engine of a whole folder; None where it is no such folder."""
-    if not is_site(folder):
-        return None
-    states = [engine_of(path.parent) for path in sorted(folder.glob(f"repository/*/1/{ENGINE}"))]
-    return states[0] if states else NOT_BUILT
+def engine_text(folder: Path) -> str:
+    """Say what became of the engine of a whole folder."""
+    versions = [path.parent for path in sorted(folder.glob(f"repository/*/1/{ENGINE}"))]
+    return (engine_of(versions[0]) if versions else None) or NOT_BUILT
 
 
 def build_here(folder: Path, progress: Progress) -> None:

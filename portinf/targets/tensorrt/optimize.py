@@ -197,7 +197,9 @@ def _prepared(
         raise CannotError(f"--precision bf16: TensorRT {version} has no bfloat16; take fp16, or TensorRT 10 or newer")
     artifact = read_onnx(model)
     refuse_random_file(model)
-    name = check_model_name(options.name) if options.name is not None else safe_name(model.stem)
+    place = model.resolve().parent
+    stem = place.parent.name if model.name == MODEL and place.name.isdigit() else model.stem  # of a packaged model its name
+    name = check_model_name(options.name) if options.name is not None else safe_name(stem)
     with OnnxRuntimeRunner(model):
         progress(f"opened {model}")  # a damaged file is refused here
     check_operators(_typed(model), version, str(model))

@@ -14,15 +14,15 @@ import pytest
 
 from portinf.core.batch import Array, save_npz
 from portinf.core.errors import DisagreementError, MissingPackageError, UnreadableError, UsageError
-from portinf.locate.opening import open_runner
+from portinf.locate.resolve import resolve
 from portinf.targets.fpga import optimize as fpga
-from portinf.targets.fpga.folder import named_way
 from portinf.targets.fpga.optimize import optimize_fpga
 from portinf.targets.fpga.options import FpgaOptions, FpgaResult
 from portinf.targets.fpga.runners.da4ml import DaisRunner
 from portinf.targets.fpga.tools.verilator import missing_tools
 from tests.conftest import ROOT, Cli
 from tests.models import fpga_graphs, hgq_models
+from tests.opened import opened
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed")
 pytest.importorskip("da4ml", reason="da4ml is not installed")
@@ -68,7 +68,7 @@ def test_every_figure_has_its_source(model: Path, folder: Path) -> None:
 
 def test_who_answers_is_chosen_by_name(model: Path, folder: Path, cli: Cli) -> None:
     given = {"x": np.random.default_rng(7).normal(size=(300, 4)).astype(np.float32)}
-    with open_runner(str(folder)) as emulator, open_runner(f"{folder}@da4ml") as logic:
+    with opened(folder) as emulator, opened(f"{folder}@da4ml") as logic:
         assert logic.name == f"{folder} (da4ml)"
         assert np.array_equal(emulator.infer(given)["y"], logic.infer(given)["y"])
     judged = cli("validate", folder, f"{folder}@da4ml", "--inputs", model.parent / "x.npz", "--rtol", 0, "--atol", 0)
@@ -77,15 +77,18 @@ def test_who_answers_is_chosen_by_name(model: Path, folder: Path, cli: Cli) -> N
     refused = cli("validate", model, f"{folder}@board", "--inputs", model.parent / "x.npz")
     assert refused.code == 2
     assert "expected one of emulator, csim, da4ml, rtl after the @" in refused.message
-    with pytest.raises(UnreadableError, match="the RTL simulation was not built; install Verilator"):
-        open_runner(f"{folder}@rtl")
-    assert named_way("grpc://host@rtl") is None
+    with pytest.raises(UnreadableError, match="the RTL simulation was not built; install Verilator"), opened(f"{folder}@rtl"):
+        pass
+    assert resolve("grpc://host@rtl").kind == "endpoint"
 
 
 def test_a_folder_without_logic(model: Path, tmp_path: Path) -> None:
     optimized(model, tmp_path / "plain", strategy="latency", rtl=None)
-    with pytest.raises(UnreadableError, match=r"it has no da4ml logic; .*--strategy distributed_arithmetic"):
-        open_runner(f"{tmp_path / 'plain'}@rtl")
+    with (
+        pytest.raises(UnreadableError, match=r"it has no da4ml logic; .*--strategy distributed_arithmetic"),
+        opened(f"{tmp_path / 'plain'}@rtl"),
+    ):
+        pass
 
 
 def test_logic_that_differs_is_not_written(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +169,6 @@ def test_rtl_equals_the_emulator_on_10_000_rows(tmp_path: Path, name: str) -> No
     checks = {check.name: check for check in result.comparison.checks}
     assert checks["RTL"].text == "equal to the emulation bit for bit on 11,100 rows (measured-rtl)"
     given = {"x": fpga_graphs.samples(name, 10_000, seed=3)}
-    with open_runner(str(tmp_path / "out")) as emulator, open_runner(f"{tmp_path / 'out'}@rtl") as rtl:
+    with opened(tmp_path / "out") as emulator, opened(f"{tmp_path / 'out'}@rtl") as rtl:
         for output, array in emulator.infer(given).items():
             assert np.array_equal(array, rtl.infer(given)[output])

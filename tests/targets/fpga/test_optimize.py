@@ -16,7 +16,6 @@ from portinf.core.errors import CannotError, DisagreementError, MissingPackageEr
 from portinf.fixedpoint import tables
 from portinf.fixedpoint.emulator import Emulator
 from portinf.fixedpoint.formats import Format
-from portinf.locate.opening import open_runner
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.targets.fpga.flows import network as fpga_writing
 from portinf.targets.fpga.optimize import optimize_fpga
@@ -29,6 +28,7 @@ from portinf.targets.fpga.runners import open_fpga
 from portinf.validation import Tolerance
 from tests.conftest import Cli
 from tests.models import fpga_graphs
+from tests.opened import opened
 
 hls4ml = pytest.importorskip("hls4ml", reason="hls4ml is not installed")
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -71,7 +71,7 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     folder = tmp_path / "moved"
     given = {"x": fpga_graphs.samples("jet", 3000, seed=8)}
     simulated = open_fpga(folder, "csim").infer(given)["classes"]
-    with open_runner(str(folder)) as runner:
+    with opened(folder) as runner:
         assert np.array_equal(runner.infer(given)["classes"], simulated)
     judged = cli("validate", models / "jet.onnx", "moved", "--inputs", models / "jet.npz", "--report", "r.html", "--json")
     assert judged.code == 0, judged.err

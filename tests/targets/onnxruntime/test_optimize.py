@@ -15,9 +15,9 @@ from portinf.core.batch import save_npz
 from portinf.core.errors import CannotError, DisagreementError
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.runners.onnx import OnnxRuntimeRunner
-from portinf.targets import Proposal
 from portinf.targets.onnxruntime import optimize as module
 from portinf.targets.onnxruntime.optimize import optimize
+from portinf.targets.onnxruntime.proposal import Proposal
 from portinf.targets.onnxruntime.timing import slower
 from portinf.validation import Tolerance
 from tests.rewrites.graph_layers import graph, layer
@@ -32,7 +32,7 @@ def net(tmp_path: Path) -> Path:
 
 
 def found(net: Path, **given: Any) -> Any:
-    return optimize(net, "onnxruntime", net.parent / "fast.onnx", inputs=[net.parent / "g.npz"], tolerance=Tolerance(), **given)
+    return optimize(net, net.parent / "fast.onnx", inputs=[net.parent / "g.npz"], tolerance=Tolerance(), **given)
 
 
 def test_one_thread_allows_scatter_nd(net: Path) -> None:
@@ -52,7 +52,7 @@ def test_unknown_threads_give_a_file_that_is_right_on_any(net: Path) -> None:
 
 
 def offered(monkeypatch: pytest.MonkeyPatch, *proposals: Proposal) -> None:
-    monkeypatch.setattr(module, "_target", lambda _: lambda _threads: proposals)
+    monkeypatch.setattr(module, "proposals", lambda _threads: proposals)
 
 
 def other(write: Callable[[Path], Path]) -> Proposal:
@@ -65,7 +65,7 @@ def test_what_computes_something_else_is_never_written(tmp_path: Path, monkeypat
     offered(monkeypatch, other(minus_mean))
     model = honest(tmp_path / "m.onnx", width=4)
     with pytest.raises(DisagreementError, match="nothing was written"):
-        optimize(model, "onnxruntime", tmp_path / "o.onnx", tolerance=Tolerance())
+        optimize(model, tmp_path / "o.onnx", tolerance=Tolerance())
     assert not (tmp_path / "o.onnx").exists()
 
 
@@ -113,9 +113,7 @@ def test_what_is_within_the_spread_is_not_slower() -> None:
 @pytest.mark.long
 def test_rewritten_and_lowered(net: Path) -> None:
     loose = Tolerance.of(2e-2, 100.0)  # sums of thousands of edges, in fp16, at the larger sizes
-    result = optimize(
-        net, "onnxruntime", net.parent / "half.onnx", inputs=[net.parent / "g.npz"], tolerance=loose, precision="fp16"
-    )
+    result = optimize(net, net.parent / "half.onnx", inputs=[net.parent / "g.npz"], tolerance=loose, precision="fp16")
     first, second = read_onnx(net.parent / "half.onnx").provenance["steps"][-2:]
     assert first["optimised"] == result.changed != [] and second["lowered"] == "fp16"
     assert result.lowered is not None and result.lowered.comparison.reference == str(net)
@@ -135,5 +133,5 @@ def test_rewritings_are_left_out_where_only_they_break_a_precision(net: Path, mo
     monkeypatch.setattr(module, "lower", lower)
     loose = Tolerance.of(2e-2, 100.0)
     out = net.parent / "half.onnx"
-    result = optimize(net, "onnxruntime", out, inputs=[net.parent / "g.npz"], tolerance=loose, precision="fp16")
+    result = optimize(net, out, inputs=[net.parent / "g.npz"], tolerance=loose, precision="fp16")
     assert len(tried) == 2 and not result.changed and out.exists()

@@ -14,13 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from portinf.cli.main import run
 from portinf.core.batch import save_npz
-from portinf.core.errors import UsageError
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.serving.repository import read_repository
-from portinf.targets.onnxruntime.optimize import optimize
 from portinf.triton.config import from_text
 from portinf.triton.manifest import read_manifest, verify
-from portinf.validation import Tolerance
 from tests.targets.tensorrt.site import environment, machine
 from tests.triton.models import honest, minus_mean, save, tensor
 
@@ -126,8 +123,6 @@ def test_options_of_this_target_do_not_fit_another(net: Path, capsys: pytest.Cap
     for option in (["--triton-release", "24.08"], ["--check-with", "rtx"], ["--build"], ["--axis-range", "a=1:2:3"]):
         assert run(["optimize", str(net), "--target", "onnxruntime", "-o", str(net.parent / "o.onnx"), *option]) == 2
         assert f"{option[0]}: only for --target tensorrt, not for" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="use --output DIR"):
-        optimize(net, "tensorrt", net.parent / "o.onnx", tolerance=Tolerance())
 
 
 def test_a_missing_proxy_names_the_extra(net: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +141,7 @@ def test_the_other_commands_say_what_the_folder_is(net: Path, call: Call, capsys
     assert run(["inspect", str(folder / "repository-onnxruntime/net")]) == 0
     capsys.readouterr()
     assert run(["package", str(folder), "--repository", str(net.parent / "models")]) == 4
-    assert f"name {folder / 'model.onnx'}" in capsys.readouterr().err
+    assert f"give its model.onnx: {folder / 'model.onnx'}" in capsys.readouterr().err
     assert run(["serve-local", str(folder)]) == 2
     assert "repository-onnxruntime" in capsys.readouterr().err
     _, problems = read_repository(folder / "repository")

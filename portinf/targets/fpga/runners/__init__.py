@@ -20,7 +20,7 @@ def open_fpga(folder: Path, way: str | None = None) -> EmulatorRunner | CSimRunn
 
     Args:
         folder: the folder.
-        way: one of `portinf.targets.fpga.folder.WAYS`; None for the emulator, where it does not cover the network
+        way: ``emulator``, ``csim``, ``da4ml`` or ``rtl``; None for the emulator, where it does not cover the network
             the C simulation, and where there is none da4ml's logic.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from portinf.core.errors import PortinfError, UnreadableError
 from portinf.core.signature import Signature
 from portinf.targets.fpga.folder import KIND, FpgaRecord, is_fpga_folder
 from portinf.triton.config import ModelConfig, config_of
-from portinf.triton.manifest import verify
 
-__all__ = ["ANSWERS", "EXECUTED_BY", "HANDOVER", "MODEL_FILE", "declared_tolerance", "emulated_part", "emulation_config"]
+__all__ = ["ANSWERS", "EXECUTED_BY", "HANDOVER", "MODEL_FILE", "emulated_part", "emulation_config"]
 __all__ += ["emulation_facts", "executed_by", "stage"]
 
 HANDOVER = "fpga"  # folder in the version: what `portinf optimize` wrote, and what a card needs
@@ -51,14 +49,6 @@ def emulation_config(name: str, signature: Signature, max_batch_size: int, recor
     return replace(config, platform=PLATFORM, backend="python", parameters={**config.parameters, **parameters})
 
 
-def declared_tolerance(parameters: Mapping[str, str]) -> tuple[float, float] | None:
-    """Return (rtol, atol) to the float model as the parameters of a served emulation declare it; None for any other model."""
-    try:
-        return float(parameters["portinf_rtol_to_float"]), float(parameters["portinf_atol_to_float"])
-    except (KeyError, ValueError):
-        return None
-
-
 def emulation_facts(record: FpgaRecord) -> dict[str, object]:
     """Return what the manifest says of the emulation."""
     return {
@@ -76,12 +66,6 @@ def emulated_part(version: Path) -> Path | None:
     """Return the folder of the network in the folder of a version; None where the version is no emulation."""
     part = version / HANDOVER
     return part if is_fpga_folder(part) or (version / ANSWERS).is_file() else None
-
-
-def damaged(version: Path, error: PortinfError) -> UnreadableError:
-    """Return the error of a version that cannot be opened: the first file that is not as it was packaged, where there is one."""
-    problems = verify(version)
-    return UnreadableError(f"{problems[0] if problems else error}; package the model again")
 
 
 def stage(source: Path, folder: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from portinf.core.batch import save_npz
 from portinf.core.errors import CannotError, UsageError
-from portinf.locate.opening import open_runner
 from portinf.targets.fpga.optimize import optimize_fpga
 from portinf.targets.fpga.options import FpgaOptions
 from portinf.targets.fpga.reader.qonnx import qonnx_network
 from portinf.targets.fpga.tools.verilator import missing_tools
 from tests.models.qonnx_files import QuantGraph, tagger
+from tests.opened import opened
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed")
 needs_verilator = pytest.mark.skipif(bool(missing_tools("verilog")), reason=f"missing: {', '.join(missing_tools('verilog'))}")
@@ -40,7 +40,7 @@ def test_every_number_is_that_of_qonnx(tmp_path: Path) -> None:
     given = rows(60, seed=5)
     model = wrapper(str(tmp_path / "net.onnx")).transform(shapes())
     expected = np.concatenate([execute(model, {"x": row[None]})["y"] for row in given])
-    with open_runner(str(folder)) as emulator, open_runner(str(folder / "model.onnx")) as plain:
+    with opened(folder) as emulator, opened(folder / "model.onnx") as plain:
         assert np.array_equal(emulator.infer({"x": given})["y"], expected)
         assert np.array_equal(plain.infer({"x": given})["y"], expected)
     assert len(np.unique(expected)) > 50
@@ -97,8 +97,8 @@ def test_rtl_of_a_qonnx_tagger(tmp_path: Path) -> None:
     tagger(tmp_path / "net.onnx")
     folder = made(tmp_path, 10_000, strategy="distributed_arithmetic", rtl=True, cache=tmp_path / "cache")
     given = {"x": rows(10_000, seed=9)}
-    with open_runner(str(folder / "model.onnx")) as plain:
+    with opened(folder / "model.onnx") as plain:
         expected = plain.infer(given)["y"]
     for way in ("emulator", "csim", "da4ml", "rtl"):
-        with open_runner(f"{folder}@{way}") as runner:
+        with opened(f"{folder}@{way}") as runner:
             assert np.array_equal(runner.infer(given)["y"], expected), way

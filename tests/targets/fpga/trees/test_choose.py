@@ -16,7 +16,6 @@ from portinf.core.errors import CannotError, DisagreementError, MissingPackageEr
 from portinf.fixedpoint.formats import Format
 from portinf.fixedpoint.tree_emulator import TreeEmulator
 from portinf.fixedpoint.trees import load_trees
-from portinf.locate.opening import open_runner
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.targets.fpga.flows import trees as fpga_trees_writing
 from portinf.targets.fpga.optimize import optimize_fpga
@@ -28,6 +27,7 @@ from portinf.targets.fpga.tools.conifer_build import folder_of
 from tests.conftest import Cli
 from tests.models import tree_models
 from tests.models.tree_files import written
+from tests.opened import opened
 
 pytest.importorskip("conifer", reason="conifer is not installed")
 pytest.importorskip("hls4ml", reason="hls4ml is not installed")
@@ -94,7 +94,7 @@ def test_the_whole_way(models: Path, tmp_path: Path, cli: Cli) -> None:
     folder = tmp_path / "moved"
     given = {"in_0": rows(1000, seed=8, width=3)}
     simulated = open_fpga(folder, "csim").infer(given)
-    with open_runner(str(folder)) as runner:
+    with opened(folder) as runner:
         found = runner.infer(given)
     assert all(np.array_equal(found[name], simulated[name]) for name in simulated)
     judged = cli("validate", models / "boosting3.onnx", "moved", "--inputs", models / "boosting3.npz", "--json")

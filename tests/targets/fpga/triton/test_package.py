@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portinf.commands.inspect import inspect_path
+from portinf.commands.inspect import inspect
 from portinf.commands.inspect_text import render
 from portinf.commands.package import package
 from portinf.commands.validate import ValidateOptions, validate
@@ -166,7 +166,7 @@ def test_inspect_and_validate_name_the_emulation(made: Path, net: Path, tmp_path
     version = packaged(net, tmp_path, made / "jet.npz").packaged.path
     packaged(made / "jet.onnx", tmp_path, made / "jet.npz")
     for path in (version, version.parent, net):
-        assert "bit-exact emulation of an FPGA (hls4ml); not run on a card" in " ".join(render(inspect_path(path)).split())
+        assert "bit-exact emulation of an FPGA (hls4ml); not run on a card" in " ".join(render(inspect(str(path))).split())
     shown = cli("inspect", version.parent, "--json")
     assert shown.report["emulation"]["executed_by"] == "emulation"
     models = tmp_path / "models"
@@ -208,7 +208,7 @@ def test_a_compiled_library_answers_from_the_copy(net: Path, tmp_path: Path) -> 
     (tmp_path / "models/beside/1/fpga" / LIBRARY).parent.joinpath("weights/w.txt").unlink()
     done = alone(tmp_path / "models/beside/1", "c_simulation")
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("ended its process (exit code 1): no weights")
+    assert done.stderr.strip().endswith("crashed (exit code 1): no weights")
 
 
 @needs_compiler
@@ -221,10 +221,10 @@ def test_a_library_that_will_end_its_process_is_refused(net: Path, tmp_path: Pat
     with pytest.raises(CannotError, match=r"not packaged: .*reads files outside its folder, and would end its process"):
         packaged(net, tmp_path, max_batch_size=0)
     shutil.rmtree(far)
-    with pytest.raises(CannotError, match=r"ended its process .exit code 1.: no weights"):
+    with pytest.raises(CannotError, match=r"crashed .exit code 1.: no weights"):
         packaged(net, tmp_path, max_batch_size=0)
     (net / LIBRARY).write_bytes(b"no library")
-    with pytest.raises(CannotError, match="the C simulation ended its process"):
+    with pytest.raises(CannotError, match="the C simulation crashed"):
         packaged(net, tmp_path, max_batch_size=0)
     assert not (tmp_path / "models").exists() or not any((tmp_path / "models").iterdir())
 
@@ -301,6 +301,6 @@ def test_the_library_that_hls4ml_itself_builds_is_refused(net: Path, tmp_path: P
     with pytest.raises(CannotError, match=r"not packaged: .*reads files outside its folder, and would end its process"):
         packaged(net, tmp_path, max_batch_size=0)
     project.rename(tmp_path / "moved")
-    with pytest.raises(CannotError, match="ended its process"):
+    with pytest.raises(CannotError, match="crashed"):
         packaged(net, tmp_path, max_batch_size=0)
     assert not (tmp_path / "models").exists() or not any((tmp_path / "models").iterdir())

@@ -53,7 +53,7 @@ class Library:
             inputs: float64 of each input, row after row.
 
         Raises:
-            LibraryError: the library ended its process, cannot be loaded, or took too long.
+            LibraryError: the library crashed, cannot be loaded, or took too long.
         """
         if rows == 0:
             return [b"" for _ in self._made]
@@ -102,7 +102,7 @@ class Library:
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         said = lines[-1].strip() if lines else "no output"
-        return f"{self._path}: the compiled C simulation ended its process (exit code {code}): {said}"
+        return f"{self._path}: the compiled C simulation crashed (exit code {code}): {said}"
 
 
 def _python() -> str:

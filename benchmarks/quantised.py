@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import conversion_models  # type: ignore[import-not-found]
 
 from portinf.core.batch import Batch, save_npz
-from portinf.mixed_precision.lower import lower
+from portinf.mixed_precision.lower import LowerRequest, lower
 from portinf.validation import Tolerance
 
 KINDS = 20
@@ -161,14 +161,13 @@ def for_tensorrt(plain: Path, folder: Path, atol: float) -> None:
     ):
         for precision, bound in bounds.items():
             out = folder / f"{path.stem}.{precision}.tensorrt.onnx"
-            made = lower(
-                path,
-                out,
+            request = LowerRequest(
                 precision=precision,  # type: ignore[arg-type]
                 flavour="tensorrt",
                 batches=batches,
                 tolerance=Tolerance.of(0.0, bound),
             )
+            made = lower(path, out, request)
             print(f"{out}: {made.lowered} nodes, {len(made.islands)} islands, {made.comparison.summary()}")
 
 

@@ -46,18 +46,19 @@ class Stages:
 def main() -> None:
     """Read the command line, convert, print."""
     stages = Stages()
-    from portinf.conversion import open_source as sourcing
     from portinf.conversion.convert import ConvertOptions, convert
+    from portinf.conversion.options import SourcingOptions
+    from portinf.samples.case_set import CaseSet
 
     model, sample, out, sizes, *axes = sys.argv[1:]
     if sizes == "given":
-        sourcing.sweep = sourcing.edge_cases = lambda *_, **__: iter(())  # type: ignore[assignment]
+        CaseSet.generated = lambda _: iter(())  # type: ignore[method-assign]
     dynamic = {}
     for text in axes:
         place, _, label = text.partition("=")
         name, _, axis = place.rpartition(":")
         dynamic[name, int(axis)] = label
-    options = ConvertOptions(sourcing=sourcing.SourcingOptions(inputs=[Path(sample)], dynamic=dynamic))
+    options = ConvertOptions(sourcing=SourcingOptions(inputs=[Path(sample)], dynamic=dynamic))
     result = convert(f"{MODELS}:{model}", Path(out), options, stages.begin)
     stages.begin("")
     cases = [case.origin for case in result.comparison.cases]

@@ -50,17 +50,9 @@ def read(given: Mapping[str, Any]) -> FpgaOptions:
     return FpgaOptions(stream=given["io"] == "stream", **chosen)
 
 
-def _project(result: FpgaResult) -> str:
-    kind = result.facts["kind"]
-    for name in ("conifer", "hls4ml"):
-        if kind.startswith(name):
-            return f"{name} project, exact emulator"
-    return kind
-
-
 def lines(result: FpgaResult) -> Iterator[str]:
     """Yield the text on a written folder."""
-    yield f"{result.folder}: {_project(result)}, {result.folder}/report.html"
+    yield f"{result.folder}: {result.project}, {result.folder}/report.html"
     width = max(len(layer["name"]) for layer in result.layers)
     for layer in result.layers:
         roles = [f"{role} {layer[role]}" for role in ("weight", "scale", "bias", "alpha", "accum") if role in layer]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from portinf.onnx_graph.graph import Graph
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.ort.trace import trace_onnx
 from portinf.runners.source import SourceRunner
+from portinf.samples.case_set import CaseSet
 from portinf.validation import Comparison, Tolerance
 from portinf.validation.check import CheckResult, Figure
 from portinf.validation.side import Side
@@ -51,15 +52,14 @@ def choose(comparison: Comparison, batches: Iterable[Batch]) -> Batch | None:
     Of a comparison that is equal any request will do.
     Of a file that is read in parts the first part that disagrees is taken.
     """
-    bad = {case.name: case.reason for case in comparison.cases if case.status == "disagrees"}
-    bad = bad or {case.name: "" for case in comparison.cases}
-    found = (batch for batch in batches if (batch.stream or batch.name) in bad and _this_part(batch, bad))
+    bad = [case for case in comparison.cases if case.status == "disagrees"] or comparison.cases
+    parts = {case.name: case.bad_from for case in bad}
+    found = (
+        batch
+        for batch in batches
+        if (batch.stream or batch.name) in parts and parts[batch.stream or batch.name] in (None, batch.first_row)
+    )
     return min(found, key=lambda batch: (_empty(batch), batch.origin != "given", _elements(batch)), default=None)
-
-
-def _this_part(batch: Batch, reasons: Mapping[str, str]) -> bool:
-    reason = reasons[batch.stream or batch.name]
-    return not (batch.stream and reason) or reason.startswith(f"rows {batch.first_row} to ")
 
 
 def _elements(batch: Batch) -> int:
@@ -194,7 +194,7 @@ def _described(source: OpenedSource, other: Side, batch: Batch) -> OpenedSource:
     if theirs is not None and other.described and _alike(theirs, runner.signature):
         runner = SourceRunner(source.process, name=runner.name, signature=theirs)
         runner.adopt(source.runner)
-    return OpenedSource(source.process, runner, [], [batch])
+    return OpenedSource(source.process, runner, CaseSet(runner.signature), [batch])
 
 
 def _alike(left: Signature, right: Signature) -> bool:

@@ -34,9 +34,9 @@ def inspect(text: str) -> Inspection:
 
 def _live(address: str) -> Inspection:
     with EndpointRunner(address) as runner:
-        data = {"endpoint": {"versions": list(runner.versions), "parameters": dict(runner.parameters)}}
-        parameters = ", ".join(f"{name} {value}" for name, value in runner.parameters.items())
-        lines = {"versions": ", ".join(runner.versions), **({"parameters": parameters} if parameters else {})}
+        data = {"endpoint": {"versions": list(runner.info.versions), "parameters": dict(runner.info.parameters)}}
+        parameters = ", ".join(f"{name} {value}" for name, value in runner.info.parameters.items())
+        lines = {"versions": ", ".join(runner.info.versions), **({"parameters": parameters} if parameters else {})}
         return Inspection(place=address, signature=runner.signature, data=data, lines=lines)
 
 

@@ -13,7 +13,7 @@ from portinf.locate.resolve import take
 from portinf.onnx_graph.model_file import Artifact, read_onnx
 from portinf.packaging.options import PackageOptions, PackageResult, refuse_conversion
 from portinf.packaging.package_onnx import package_onnx
-from portinf.samples.files import bound, heads, notes, open_files
+from portinf.samples.case_set import CaseSet
 from portinf.samples.user_options import with_ranges, with_roles
 from portinf.sources.describe.axes import with_given_limits
 from portinf.triton.config import check_model_name, safe_name
@@ -43,14 +43,14 @@ def package(source: str, options: PackageOptions, conversion: ConvertOptions, pr
     check_entry(options.repository, str(options.name), version=options.version)
     if ref.model is not None:
         artifact = _described(read_onnx(ref.model), conversion)
-        files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), artifact.signature)
-        packaged = package_onnx(artifact, heads(files), options, progress=progress)
-        return replace(packaged, notes=[*packaged.notes, *notes(files)])
+        sourcing = conversion.sourcing
+        cases = CaseSet.of_files(artifact.signature, sourcing.inputs, sourcing.streams, ranges=sourcing.ranges)
+        packaged = package_onnx(artifact, cases, options, progress=progress)
+        return replace(packaged, notes=[*packaged.notes, *cases.notes])
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         result = convert(source, Path(folder) / "model.onnx", conversion, progress)
-        packaged = package_onnx(
-            result.artifact, result.goldens, options, comparison=result.comparison, shown=source, progress=progress
-        )
+        cases = CaseSet(result.artifact.signature, samples=result.goldens)
+        packaged = package_onnx(result.artifact, cases, options, comparison=result.comparison, shown=source, progress=progress)
     tried = [f"route '{name}' failed: {why}" for name, why in result.tried]
     return replace(packaged, notes=[*result.notes, *tried])
 

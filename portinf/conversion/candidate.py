@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-__all__ = ["Candidate", "make_candidate"]
+__all__ = ["Candidate", "make_candidate", "on_all_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +187,21 @@ def _also(candidate: Candidate, opened: OpenedSource, options: ConvertOptions) -
         with OnnxRuntimeRunner(candidate.path, name="onnx", signature=opened.signature) as runner:
             comparison = comparison.plus(compare(opened.runner, runner, fresh, tolerance=options.tolerance))
     return replace(candidate, comparison=comparison, opened=opened)
+
+
+def on_all_rows(candidate: Candidate, options: ConvertOptions, progress: Progress) -> Candidate:
+    """Return a candidate that is right on the cases, compared on every row of files that are read in parts as well."""
+    opened = candidate.opened
+    if candidate.comparison.verdict != "equal" or opened.samples.whole:
+        return candidate
+    progress("comparing on all rows")
+    with OnnxRuntimeRunner(candidate.path, name="onnx", signature=opened.signature) as runner, Float64() as float64:
+        parts = (batch for batch in opened.samples.rows() if batch.stream)
+        more = compare(opened.runner, runner, parts, tolerance=options.tolerance, float64=float64)
+    checks = [check for check in more.checks if check not in candidate.comparison.checks]
+    return replace(
+        candidate, comparison=replace(candidate.comparison.plus(more), checks=(*candidate.comparison.checks, *checks))
+    )
 
 
 def _wrong_only_when_empty(comparison: Comparison) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.conversion.beyond import cause, other_examples, way_out, with_lengths_beyond
-from portinf.conversion.candidate import Candidate, make_candidate
+from portinf.conversion.candidate import Candidate, make_candidate, on_all_rows
 from portinf.conversion.extremes import at_extremes, cause_of
 from portinf.conversion.open_source import OpenedSource, open_source
 from portinf.conversion.options import ConvertOptions
@@ -168,6 +168,7 @@ def _judged(
         folder = Path(folders.enter_context(tempfile.TemporaryDirectory(prefix="portinf-candidate-")))
         try:
             candidate = make_candidate(opened, number, folder, options, progress, beyond)
+            candidate = on_all_rows(candidate, options, progress)
         except (RunnerError, CannotError, UnreadableError) as error:
             judged.tried.append((name, first_line(error)))
         else:

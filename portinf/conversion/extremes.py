@@ -142,7 +142,8 @@ def _notes(found: Sequence[Finding]) -> list[str]:
 
 def _worst(found: Sequence[Finding]) -> str:
     worst = min(found, key=_rank)
-    others = dict.fromkeys(_title(finding) for finding in found if finding.cause and _title(finding) != _title(worst))
+    operators = dict.fromkeys(finding.cause.operator for finding in found if finding.cause is not None)
+    others = [operator for operator in operators if worst.cause is None or operator != worst.cause.operator]
     return f"{_said(worst)}{'; also: ' if others else ''}{', '.join(others)}"
 
 
@@ -151,10 +152,6 @@ def _leaves(space: Space, finding: Finding, name: str) -> bool:
     low, high = (_outward(end, sign) for end, sign in zip(space.seen(name), (-1, 1), strict=True))
     array = finding.probe.inputs[name].astype(np.float64)
     return bool(np.any(~((array >= float(low)) & (array <= float(high)))))
-
-
-def _title(finding: Finding) -> str:
-    return finding.cause.partition(" (")[0]
 
 
 def _said(finding: Finding) -> str:

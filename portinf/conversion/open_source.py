@@ -14,9 +14,9 @@ from portinf.core.progress import Progress
 from portinf.core.signature import Axis, Role, Signature, TensorSpec, dtype_by_numpy
 from portinf.runners.source import SourceRunner
 from portinf.samples import InputRequest, SampleStream
-from portinf.samples.edge_cases import edge_cases, never_varied
-from portinf.samples.files import guessed_heads, heads, notes, open_files
-from portinf.samples.generate import MAX_BYTES, bytes_needed, default_sizes, generate, not_tried, resample, start_of, sweep
+from portinf.samples.case_set import CaseSet
+from portinf.samples.files import guessed_heads, open_files
+from portinf.samples.generate import MAX_BYTES, bytes_needed, default_sizes, generate, resample, start_of
 from portinf.samples.user_options import with_ranges
 from portinf.sources.describe.axes import UserHints, find_inputs, find_maximums, find_minimums, find_outputs
 from portinf.sources.detect import detect
@@ -25,6 +25,8 @@ from portinf.sources.process.parent import SourceProcess
 
 __all__ = ["OpenedSource", "open_source", "source_heads"]
 
+SOURCE_ROWS = 1024  # of one request when all rows of a file are asked: how much memory a source takes for more is not known
+
 
 class OpenedSource:
     """A loaded source, what was found out about it, and the cases on which it is to be compared; a context manager.
@@ -32,20 +34,21 @@ class OpenedSource:
     Args:
         process: the child that holds the source.
         runner: the same, behind the runners' contract.
-        given: the user's samples.
-        cases: the samples and batches at other sizes, in the order in which they are compared.
-        remarks: notes on the files of samples.
+        samples: all that a file made of it is judged on.
+        cases: of those the ones of which answers are remembered, with the first rows of files that are read in parts; and others that
+            were added since.
+        remarks: what there is to say of how it was described.
     """
 
     def __init__(
         self,
         process: SourceProcess,
         runner: SourceRunner,
-        given: Sequence[Batch],
+        samples: CaseSet,
         cases: Sequence[Batch],
         remarks: Sequence[str] = (),
     ) -> None:
-        self.process, self.runner, self.given, self.cases, self.remarks = process, runner, given, cases, remarks
+        self.process, self.runner, self.samples, self.cases, self.remarks = process, runner, samples, cases, remarks
 
     @property
     def signature(self) -> Signature:
@@ -55,12 +58,17 @@ class OpenedSource:
     @property
     def notes(self) -> list[str]:
         """Notes of the loader and on the files of samples."""
-        return [*self.process.notes, *self.remarks]
+        return [*self.process.notes, *self.samples.notes, *self.remarks]
+
+    @property
+    def given(self) -> Sequence[Batch]:
+        """The user's samples: of files that are read in parts the first rows."""
+        return self.samples.given
 
     @property
     def left_out(self) -> list[str]:
         """Which sizes are not among the cases because they are too large, and which inputs never vary."""
-        return [*not_tried(self.signature, self.given), *never_varied(self.signature, self.given)]
+        return self.samples.left_out
 
     def with_minimum(self, label: str, minimum: int) -> OpenedSource:
         """Return the same source with a narrower domain: cases below it are dropped."""
@@ -102,7 +110,7 @@ class OpenedSource:
     def _with(self, signature: Signature, cases: Sequence[Batch]) -> OpenedSource:
         runner = SourceRunner(self.process, name=self.runner.name, signature=signature)
         runner.adopt(self.runner)
-        return OpenedSource(self.process, runner, self.given, cases, self.remarks)
+        return OpenedSource(self.process, runner, self.samples.within(signature), cases, self.remarks)
 
     def example(self) -> Arrays:
         """Return inputs to export at: every dynamic axis at least 2 long, no two of equal length where that can be."""
@@ -134,7 +142,8 @@ def open_source(source: str, options: SourcingOptions, progress: Progress = lamb
         PortinfError: it cannot be loaded or described; the message says why and what to do.
     """
     found = detect(source)
-    files = open_files(options.inputs, options.streams)
+    rows = options.streams.batch_rows or SOURCE_ROWS
+    files = open_files(options.inputs, replace(options.streams, batch_rows=rows))
     guessed = [*guessed_heads(files), *options.batches]
     progress(f"loading {source}")
     process = SourceProcess(
@@ -167,14 +176,14 @@ def _described(
 ) -> OpenedSource:
     declared = [_declared(item) for item in process.inputs]
     hints = _hints(process.inputs, options)
-    bound, heads = source_heads(files, process.inputs, hints, process.infer)
-    given = [*heads, *options.batches]
+    files, heads = source_heads(files, process.inputs, hints, process.infer)
+    given = [*(batch for batches in heads for batch in batches), *options.batches]
     known = _check_samples(process, given)
     progress("finding axes and roles")
     inputs = with_ranges(find_inputs(declared, given, hints, process.infer), options.ranges)
     signature = Signature(inputs=find_minimums(inputs, given, process.infer), outputs=())
-    cases = [*given, *([] if given else [generate(signature)]), *sweep(signature, given)]
-    cases += edge_cases(signature, given, options.ranges)
+    samples = CaseSet(signature, files, ranges=options.ranges, samples=options.batches, heads=heads)
+    cases = samples.first()
     runner = SourceRunner(process, name=source, signature=signature)
     for batch, answer in zip(given, known, strict=True):
         runner.keep(batch.inputs, answer)
@@ -201,7 +210,7 @@ def _described(
     described.adopt(runner)
     _, _, rows = start_of(complete, given)
     limited, said = find_maximums(complete, rows or cases[0], outcomes, process.infer)
-    opened = OpenedSource(process, described, given, cases, [*notes(bound), *said])
+    opened = OpenedSource(process, described, samples.within(complete), cases, said)
     for label, axis in limited.axes.items():
         if axis.maximum is not None and axis.maximum != complete.axes[label].maximum:
             opened = opened.with_limits(label, maximum=axis.maximum)
@@ -280,7 +289,7 @@ def _check_names(signature: Signature) -> None:
 
 def source_heads(
     files: Sequence[SampleStream], inputs: Sequence[Declared], hints: UserHints, infer: Callable[[Mapping[str, Array]], Arrays]
-) -> tuple[list[SampleStream], list[Batch]]:
+) -> tuple[Sequence[SampleStream], list[list[Batch]]]:
     """Read small batches for a source that was loaded.
 
     A model that does not say its types is given those of the file; where it fails on float64, it is given float32.
@@ -292,18 +301,19 @@ def source_heads(
         infer: runs the source.
 
     Returns:
-        The files bound to the inputs, and the batches.
+        The files bound to the inputs, and the batches of each.
     """
     requested = [_requested(item, hints) for item in inputs]
     mine = [file.bound(requested) for file in files]
-    given = heads(mine)
+    given = [file.heads() for file in mine]
     open_types = {item.name for item in inputs if item.dtype is None}
-    doubles = {name for batch in given for name, array in batch.inputs.items() if array.dtype == "float64"} & open_types
-    if not doubles or all(file.whole for file in files) or _works(infer, given[0]):
+    arrays = [(name, array.dtype) for batches in given for batch in batches for name, array in batch.inputs.items()]
+    doubles = {name for name, dtype in arrays if dtype == "float64"} & open_types
+    if not doubles or all(file.whole for file in files) or _works(infer, given[0][0]):
         return mine, given
     narrower = [file.bound([replace(w, dtype="float32") if w.name in doubles else w for w in requested]) for file in files]
-    again = heads(narrower)
-    return (narrower, again) if _works(infer, again[0]) else (mine, given)
+    again = [file.heads() for file in narrower]
+    return (narrower, again) if _works(infer, again[0][0]) else (mine, given)
 
 
 def _works(infer: Callable[[Mapping[str, Array]], Arrays], batch: Batch) -> bool:

@@ -13,6 +13,7 @@ from portinf.core.errors import RunnerError, UnreadableError
 from portinf.core.signature import Signature
 from portinf.locate.resolve import ModelRef
 from portinf.onnx_graph.model_file import Artifact, read_onnx
+from portinf.runners import Runner, RunnerInfo
 from portinf.runners.endpoint.runner import EndpointRunner
 from portinf.runners.onnx import GraphLevel, OnnxRuntimeRunner
 from portinf.triton.config import declared_tolerance
@@ -44,6 +45,8 @@ class OnnxOptions:
 
 class Recorded:
     """A file of recorded outputs: it answers to nothing but its own inputs, which the comparison reads from the batches."""
+
+    info = RunnerInfo()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -86,9 +89,10 @@ def open_side(ref: ModelRef, stack: ExitStack, options: OnnxOptions | None = Non
     return Side(name=ref.text, facts={"kind": f"source ({ref.format})"})
 
 
-def _endpoint(name: str, runner: EndpointRunner) -> Side:
-    bounds = declared_tolerance(runner.parameters)
-    kind = "live endpoint" if bounds is None else f"live endpoint: {runner.parameters.get('portinf_kind', 'an emulation')}"
+def _endpoint(name: str, runner: Runner) -> Side:
+    parameters = runner.info.parameters
+    bounds = declared_tolerance(parameters)
+    kind = "live endpoint" if bounds is None else f"live endpoint: {parameters.get('portinf_kind', 'an emulation')}"
     to_float = None if bounds is None else Tolerance.of(*bounds)
     return Side(name=name, runner=runner, signature=runner.signature, endpoint=True, facts={"kind": kind}, to_float=to_float)
 

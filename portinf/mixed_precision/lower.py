@@ -15,7 +15,7 @@ from typing import Any, Literal
 from portinf.core.batch import Batch
 from portinf.core.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
 from portinf.core.optional import require
-from portinf.core.progress import Progress
+from portinf.core.progress import Progress, quiet
 from portinf.mixed_precision import Found, Trial, find_islands, load_whole, measure_ranges
 from portinf.mixed_precision.recipe import HalfRecipe, IntegerRecipe, Level, Recipe
 from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write_onnx
@@ -25,7 +25,7 @@ from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.validation import Comparison, Pair, PhysicsOptions, Tolerance, compare, compare_chain, make_checks
 from portinf.validation.batch_independence import why_not_batched
 
-__all__ = ["Flavour", "Lowered", "Precision", "lower"]
+__all__ = ["Flavour", "LowerRequest", "Lowered", "Precision", "lower"]
 
 Precision = Literal["fp16", "bf16", "int8"]
 Flavour = Literal["cpu", "tensorrt"]
@@ -75,19 +75,30 @@ class Lowered:
         }
 
 
-def lower(
-    model: Path,
-    out: Path,
-    *,
-    precision: Precision,
-    flavour: Flavour,
-    batches: Iterable[Batch],
-    tolerance: Tolerance,
-    physics: PhysicsOptions | None = None,
-    threads: int = 0,
-    progress: Progress = lambda _: None,
-    original: Path | None = None,
-) -> Lowered:
+@dataclass(frozen=True, kw_only=True)
+class LowerRequest:
+    """What a lowered file is to be.
+
+    Attributes:
+        precision: what to compute in.
+        flavour: ``cpu`` for ONNX Runtime's CPU kernels, ``tensorrt`` for TensorRT's recipe.
+        batches: to calibrate and to compare on; read several times, one at a time. int8 is calibrated on those that were given.
+        tolerance: when two numbers are equal.
+        physics: metrics that decide beside it; their columns come with the batches.
+        threads: intra-op threads; 0 lets ONNX Runtime choose.
+        original: what to compare with, where the model is a rewriting of it.
+    """
+
+    precision: Precision
+    flavour: Flavour
+    batches: Iterable[Batch]
+    tolerance: Tolerance
+    physics: PhysicsOptions = field(default_factory=PhysicsOptions)
+    threads: int = 0
+    original: Path | None = None
+
+
+def lower(model: Path, out: Path, request: LowerRequest, progress: Progress = quiet) -> Lowered:
     """Write a model in fewer bits.
 
     Inputs and outputs keep their names and types. The file is judged on all batches with the checks of a validation; fp16
@@ -97,30 +108,25 @@ def lower(
     Args:
         model: the ONNX file to lower.
         out: the file to write.
-        precision: what to compute in.
-        flavour: ``cpu`` for ONNX Runtime's CPU kernels, ``tensorrt`` for TensorRT's recipe.
-        batches: to calibrate and to compare on; read several times, one at a time. int8 is calibrated on those that were given.
-        tolerance: when two numbers are equal.
-        physics: metrics that decide beside it; their columns come with the batches.
-        threads: intra-op threads; 0 lets ONNX Runtime choose.
+        request: see there.
         progress: called with each step.
-        original: what to compare with, where ``model`` is a rewriting of it.
 
     Raises:
         UsageError: int8 without a batch that was given.
         CannotError: this model cannot be lowered, or the target does not run it; a quantiser that quantised nothing.
         DisagreementError: no choice of islands holds the tolerance; nothing is written.
     """
+    precision, flavour = request.precision, request.flavour
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
-    if precision == "int8" and not any(batch.origin == "given" for batch in batches):
+    if precision == "int8" and not any(batch.origin == "given" for batch in request.batches):
         raise UsageError("int8 requires samples for calibration; none were given")
     artifact = read_onnx(model)
     with tempfile.TemporaryDirectory(prefix="portinf-lower-") as name:
         folder = Path(name)
-        judge = _Judge(artifact, original or model, batches, tolerance, physics or PhysicsOptions(), threads, folder)
+        judge = _Judge(artifact, request.original or model, request, folder)
         progress("measuring the ranges of the tensors")
-        recipe = _recipe(model, precision, flavour, batches, folder)
+        recipe = _recipe(model, request, folder)
         if precision == "bf16" and flavour == "cpu":
             _check_opens(recipe, folder)
         _check_guess(recipe, precision)
@@ -135,7 +141,7 @@ def lower(
             "nodes": count,
             "islands": chosen.reasons,
             "trials": chosen.trials,
-            "tolerance": str(tolerance),
+            "tolerance": str(request.tolerance),
             "from_sha256": next(iter(artifact.files.values())),
             "validation": {"verdict": chosen.comparison.verdict, "summary": chosen.comparison.summary()},
             "notes": notes,
@@ -167,19 +173,9 @@ class _Chosen:
 class _Judge:
     """Compares any file with the original: on a bounded part of the batches while searching, on all of them in the end."""
 
-    def __init__(
-        self,
-        artifact: Artifact,
-        original: Path,
-        batches: Iterable[Batch],
-        tolerance: Tolerance,
-        physics: PhysicsOptions,
-        threads: int,
-        folder: Path,
-    ) -> None:
-        self._artifact, self._original, self._batches = artifact, original, batches
-        self._tolerance, self._physics = tolerance, physics
-        self.threads = 1 if artifact.one_thread else threads
+    def __init__(self, artifact: Artifact, original: Path, request: LowerRequest, folder: Path) -> None:
+        self._artifact, self._original, self._request = artifact, original, request
+        self._threads = 1 if artifact.one_thread else request.threads
         self.folder = folder
         self._few = self._answered()
 
@@ -188,7 +184,7 @@ class _Judge:
         found: list[Batch] = []
         elements = 0
         with OnnxRuntimeRunner(self._original, level="none") as runner:
-            for batch in self._batches:
+            for batch in self._request.batches:
                 if any(array.size == 0 for array in batch.inputs.values()):
                     continue
                 elements += sum(array.size for array in batch.inputs.values())
@@ -213,30 +209,30 @@ class _Judge:
             sides = [stack.enter_context(OnnxRuntimeRunner(self._original, level="none", name=str(self._original)))]
             sides += [stack.enter_context(self._runner(path, level, "lowered")) for path, level in candidates]
             pairs = [Pair(reference=0, candidate=n, checks=self._checks()) for n in range(1, len(sides))]
-            return compare_chain(sides, pairs, self._batches, **self._given())
+            return compare_chain(sides, pairs, self._request.batches, **self._given())
 
     def _runner(self, path: Path, level: Level, name: str) -> OnnxRuntimeRunner:
-        return OnnxRuntimeRunner(path, level=level, threads=self.threads, name=name, signature=self._artifact.signature)
+        return OnnxRuntimeRunner(path, level=level, threads=self._threads, name=name, signature=self._artifact.signature)
 
     def _checks(self) -> list[Any]:
         batched = not why_not_batched(self._artifact.signature)
-        return list(make_checks(self._physics, self._tolerance, batched=batched))
+        return list(make_checks(self._request.physics, self._request.tolerance, batched=batched))
 
     def _given(self) -> dict[str, Any]:
-        return {"tolerance": self._tolerance, "signature": self._artifact.signature}
+        return {"tolerance": self._request.tolerance, "signature": self._artifact.signature}
 
 
-def _recipe(model: Path, precision: Precision, flavour: Flavour, batches: Iterable[Batch], folder: Path) -> Recipe:
-    if precision != "int8":
+def _recipe(model: Path, request: LowerRequest, folder: Path) -> Recipe:
+    if request.precision != "int8":
         whole = load_whole(model)
-        return HalfRecipe(whole, measure_ranges(whole, batches), precision)
+        return HalfRecipe(whole, measure_ranges(whole, request.batches), request.precision)
     (folder / "folded").mkdir()
     try:
         whole = load_whole(basic(model, folder / "folded"))  # normalisations fold into the convolutions before them
     except CannotError:
         whole = load_whole(model)
-    ranges = measure_ranges(whole, (batch for batch in batches if batch.origin == "given"))
-    return IntegerRecipe(whole, ranges, flavour)
+    ranges = measure_ranges(whole, (batch for batch in request.batches if batch.origin == "given"))
+    return IntegerRecipe(whole, ranges, request.flavour)
 
 
 def _check_opens(recipe: Recipe, folder: Path) -> None:
@@ -244,7 +240,7 @@ def _check_opens(recipe: Recipe, folder: Path) -> None:
     try:
         PlainSession(path, level="all", threads=1, name="bf16").close()
     except UnreadableError as error:
-        why = str(error).partition("cannot load it: ")[2] or first_line(error)
+        why = first_line(error.__cause__ or error)
         raise CannotError(f"bf16: ONNX Runtime does not run it on this CPU: {why}") from error
 
 

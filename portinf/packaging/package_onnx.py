@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from portinf.conversion.randomness import random_checks
-from portinf.core.batch import Batch, check_batch
+from portinf.core.batch import Batch
 from portinf.core.errors import DisagreementError
 from portinf.core.progress import Progress, quiet
 from portinf.onnx_graph.model_file import Artifact
 from portinf.packaging.options import PackageOptions, PackageResult
 from portinf.packaging.self_check import self_check
 from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.samples.case_set import CaseSet
 from portinf.triton.config import check_model_name, config_of, safe_name
 from portinf.triton.releases import ranges, readers
 from portinf.triton.writer import Entry, check_entry, write_entry
@@ -24,7 +25,7 @@ __all__ = ["BATCH_SIZE", "package_onnx"]
 
 def package_onnx(
     artifact: Artifact,
-    batches: Sequence[Batch],
+    cases: CaseSet,
     options: PackageOptions,
     *,
     comparison: Comparison | None = None,
@@ -35,7 +36,7 @@ def package_onnx(
 
     Args:
         artifact: the file.
-        batches: the samples; empty for generated ones. With ``comparison``, they carry the source's outputs.
+        cases: what it is judged on. With ``comparison``, the samples carry the source's outputs.
         options: the user's.
         comparison: the judgement of the conversion; None for a file without a source: the graph as it is judges the rewritten one.
         shown: how messages call the model; None for the file's path.
@@ -47,8 +48,7 @@ def package_onnx(
         UsageError: a sample, the name or the version does not fit.
     """
     shown = shown or str(artifact.path)
-    for batch in batches:
-        check_batch(artifact.signature, batch)
+    batches = cases.given
     name = check_model_name(options.name) if options.name is not None else safe_name(artifact.path.stem)
     config_of(name, artifact.signature, 0)  # types and ranks, before the costly steps
     with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
@@ -59,8 +59,8 @@ def package_onnx(
     goldens: Sequence[Batch] = batches
     notes: Sequence[str] = ()
     if comparison is None:
-        checked = self_check(artifact.path, artifact.signature, batches, tolerance=options.tolerance, progress=progress)
-        comparison, goldens, notes = checked.comparison, checked.goldens, checked.notes
+        checked = self_check(artifact.path, cases, tolerance=options.tolerance, progress=progress)
+        comparison, goldens, notes = checked.comparison, checked.goldens, cases.left_out
         comparison = replace(comparison, checks=(*comparison.checks, *random_checks(artifact.path)))
     problem = _problem(artifact, comparison)
     if problem and not options.force:

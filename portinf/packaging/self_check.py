@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +12,10 @@ import numpy as np
 from portinf.core.batch import Arrays, Batch
 from portinf.core.errors import RunnerError
 from portinf.core.progress import Progress
-from portinf.core.signature import Signature
 from portinf.runners import Runner
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
-from portinf.samples.generate import generate, not_tried, sweep
+from portinf.samples.case_set import CaseSet
 from portinf.validation import Comparison, Tolerance, compare
 
 __all__ = ["SelfCheck", "self_check"]
@@ -24,54 +23,44 @@ __all__ = ["SelfCheck", "self_check"]
 
 @dataclass(frozen=True, kw_only=True)
 class SelfCheck:
-    """The comparison, the batches with the outputs of the graph as it is, and which sizes were too large to compare at."""
+    """The comparison, and the batches with the outputs of the graph as it is."""
 
     comparison: Comparison
     goldens: tuple[Batch, ...]
-    notes: tuple[str, ...] = ()
 
 
-def self_check(
-    path: Path,
-    signature: Signature,
-    batches: Sequence[Batch],
-    *,
-    tolerance: Tolerance,
-    progress: Progress,
-) -> SelfCheck:
-    """Run a file at graph level "none" and "all", on the samples and at other sizes, and one sample twice.
+def self_check(path: Path, cases: CaseSet, *, tolerance: Tolerance, progress: Progress) -> SelfCheck:
+    """Run a file at graph level "none" and "all" on all cases, and one of them twice.
 
     Args:
         path: the ONNX file.
-        signature: axes, roles and ranges, from which batches of other sizes are made.
-        batches: the user's samples; empty for generated ones alone.
+        cases: what it is judged on.
         tolerance: of the comparison.
         progress: called with one line per case.
 
     Returns:
         The comparison; as goldens the user's samples, else generated batches that have an answer and are not empty.
     """
-    samples = [*(batches or [generate(signature)]), *sweep(signature, batches)]
     with ExitStack() as stack:
         reference = stack.enter_context(OnnxRuntimeRunner(path, level="none", name="ONNX Runtime, graph as it is"))
         candidate = stack.enter_context(OnnxRuntimeRunner(path, level="all", name="ONNX Runtime, graph rewritten"))
         float64 = stack.enter_context(Float64())
-        comparison = compare(reference, candidate, samples, tolerance=tolerance, progress=progress, float64=float64)
+        comparison = compare(reference, candidate, cases, tolerance=tolerance, progress=progress, float64=float64)
         if comparison.verdict == "equal":
-            comparison = _asked_again(reference, samples, comparison, tolerance)
-        goldens = tuple(_goldens(reference, batches or samples))
-        return SelfCheck(comparison=comparison, goldens=goldens, notes=tuple(not_tried(signature, batches)))
+            comparison = _asked_again(reference, cases, comparison, tolerance)
+        return SelfCheck(comparison=comparison, goldens=tuple(_goldens(reference, cases.given or cases)))
 
 
-def _asked_again(reference: Runner, samples: Sequence[Batch], comparison: Comparison, tolerance: Tolerance) -> Comparison:
+def _asked_again(reference: Runner, cases: CaseSet, comparison: Comparison, tolerance: Tolerance) -> Comparison:
     """Return the comparison of one session with itself if its answers change: two sessions may draw the same random numbers."""
-    good = [batch for batch, case in zip(samples, comparison.cases, strict=True) if case.status == "equal"]
+    equal = {case.name for case in comparison.cases if case.status == "equal"}
+    good = (batch for batch in cases.first() if batch.origin == "given" or batch.name in equal)
     largest = max(good, key=lambda batch: sum(array.size for array in batch.inputs.values()))
     again = compare(reference, reference, [largest], tolerance=tolerance)
     return comparison if again.verdict == "equal" else replace(again, candidate=f"{again.candidate}, second run")
 
 
-def _goldens(reference: Runner, batches: Sequence[Batch]) -> Iterator[Batch]:
+def _goldens(reference: Runner, batches: Iterable[Batch]) -> Iterator[Batch]:
     for batch in batches:
         try:
             outputs = reference.infer(batch.inputs)

@@ -25,7 +25,7 @@ from portinf.probing.suspects import (
     inner_nodes,
     outputs_behind,
 )
-from portinf.probing.watching import Watch
+from portinf.probing.watching import Cause, Watch
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.validation.tolerance import Tolerance, rounding
 
@@ -69,13 +69,13 @@ class Finding:
         probe: the request.
         difference: of one output; None where the file refuses the request.
         refusal: what it says then.
-        cause: the operator, its danger and its node; empty where none is known.
+        cause: the operator, its danger and its node; None where none is known.
     """
 
     probe: Probe
     difference: Difference | None
     refusal: str = ""
-    cause: str = ""
+    cause: Cause | None = None
 
     @property
     def gross(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,20 @@ from portinf.ort.trace import OpenedGraph
 from portinf.probing.requests import Kind
 from portinf.probing.suspects import Danger, Suspect, find_suspects, upstream
 
-__all__ = ["Watch", "named_cause"]
+__all__ = ["Cause", "Watch", "named_cause"]
 
 FAMILIES = {"nan": ("nan",), "infinite": ("nan", "far"), "integer": ("integer", "far"), "": ("integer", "nan", "far")}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A node that goes wrong in some region of its operands; its text names operator, danger and node."""
+
+    operator: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Watch:
@@ -46,8 +58,8 @@ class Watch:
             found |= {(suspect.node.number, danger) for danger in suspect.dangers if danger.holds(operands)}
         return found
 
-    def cause(self, inputs: Arrays, output: str, kind: Kind | None) -> str:
-        """Name the first suspicious node before an output that is in its region, one that makes no number of numbers first.
+    def cause(self, inputs: Arrays, output: str, kind: Kind | None) -> Cause | None:
+        """Return the first suspicious node before an output that is in its region, one that makes no number of numbers first.
 
         Args:
             inputs: the request.
@@ -62,8 +74,8 @@ class Watch:
             if active:
                 first = next((pair for pair in active if pair[1].known), active[0])
                 suspect, danger = next(((s, d) for s, d in active if self._breaks(s, inputs)), first)
-                return f"{suspect.title} ({danger.name}; {suspect.where})"
-        return ""
+                return Cause(operator=suspect.title, text=f"{suspect.title} ({danger.name}; {suspect.where})")
+        return None
 
     def _breaks(self, suspect: Suspect, inputs: Arrays) -> bool:
         """Whether a node makes infinity or NaN of finite operands."""
@@ -104,7 +116,7 @@ def named_cause(path: Path, inputs: Arrays, output: str) -> str:
     graph = Graph(path)
     try:
         with Watch(graph, find_suspects(graph, list(inputs))) as watch:
-            return watch.cause(inputs, output, None)
+            return str(watch.cause(inputs, output, None) or "")
     except PortinfError:
         return ""
 

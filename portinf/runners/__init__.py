@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from portinf.runners.protocol import Runner, Tracer
+from portinf.runners.protocol import Float64Runner, Runner, RunnerInfo
 
-__all__ = ["Runner", "Tracer"]
+__all__ = ["Float64Runner", "Runner", "RunnerInfo"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from portinf.core.errors import CannotError, PortinfError
 from portinf.runners.onnx_float64 import OnnxDouble
+from portinf.runners.protocol import Float64Runner, Runner, file_of
 from portinf.runners.source import SourceRunner
 
 __all__ = ["Float64"]
@@ -20,20 +20,20 @@ class Float64:
         self._stack = ExitStack()
         self._known: dict[Path, OnnxDouble | CannotError] = {}
 
-    def of(self, side: Any) -> SourceRunner | OnnxDouble:
+    def of(self, side: Runner | Path | None) -> Float64Runner:
         """Return what answers in float64 for a side.
 
         Args:
-            side: a runner, or the path of an ONNX file.
+            side: a runner, or the path of an ONNX file; None for recorded outputs.
 
         Raises:
             CannotError: a live model, or a graph that cannot be computed in float64.
         """
         if isinstance(side, SourceRunner):
             return side
-        path = side if isinstance(side, Path) else getattr(side, "path", None)
+        path = file_of(side)
         if path is None:
-            name = getattr(side, "name", "recorded outputs")
+            name = "recorded outputs" if side is None or isinstance(side, Path) else side.name
             raise CannotError(f"{name}: it cannot be run in float64: give its source or its ONNX file as reference")
         if path not in self._known:
             try:

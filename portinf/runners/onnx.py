@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -12,7 +12,7 @@ from portinf.core.signature import Signature
 from portinf.onnx_graph.model_file import load_proto, read_onnx
 from portinf.onnx_graph.reach import reach
 from portinf.ort.opening import OnnxSession
-from portinf.ort.trace import trace_onnx
+from portinf.runners.protocol import RunnerInfo
 
 __all__ = ["GraphLevel", "OnnxRuntimeRunner"]
 
@@ -47,6 +47,7 @@ class OnnxRuntimeRunner:
     ) -> None:
         self._name = name or str(path)
         self.path, self._level, self._provider = path, level, provider
+        self.info = RunnerInfo(path=path)
         self.one_thread = False
         if signature is None:
             artifact = read_onnx(path)
@@ -78,10 +79,6 @@ class OnnxRuntimeRunner:
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer one request; see `portinf.runners.protocol.Runner.infer`."""
         return self._session.infer(inputs)
-
-    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
-        """Yield inner tensors of the graph as it stands in the file; see `portinf.runners.protocol.Tracer.trace`."""
-        return trace_onnx(self.path, inputs, names, name=self._name)
 
     def __enter__(self) -> OnnxRuntimeRunner:
         return self

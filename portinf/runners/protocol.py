@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from portinf.core.batch import Array, Arrays
 from portinf.core.signature import Signature
 
-__all__ = ["Runner", "Tracer"]
+__all__ = ["Float64Runner", "Runner", "RunnerInfo", "file_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerInfo:
+    """What a side tells of itself beside its answers.
+
+    Attributes:
+        scalars: it has the shape []; a live endpoint without batching says [1] for it.
+        versions: of the model that a server has loaded, or the requested one.
+        parameters: texts of a served model's configuration, by name.
+        labels: output with scores and the class of each of its columns, by the output with class labels; told by a side whose scores
+            are in fixed point.
+        path: the ONNX file that it runs; None for anything else.
+    """
+
+    scalars: bool = True
+    versions: Sequence[str] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, Array]] = field(default_factory=dict)
+    path: Path | None = None
 
 
 class Runner(Protocol):
@@ -18,6 +40,7 @@ class Runner(Protocol):
     Attributes:
         name: as shown in reports, for example ``grpc://127.0.0.1:8001/facile``.
         signature: names, types and axes, as far as this side knows them.
+        info: what else it tells of itself.
     """
 
     @property
@@ -28,6 +51,11 @@ class Runner(Protocol):
     @property
     def signature(self) -> Signature:
         """Names, types and axes of inputs and outputs."""
+        ...
+
+    @property
+    def info(self) -> RunnerInfo:
+        """What this side tells of itself."""
         ...
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
@@ -49,25 +77,19 @@ class Runner(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-@runtime_checkable
-class Tracer(Protocol):
-    """An optional part of the contract: a runner that can show what it computes on the way.
+class Float64Runner(Protocol):
+    """Something that answers in float64: a source, or the graph of an ONNX file with float64 in place of narrower floats."""
 
-    A live endpoint cannot.
-    """
-
-    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
-        """Yield inner tensors by name.
-
-        An ONNX file's are those of its main graph by their names in the file, computed with the graph as it stands; a
-        source's are what its layers give, by the layers' names (``name:1`` for further outputs, ``name@1`` for further calls).
-
-        Args:
-            inputs: arrays by the user's input names.
-            names: which; None for all. Names that this side does not have are left out.
+    def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Answer one request in float64.
 
         Raises:
             RunnerError: this side cannot answer.
-            CannotError: this side has no inner tensors to show.
+            CannotError: it cannot compute in float64.
         """
         ...
+
+
+def file_of(side: Runner | Path | None) -> Path | None:
+    """Return the ONNX file of a side: a runner's, itself, or none."""
+    return side if side is None or isinstance(side, Path) else side.info.path

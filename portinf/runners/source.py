@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 
 from portinf.core.batch import Array, Arrays
 from portinf.core.errors import RunnerError
 from portinf.core.signature import Signature
+from portinf.runners.protocol import RunnerInfo
 from portinf.sources.layers import Layer
 from portinf.sources.process.parent import SourceProcess
 
@@ -22,6 +23,8 @@ class SourceRunner:
         name: as shown in reports.
         signature: as found from samples.
     """
+
+    info = RunnerInfo()
 
     def __init__(self, process: SourceProcess, *, name: str, signature: Signature) -> None:
         self._process, self._name, self._signature = process, name, signature
@@ -64,11 +67,6 @@ class SourceRunner:
                     raise answer
                 return answer
         return self._process.infer(inputs)
-
-    def trace(self, inputs: Mapping[str, Array], names: Collection[str] | None = None) -> Iterator[tuple[str, Array]]:
-        """Yield what the layers give; see `portinf.runners.protocol.Tracer.trace`."""
-        layers, arrays = self._process.trace(inputs, names)
-        yield from ((name, arrays[name]) for layer in layers for name in layer.outputs if name in arrays)
 
     def layers(self, inputs: Mapping[str, Array]) -> tuple[list[Layer], Arrays]:
         """Return the calls of the layers in the order in which they finish, and all they take and give by name."""

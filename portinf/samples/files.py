@@ -1,4 +1,4 @@
-"""The files of ``--inputs`` -> small batches that describe a model, and the notes on how they were read."""
+"""The files of ``--inputs`` -> streams, and the small batches of their first rows, which describe a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portinf.core.errors import UnreadableError, UsageError
 from portinf.core.signature import Signature
 from portinf.samples import InputRequest, SampleStream, StreamOptions, open_stream
 
-__all__ = ["bound", "guessed_heads", "heads", "notes", "open_files"]
+__all__ = ["bound", "guessed_heads", "heads", "open_files"]
 
 
 def open_files(inputs: Iterable[Path], options: StreamOptions) -> list[SampleStream]:
@@ -30,17 +30,6 @@ def bound(files: Sequence[SampleStream], signature: Signature) -> list[SampleStr
 def heads(files: Sequence[SampleStream]) -> list[Batch]:
     """Return the small batches of all files."""
     return [batch for file in files for batch in file.heads()]
-
-
-def notes(files: Sequence[SampleStream]) -> list[str]:
-    """Say what was read of large files, and how."""
-    found: list[str] = []
-    for file in files:
-        taken = max((batch.rows for batch in file.heads()), default=0)
-        if not file.whole and taken < file.rows:
-            found.append(f"{file.name}: the first {taken} of {file.rows:,} rows describe the model")
-        found += [line for line in file.notes if line not in found]
-    return found
 
 
 def guessed_heads(files: Sequence[SampleStream]) -> list[Batch]:

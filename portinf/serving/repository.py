@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portinf.core.errors import MissingPackageError, ServingError, UnreadableError, printable
+from portinf.core.errors import ServingError, UnreadableError, printable
+from portinf.triton.config import BACKENDS, read_message
+from portinf.triton.manifest import CONFIG, version_folders
 
-__all__ = ["ModelFolder", "Problem", "load_config", "read_model", "read_repository", "refusal", "served_versions"]
+__all__ = ["ModelFolder", "Problem", "read_model", "read_repository", "refusal", "served_versions"]
 
-_PLATFORMS = {
-    "onnxruntime_onnx": "onnxruntime",
-    "tensorrt_plan": "tensorrt",
-    "pytorch_libtorch": "pytorch",
-    "tensorflow_savedmodel": "tensorflow",
-    "tensorflow_graphdef": "tensorflow",
-    "ensemble": "ensemble",
-}
 _FILES = {"onnxruntime": "model.onnx", "python": "model.py", "tensorrt": "model.plan", "pytorch": "model.pt"}
 _LOOKED_FOR = {"onnxruntime": "ONNX model", "python": "Python model"}
 
@@ -95,10 +88,10 @@ def read_model(path: Path) -> ModelFolder | Problem:
     except UnicodeEncodeError:
         return Problem(model=path.name, reason="its folder name is not UTF-8, which Triton's protocol requires: rename it")
     try:
-        config = load_config(path / "config.pbtxt")
+        config = read_message(path / CONFIG)
     except UnreadableError as error:
         return Problem(model=path.name, reason=str(error))
-    versions = tuple(sorted(int(entry.name) for entry in path.iterdir() if _is_version(entry)))
+    versions = tuple(version_folders(path))
     backend = _backend(path, config, versions)
     model = ModelFolder(
         name=path.name, path=path, versions=versions, backend=backend, complete=_is_complete(config), config=config
@@ -107,38 +100,9 @@ def read_model(path: Path) -> ModelFolder | Problem:
     return Problem(model=model.name, reason=reason) if reason else model
 
 
-def load_config(path: Path) -> Any:
-    """Return the ``ModelConfig`` message of a ``config.pbtxt``, or None if there is no such file.
-
-    Raises:
-        UnreadableError: the text is no model configuration.
-    """
-    if not path.exists():
-        return None
-    try:
-        from google.protobuf import text_format
-        from tritonclient.grpc import model_config_pb2
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"the package '{error.name}' is not installed; install it with: pip install 'portinf'"
-        ) from error
-    config = model_config_pb2.ModelConfig()
-    try:
-        text_format.Parse(path.read_text(encoding="utf-8"), config)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UnreadableError(
-            f"{path} is not a model configuration: {' '.join(str(error).split())}; correct that line"
-        ) from error
-    return config
-
-
-def _is_version(path: Path) -> bool:
-    return re.fullmatch("[1-9][0-9]*", path.name) is not None and path.is_dir()
-
-
 def _backend(path: Path, config: Any, versions: tuple[int, ...]) -> str:
     if config is not None and (config.backend or config.platform):
-        return str(config.backend or _PLATFORMS.get(config.platform, config.platform))
+        return str(config.backend or BACKENDS.get(config.platform, config.platform))
     for version in versions:
         for backend, name in _FILES.items():
             if (path / str(version) / name).exists():

@@ -1,10 +1,11 @@
-"""Turns a signature into Triton's model configuration: typed, then the official protobuf, then text, and back."""
+"""Triton's model configuration: from a signature or a config.pbtxt, typed or as the official message, and back to text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from portinf.core.errors import CannotError, UnreadableError, UsageError, first_line
@@ -12,6 +13,7 @@ from portinf.core.optional import require
 from portinf.core.signature import Axis, Signature, TensorSpec, dtype_by_numpy, maximums_told
 
 __all__ = [
+    "BACKENDS",
     "ENGINE_PLATFORM",
     "PLATFORM",
     "Accelerator",
@@ -22,6 +24,8 @@ __all__ = [
     "declared_tolerance",
     "difference",
     "from_text",
+    "message_text",
+    "read_message",
     "safe_name",
     "to_text",
 ]
@@ -29,6 +33,14 @@ __all__ = [
 THREADS = "intra_op_thread_count"
 PLATFORM = "onnxruntime_onnx"
 ENGINE_PLATFORM = "tensorrt_plan"
+BACKENDS = {  # by platform, which names the backend's file format
+    PLATFORM: "onnxruntime",
+    ENGINE_PLATFORM: "tensorrt",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_savedmodel": "tensorflow",
+    "tensorflow_graphdef": "tensorflow",
+    "ensemble": "ensemble",
+}
 DYNAMIC = -1
 NAME_LENGTH = 200  # file systems end at 255 bytes; versions and temporary names need some
 
@@ -167,7 +179,6 @@ def _proto() -> Any:
 
 def to_text(config: ModelConfig) -> str:
     """Return the text of a config.pbtxt, written by the official protobuf library."""
-    text_format = require("google.protobuf.text_format", "")
     proto = _proto()
     message = proto.ModelConfig(name=config.name, platform=config.platform, max_batch_size=config.max_batch_size)
     for tensors, column in ((config.inputs, message.input), (config.outputs, message.output)):
@@ -191,7 +202,36 @@ def to_text(config: ModelConfig) -> str:
         message.instance_group.add(count=1, kind=proto.ModelInstanceGroup.KIND_CPU)
     for name, value in config.parameters.items():
         message.parameters[name].string_value = value
+    return message_text(message)
+
+
+def message_text(message: Any) -> str:
+    """Return the text of a ``ModelConfig`` message."""
+    text_format = require("google.protobuf.text_format", "")
     return str(text_format.MessageToString(message, as_utf8=True, use_short_repeated_primitives=True))
+
+
+def read_message(path: Path) -> Any:
+    """Return the ``ModelConfig`` message of a config.pbtxt, with all its keys; None if there is no such file.
+
+    Raises:
+        UnreadableError: not Triton's model configuration; the message gives line and column.
+    """
+    if not path.exists():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{path}: cannot be read: {first_line(error)}") from error
+    return _parsed(text, str(path))
+
+
+def _parsed(text: str, where: str) -> Any:
+    text_format = require("google.protobuf.text_format", "")
+    try:
+        return text_format.Parse(text, _proto().ModelConfig())
+    except text_format.ParseError as error:
+        raise UnreadableError(f"{where}: not a Triton model configuration: {first_line(error)}; correct that line") from error
 
 
 def from_text(text: str, where: str = "config.pbtxt") -> ModelConfig:
@@ -204,11 +244,10 @@ def from_text(text: str, where: str = "config.pbtxt") -> ModelConfig:
     Raises:
         UnreadableError: not Triton's model configuration; the message gives line and column.
     """
-    text_format = require("google.protobuf.text_format", "")
-    proto = _proto()
+    message = _parsed(text, where)
     try:
-        return _typed(text_format.Parse(text, proto.ModelConfig()), proto)
-    except (text_format.ParseError, ValueError) as error:  # ValueError: a number that is no data_type
+        return _typed(message, _proto())
+    except ValueError as error:  # a number that is no data_type
         raise UnreadableError(f"{where}: not a Triton model configuration: {first_line(error)}") from error
 
 

@@ -27,6 +27,7 @@ class CheckResult:
         text: one line: the reason of a failure, else what was measured.
         output: name of the output that it is about; empty for the model as a whole.
         figures: numbers by name, for JSON.
+        table: rows of values by column, best or worst first; in JSON each is a figure, ``1 case`` and so on.
     """
 
     name: str
@@ -34,11 +35,13 @@ class CheckResult:
     text: str
     output: str = ""
     figures: Mapping[str, Value] = field(default_factory=dict)
+    table: Sequence[Mapping[str, Value]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
+        rows = {f"{number} {column}": v for number, row in enumerate(self.table, start=1) for column, v in row.items()}
         head = {"name": self.name, "status": self.status, "output": self.output, "text": self.text}
-        return {**head, "figures": {name: plain(value) for name, value in self.figures.items()}}
+        return {**head, "figures": {name: plain(value) for name, value in {**self.figures, **rows}.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from portinf.core.batch import Array, Arrays, Batch
 from portinf.core.errors import RunnerError
 from portinf.core.signature import Signature, TensorSpec, dtype_by_numpy
+from portinf.runners.protocol import Runner
 from portinf.validation.differences import out_of
 from portinf.validation.tolerance import Bound
 
@@ -19,14 +20,16 @@ __all__ = ["undefined_places"]
 Bools = npt.NDArray[np.bool_]
 
 
-def undefined_places(reference: Any, batch: Batch, name: str, answer: Array, bound: Bound, samples: Sequence[Batch]) -> Bools:
+def undefined_places(
+    reference: Runner | Path | None, batch: Batch, name: str, answer: Array, bound: Bound, samples: Sequence[Batch]
+) -> Bools:
     """Say which elements of a reference's answer change when nothing but padding does, in rows that are all padding.
 
     Attention that is masked with a large negative number gives such a row the mean of its padding; with -inf, NaN. Neither is an
     answer, and portinf made the row. What a reference answers whatever the padding holds is one.
 
     Args:
-        reference: a runner.
+        reference: a runner; for anything else there is nothing to ask.
         batch: generated.
         name: of the output.
         answer: the reference's, to this batch.
@@ -34,9 +37,9 @@ def undefined_places(reference: Any, batch: Batch, name: str, answer: Array, bou
         samples: given ones, which show which value of a mask is padding.
     """
     none = np.zeros(answer.shape, dtype=np.bool_)
-    signature: Signature | None = getattr(reference, "signature", None)
-    if signature is None or not hasattr(reference, "infer"):
+    if reference is None or isinstance(reference, Path):
         return none
+    signature = reference.signature
     changed = dict(batch.inputs)
     for mask in signature.inputs:
         place = _place(mask, batch.inputs, signature)

@@ -82,6 +82,7 @@ class CaseResult:
         reason: why it is not equal, or which part of it was not compared.
         outputs: by output, in the order of the reference.
         refused: the candidate has no answer, and the reference nothing but NaN and infinities in part or in all of its own.
+        bad_from: of a file that is read in parts, the first row of the first part that disagrees; None where none does.
     """
 
     name: str
@@ -91,6 +92,7 @@ class CaseResult:
     reason: str = ""
     outputs: tuple[OutputResult, ...] = ()
     refused: bool = False
+    bad_from: int | None = None
 
     @property
     def title(self) -> str:

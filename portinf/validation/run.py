@@ -10,6 +10,8 @@ from pathlib import Path
 from portinf.core.batch import Array, Arrays, Batch, shapes_of
 from portinf.core.errors import RunnerError, UsageError, first_line
 from portinf.core.signature import Signature, dtype_by_numpy
+from portinf.onnx_graph.model_file import load_proto
+from portinf.onnx_graph.reach import reach
 from portinf.runners.float64 import Float64
 from portinf.runners.protocol import Runner
 from portinf.validation.batched import why_not_batched
@@ -137,8 +139,8 @@ class Run:
         """Return what each output depends on, where the inputs' types differ in precision and a graph shows it."""
         kinds = {array.dtype for batch in batches for array in batch.inputs.values()}
         floats = [kind for kind in kinds if dtype_by_numpy(str(kind)).is_float]
-        read = next((side.reach for side in self._sides if hasattr(side, "reach")), None)
-        return read() if len(floats) > 1 and read is not None else {}
+        path = next((side.info.path for side in self._sides if side.info.path is not None), None)
+        return reach(load_proto(path).graph) if len(floats) > 1 and path is not None else {}
 
     def _next(self, batch: Batch, answers: Answers) -> None:
         """Judge one batch; a part of a file joins the parts before it."""
@@ -216,9 +218,7 @@ class Run:
         expected, found = self._aligned(expected, found)
         if places:
             return self._compared(batch, expected, found, places, NAN)
-        labels = getattr(self.candidate, "labels", None)
-        if labels:
-            found = explained(expected, found, labels, self.limits, batch.inputs)
+        found = explained(expected, found, self.candidate.info.labels, self.limits, batch.inputs)
         return self._compared(batch, expected, found, {})
 
     def _unanswered(self, batch: Batch, answers: Answers, error: RunnerError) -> CaseResult:
@@ -284,7 +284,7 @@ class Run:
 
     def _aligned(self, expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
         """Take [1] for a scalar where a side has no scalars: a live endpoint without batching."""
-        if all(getattr(side, "carries_scalars", True) for side in self._sides):
+        if all(side.info.scalars for side in self._sides):
             return expected, found
         pairs = {name: {expected[name].shape, found[name].shape} for name in expected if name in found}
         scalars = [name for name, shapes in pairs.items() if shapes == {(), (1,)}]

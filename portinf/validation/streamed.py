@@ -20,6 +20,7 @@ class Streamed:
     bad: int = 0
     parts: int = 0
     reason: str = ""
+    bad_from: int | None = None
     outputs: dict[str, OutputResult] = field(default_factory=dict)
 
     def add(self, case: CaseResult, batch: Batch) -> None:
@@ -32,7 +33,8 @@ class Streamed:
         if case.status != "equal":
             self.bad += 1
             rows = f"rows {batch.first_row} to {batch.first_row + max(0, batch.rows - 1)}"
-            self.reason = self.reason or f"{rows}: {case.reason}"
+            if self.bad_from is None:
+                self.bad_from, self.reason = batch.first_row, f"{rows}: {case.reason}"
 
     def case(self) -> CaseResult:
         """Return all parts as one case."""
@@ -44,4 +46,5 @@ class Streamed:
             status="disagrees" if self.bad else "equal",
             reason=self.reason + more,
             outputs=tuple(self.outputs.values()),
+            bad_from=self.bad_from,
         )

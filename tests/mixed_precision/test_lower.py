@@ -15,7 +15,7 @@ import pytest
 from portinf.core.batch import Batch
 from portinf.core.errors import CannotError, DisagreementError, UsageError
 from portinf.mixed_precision import lower as module
-from portinf.mixed_precision.lower import Lowered, lower
+from portinf.mixed_precision.lower import Lowered, LowerRequest, lower
 from portinf.onnx_graph.model_file import read_onnx
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.samples.generate import sweep
@@ -35,7 +35,7 @@ def lowered(write: Callable[[Path], Path], folder: Path, **given: Any) -> Lowere
         "tolerance": FP16,
         **given,
     }
-    return lower(model, folder / "out.onnx", **settings)
+    return lower(model, folder / "out.onnx", LowerRequest(**settings))
 
 
 def test_everything_is_lowered_where_it_holds(tmp_path: Path) -> None:
@@ -154,11 +154,12 @@ def test_nodes_on_which_onnx_runtime_crashes_are_islands(tmp_path: Path, monkeyp
     monkeypatch.setattr(module, "_dies", dies)
     monkeypatch.setattr(module.HalfRecipe, "named", lambda self, _: ["relu", "square"])
     small = Batch(name="small", inputs={"x": 1e-3 * samples().inputs["x"]})
+    request = LowerRequest(precision="fp16", flavour="cpu", batches=[small], tolerance=Tolerance.of(1, 1))
     model = overflowing(tmp_path / "other.onnx")
     monkeypatch.setattr("portinf.mixed_precision.recipe.find_suspects", lambda *_: {})
     with pytest.raises(CannotError, match="crashes"):
         monkeypatch.setattr(module, "_dies", lambda _: True)
-        lower(model, tmp_path / "o.onnx", precision="fp16", flavour="cpu", batches=[small], tolerance=Tolerance.of(0, 1))
+        lower(model, tmp_path / "o.onnx", replace(request, tolerance=Tolerance.of(0, 1)))
     monkeypatch.setattr(module, "_dies", dies)
-    result = lower(model, tmp_path / "o.onnx", precision="fp16", flavour="cpu", batches=[small], tolerance=Tolerance.of(1, 1))
+    result = lower(model, tmp_path / "o.onnx", request)
     assert "crashes" in result.reasons["square"] and "relu" not in result.islands

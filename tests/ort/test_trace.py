@@ -10,7 +10,6 @@ import onnx
 from onnx import TensorProto, helper
 
 from portinf.ort.trace import trace_onnx
-from portinf.runners import Tracer
 from portinf.runners.onnx import OnnxRuntimeRunner
 from tests.bisection.graphs import perceptron
 
@@ -18,11 +17,10 @@ from tests.bisection.graphs import perceptron
 def test_all_tensors_in_order_and_in_parts(tmp_path: Path) -> None:
     path, inputs = perceptron(tmp_path / "m.onnx", depth=20)
     with OnnxRuntimeRunner(path) as runner:
-        assert isinstance(runner, Tracer)
-        found = dict(runner.trace(inputs))
+        found = dict(trace_onnx(path, inputs, None, name="m"))
         assert list(found) == [f"{letter}{k}" for k in range(20) for letter in "mar"]
         np.testing.assert_allclose(found["r19"], runner.infer(inputs)["r19"], rtol=1e-5)
-        assert [name for name, _ in runner.trace(inputs, {"a3", "m1", "none"})] == ["m1", "a3"]
+        assert [name for name, _ in trace_onnx(path, inputs, {"a3", "m1", "none"}, name="m")] == ["m1", "a3"]
     small = dict(trace_onnx(path, inputs, None, name="m", budget=1000))
     assert list(small) == list(found)
     for name, array in found.items():

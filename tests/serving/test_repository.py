@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from portinf.core.errors import ServingError, UnreadableError
-from portinf.serving.repository import ModelFolder, Problem, load_config, read_model, read_repository, refusal
+from portinf.serving.repository import ModelFolder, Problem, read_model, read_repository, refusal
 from tests.serving.tiny_models import ADD_CONFIG, add
 
 
@@ -82,9 +82,13 @@ def test_a_python_model_needs_its_file(tmp_path: Path) -> None:
 
 
 def test_a_damaged_configuration_names_the_place(tmp_path: Path) -> None:
-    (tmp_path / "config.pbtxt").write_text('name: "x"\nmax_batch_sise: 3\n')
-    with pytest.raises(UnreadableError, match=r"config\.pbtxt is not a model configuration: 2:1.*max_batch_sise"):
-        load_config(tmp_path / "config.pbtxt")
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "config.pbtxt").write_text('name: "x"\nmax_batch_sise: 3\n')
+    assert "made/config.pbtxt: not a Triton model configuration: 2:1" in problem(folder)
+    assert problem(folder).endswith('max_batch_sise".; correct that line')
+    (folder / "config.pbtxt").write_bytes(b"name: \xff")
+    assert "made/config.pbtxt: cannot be read: " in problem(folder)
 
 
 def test_equal_reasons_are_told_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from portinf.core.batch import Array, Arrays
 from portinf.core.signature import Axis, Signature, TensorSpec
+from portinf.runners.protocol import RunnerInfo
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", dtype="float32", shape=(Axis(label="rows"), Axis(size=2))),),
@@ -21,6 +22,7 @@ class Side:
         self.function = function
         self.name = name
         self.signature = SIGNATURE
+        self.info = RunnerInfo()
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         return self.function(inputs)

@@ -13,6 +13,7 @@ from portinf.core.batch import Batch
 from portinf.core.errors import CannotError
 from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.runners.protocol import RunnerInfo
 from portinf.validation import Tolerance
 from portinf.validation.batch_independence import RowCheck, check_rows, choose_batch_size, servable, why_not_batched
 from tests.triton.models import honest, kept_rows, minus_mean, row_sum, running_sum
@@ -51,6 +52,7 @@ def test_a_row_that_looks_at_its_neighbour_only_when_it_is_large_is_refused() ->
 
     class Clipped:
         name = "clipped"
+        info = RunnerInfo()
         signature = Signature(
             inputs=(TensorSpec(name="x", dtype="float32", shape=(BATCH, FOUR)),),
             outputs=(TensorSpec(name="y", dtype="float32", shape=(BATCH, FOUR)),),

@@ -10,6 +10,7 @@ import pytest
 
 from portinf.core.batch import Array, Arrays, Batch, Origin
 from portinf.core.errors import RunnerError, ServingError, UsageError
+from portinf.runners.protocol import RunnerInfo
 from portinf.validation import Comparison, Tolerance, compare
 from tests.validation.sides import Side
 
@@ -145,5 +146,5 @@ def test_batches_wait_for_the_scales_and_no_longer() -> None:
 def test_one_number_counts_as_a_scalar_only_where_a_side_has_no_scalars() -> None:
     reference, candidate = constant(y=2.0), constant(y=[2.0])
     assert "shape: expected [], found [1]" in comparison(reference, candidate).reason
-    candidate.carries_scalars = False  # type: ignore[attr-defined]
+    candidate.info = RunnerInfo(scalars=False)
     assert comparison(reference, candidate).verdict == "equal"

@@ -9,6 +9,7 @@ import numpy as np
 
 from portinf.core.batch import Arrays, Batch
 from portinf.core.signature import Signature
+from portinf.runners.protocol import RunnerInfo
 from portinf.validation import Tolerance, compare
 from portinf.validation.labels import explained
 from portinf.validation.limits import Limits
@@ -23,7 +24,7 @@ class Fixed:
     signature = Signature(inputs=(), outputs=())
 
     def __init__(self, name: str, answer: Arrays, labels: Mapping[str, Any] | None = None) -> None:
-        self.name, self._answer, self.labels = name, answer, labels
+        self.name, self._answer, self.info = name, answer, RunnerInfo(labels=labels or {})
 
     def infer(self, inputs: Mapping[str, Any]) -> Arrays:
         return self._answer

@@ -62,4 +62,4 @@ def test_an_input_that_is_no_mask_changes_nothing() -> None:
     batch = Batch(name="made", inputs={"x": X, "m": X[:, :, 0]}, origin="generated")
     answer = side.infer(batch.inputs)["y"]
     assert not undefined_places(side, batch, "y", answer, Bound(rtol=1e-4, atol=1e-5), []).any()
-    assert not undefined_places("recorded", batch, "y", answer, Bound(rtol=1e-4, atol=1e-5), []).any()
+    assert not undefined_places(None, batch, "y", answer, Bound(rtol=1e-4, atol=1e-5), []).any()

@@ -23,7 +23,7 @@ from portinf.core.progress import Progress
 from portinf.core.signature import Signature
 from portinf.locate.resolve import take
 from portinf.locate.sides import OnnxOptions, Recorded, open_side
-from portinf.runners import Runner
+from portinf.runners import Float64Runner, Runner
 from portinf.runners.float64 import Float64
 from portinf.samples import SampleStream, StreamOptions
 from portinf.samples.files import open_files
@@ -41,7 +41,7 @@ from portinf.validation import (
     make_checks,
 )
 from portinf.validation.batch_independence import why_not_batched
-from portinf.validation.checks.float64_distance import Precision, Truth, bounds_of
+from portinf.validation.checks.float64_distance import Precision, bounds_of
 from portinf.validation.checks.invariances import Invariances
 from portinf.validation.checks.worst_rows import Worst, WorstRow
 from portinf.validation.side import Side
@@ -137,7 +137,7 @@ class _Work:
         self._cases = Cases(self._sides, files, options.sourcing, list(options.physics.columns), self._note)
         self.notes = [note for side in sides for note in side.notes]
         self.tolerance = self._tolerance()
-        self._truth: Truth | None = None
+        self._truth: Float64Runner | None = None
         self.float64 = Float64()
 
     def _tolerance(self) -> Tolerance:
@@ -292,8 +292,8 @@ class _Work:
         """Yield likely reasons of a failure, where they can be seen from outside."""
         first, side = self._sides[0], self._sides[number]
         if first.version is not None and side.endpoint:
-            versions = getattr(side.runner, "versions", ())
-            found = served_version(side.name, first.version, versions, equal=comparison.verdict == "equal")
+            assert side.runner is not None
+            found = served_version(side.name, first.version, side.runner.info.versions, equal=comparison.verdict == "equal")
             if found is not None:
                 yield found
         if comparison.verdict != "equal" and self._cases.replays and side.onnx is not None:

@@ -1,18 +1,19 @@
-"""The inputs of one validation: the user's samples, golden outputs or generated inputs, and other sizes of them."""
+"""The cases of one validation: by the signature of the side that knows most, with the answers that its sources remember."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from portinf.conversion.open_source import OpenedSource
 from portinf.conversion.options import SourcingOptions
-from portinf.core.batch import Batch, check_batch, shapes_of
+from portinf.core.batch import Batch, shapes_of
 from portinf.core.signature import Axis, Signature
 from portinf.samples import SampleStream
-from portinf.samples.edge_cases import edge_cases, never_varied
+from portinf.samples.case_set import CaseSet
 from portinf.samples.files import bound, heads
-from portinf.samples.generate import default_sizes, generate, not_tried, sweep
+from portinf.samples.generate import default_sizes, generate
 from portinf.samples.user_options import with_ranges, with_roles
 from portinf.sources.describe.axes import with_given_limits
 from portinf.validation.side import Side
@@ -62,6 +63,8 @@ class Cases:
         sourcing = self._sourcing_options
         if not self.files:
             return replace(sourcing, batches=self.recorded() or self._made())
+        if all(file.whole for file in self.files):
+            return replace(sourcing, inputs=(), batches=heads(self.files))
         known = self._described()
         return sourcing if known is None else replace(sourcing, inputs=(), batches=heads(bound(self.files, known[1])))
 
@@ -123,47 +126,24 @@ class Cases:
                 if n
             ]
         )
-        if opened is not None and all(file.whole for file in self.files):
-            self._say(opened.left_out)
-            yield from map(self._columned, self._made_within(opened, signature, given=True))  # their answers are remembered
-            return
-        self.files = bound(self.files, signature)
-        given = heads(self.files) or self.recorded()
-        for batch in given:
-            check_batch(signature, batch)
-        self._say([*not_tried(signature, given), *never_varied(signature, given)] if opened is None else opened.left_out)
-        for file in self.files:
-            for batch in file:
-                check_batch(signature, batch)
-                yield self._columned(batch)
-        if not self.files:
-            yield from given or [generate(signature)]
-        if opened is not None:
-            yield from self._made_within(opened, signature, given=False)
-            return
-        yield from sweep(signature, given)
-        yield from edge_cases(signature, given, self._sourcing_options.ranges)
+        cases = CaseSet(
+            signature,
+            bound(self.files, signature),
+            ranges=self._sourcing_options.ranges,
+            columns=self._wanted,
+            samples=() if self.files else self.recorded(),
+        )
+        self._say(cases.left_out if opened is None else opened.left_out)
+        yield from cases if opened is None else chain(cases.rows(), self._made_within(opened, signature))
+        self.files = cases.files  # their notes are of this reading
 
-    def _made_within(self, opened: OpenedSource, signature: Signature, *, given: bool) -> Iterator[Batch]:
-        """Yield the cases of a source, the made ones within the limits of all sides, with the samples or without.
-
-        Raises:
-            UsageError: a sample is beyond them.
-        """
+    def _made_within(self, opened: OpenedSource, signature: Signature) -> Iterator[Batch]:
+        """Yield the generated cases of a source, whose answers are remembered, within the limits of all sides."""
         for batch in opened.cases:
-            if batch.origin == "given":
-                check_batch(signature, batch)
-                yield from [batch] * given
-                continue
             sizes = opened.signature.sizes(shapes_of(batch.inputs))
-            if not any(signature.axes[label].refusal(n) for label, n in sizes.items() if label in signature.axes):
+            beyond = any(signature.axes[label].refusal(n) for label, n in sizes.items() if label in signature.axes)
+            if batch.origin == "generated" and not beyond:
                 yield batch
-
-    def _columned(self, batch: Batch) -> Batch:
-        """Put inputs that the physics metrics need beside the inputs as well."""
-        more = {name: batch.inputs[name] for name in self._wanted if name in batch.inputs}
-        missing = {name: array for name, array in more.items() if name not in batch.columns}
-        return replace(batch, columns={**batch.columns, **missing}) if missing and batch.origin == "given" else batch
 
 
 def _limited(signature: Signature, others: Sequence[Signature]) -> Signature:

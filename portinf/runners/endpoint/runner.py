@@ -19,6 +19,7 @@ from portinf.core.signature import Axis, Signature, TensorSpec, dtype_by_kserve,
 from portinf.runners.endpoint.decode import grpc_array, http_array
 from portinf.runners.endpoint.reshape import Reshape, reshapes
 from portinf.runners.endpoint.shared_memory import SharedRegions, known_outputs
+from portinf.runners.protocol import RunnerInfo
 
 __all__ = ["Address", "EndpointRunner"]
 
@@ -85,18 +86,12 @@ class EndpointRunner:
         timeout: seconds for one request.
 
     Attributes:
-        carries_scalars: False: without batching Triton has no shape [], and says [1] for it.
-        versions: of the model that the server has loaded, or the requested one.
-        parameters: texts of the model's configuration, by name.
+        info: with versions and parameters; without batching Triton has no shape [], and says [1] for it.
 
     Raises:
         UsageError: the URI has another form.
         ServingError: no server answers there, or it has no such model ready.
     """
-
-    carries_scalars = False
-    versions: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = {}
 
     def __init__(self, uri: str, *, timeout: float = 60.0) -> None:
         self._address = Address.parse(uri)
@@ -202,9 +197,12 @@ class EndpointRunner:
             raise ServingError(f"{self.name}: the server has this model, but it is not ready; look at the server's log")
         config = config.get("config", config)
         self._max_batch_size = int(config.get("max_batch_size", 0))
-        self.versions = tuple(str(number) for number in metadata.get("versions") or ())
         parameters = config.get("parameters") or {}
-        self.parameters = {name: str(value.get("string_value", "")) for name, value in parameters.items()}
+        self.info = RunnerInfo(
+            scalars=False,
+            versions=tuple(str(number) for number in metadata.get("versions") or ()),
+            parameters={name: str(value.get("string_value", "")) for name, value in parameters.items()},
+        )
         self._reshapes = reshapes(config)
         batched = self._max_batch_size > 0
         optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}
@@ -220,7 +218,7 @@ class EndpointRunner:
         name = str(entry["name"])
         dims = [int(n) for n in entry.get("shape", [])]
         dims = list(self._reshapes[name].to_model(dims)) if name in self._reshapes else dims
-        largest = maximums_from(self.parameters)
+        largest = maximums_from(self.info.parameters)
         axes = [
             Axis(label=f"{name}_{number}", maximum=largest.get((name, number))) if n < 0 else Axis(size=n)
             for number, n in enumerate(dims)

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from portinf.core.errors import PermissionNeededError, ServingError, printable
-from portinf.serving.repository import ModelFolder, load_config, served_versions
+from portinf.serving.repository import ModelFolder, served_versions
 from portinf.serving.server.model_code import PROGRAM, CodeRule, own_code, program_names, why_not
 from portinf.serving.server.shell_texts import for_a_shell
+from portinf.triton.config import message_text, read_message
+from portinf.triton.manifest import CONFIG
 
 __all__ = ["FILES", "Given", "Mirror", "Original"]
 
 FILES = "files"  # in the folder of a version of an ONNX model: the user's own; Triton looks for programs beside it
 _BACKENDS = ("onnxruntime", "python", "ensemble")  # of portinf's own server; an ensemble is run by its core
-_CONFIG = "config.pbtxt"
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _VERSION = re.compile(r"[0-9]+")
 # ``ModelInstanceGroup.Kind`` in Triton's model_config.proto.
@@ -74,7 +75,7 @@ class Mirror:
         self._sources[model.name] = model.path
         source = model.path.absolute()
         others = [entry for entry in source.iterdir() if not _VERSION.fullmatch(entry.name)]
-        links = {entry.name: entry for entry in others if entry.name != _CONFIG and not entry.name.startswith(".")}
+        links = {entry.name: entry for entry in others if entry.name != CONFIG and not entry.name.startswith(".")}
         versions = {str(version): source / str(version) for version in model.versions}
         if (code and self._rule.allow) or (not code and not self._own):
             _tidy(place, keep={**links, **versions})
@@ -134,7 +135,7 @@ class Mirror:
         shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir(parents=True)
         try:
-            shutil.copyfile(model.path / _CONFIG, stage / _CONFIG)
+            shutil.copyfile(model.path / CONFIG, stage / CONFIG)
             for version in served_versions(model):
                 # Compiled code is in no manifest: it stays behind.
                 shutil.copytree(model.path / str(version), stage / str(version), ignore=shutil.ignore_patterns("__pycache__"))
@@ -144,7 +145,7 @@ class Mirror:
                 versions=model.versions,
                 backend=model.backend,
                 complete=model.complete,
-                config=load_config(stage / _CONFIG),
+                config=read_message(stage / CONFIG),
             )
         except OSError as error:
             raise ServingError(f"it cannot be read: {error}") from error
@@ -153,10 +154,8 @@ class Mirror:
         return {str(version): stage / str(version) for version in served_versions(model)}
 
     def _write_config(self, place: Path, model: ModelFolder) -> None:
-        from google.protobuf import text_format
-
-        text = str(text_format.MessageToString(self._config(model)))
-        path = place / _CONFIG
+        text = message_text(self._config(model))
+        path = place / CONFIG
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             temporary = self._numbered.with_name("new.pbtxt")
             temporary.write_text(text, encoding="utf-8")
@@ -243,7 +242,7 @@ def _tidy(place: Path, keep: dict[str, Path | None]) -> None:
         linked = entry.is_symlink()
         requested = keep.get(entry.name)
         right = entry.readlink() == requested if linked else requested is None
-        if entry.name == _CONFIG or (entry.name in keep and right):
+        if entry.name == CONFIG or (entry.name in keep and right):
             continue
         if linked:
             entry.unlink()

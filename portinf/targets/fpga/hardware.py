@@ -27,7 +27,7 @@ from portinf.targets.fpga.tools.verilator import build_simulation, missing_tools
 from portinf.targets.fpga.tools.yosys import mapped
 from portinf.validation import CheckResult
 
-__all__ = ["ROWS", "Hardware", "hold_rtl", "rows_of", "write_rtl"]
+__all__ = ["ROWS", "Hardware", "Logic", "hold_rtl", "rows_of", "write_rtl"]
 
 ROWS = 10_000  # of the samples, on which logic and RTL are compared with the emulator
 ANYWHERE = 1_000  # rows more, drawn over the whole range of the inputs' formats
@@ -57,6 +57,26 @@ class Hardware:
         return "; ".join(f"{name}: {text} ({self.tags[name]})" for name, text in self.facts.items())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Logic:
+    """da4ml's logic of a network, and what it must answer.
+
+    Attributes:
+        network, signature: of what it computes.
+        folder: with its HDL.
+        figures: that da4ml logic_options of it.
+        rows: requests.
+        expected: the exact answers to them, by output.
+    """
+
+    network: Network
+    signature: Signature
+    folder: Path
+    figures: Mapping[str, Any]
+    rows: Arrays
+    expected: Mapping[str, object]
+
+
 def write_rtl(folder: Path, judged: Judged, signature: Signature, options: FpgaOptions, progress: Progress) -> Hardware:
     """Write ``rtl`` into a folder that has its network already.
 
@@ -68,43 +88,32 @@ def write_rtl(folder: Path, judged: Judged, signature: Signature, options: FpgaO
     if not judged.emulated:
         raise CannotError(f"{judged.why_not}: da4ml's logic is compared with the exact emulator, which cannot compute it")
     progress("implementing the network (da4ml)")
-    rtl = folder / RTL
     logic_options = LogicOptions(part=options.part, clock=options.clock, hdl=options.hdl)
-    figures = write_logic(folder / NETWORK, rtl, logic_options)
-    found = Hardware()
-    rows = rows_of(judged.network, judged.samples)
-    expected = Emulator(judged.network).run(rows)
-    _equal(found, "da4ml logic", "emulated", DaisRunner(rtl, judged.network, signature, "da4ml logic"), rows, expected)
-    hold_rtl(found, judged.network, signature, rtl, figures, options, rows, expected, progress)
+    figures = write_logic(folder / NETWORK, folder / RTL, logic_options)
+    found, network, rows = Hardware(), judged.network, rows_of(judged.network, judged.samples)
+    expected = Emulator(network).run(rows)
+    logic = Logic(network=network, signature=signature, folder=folder / RTL, figures=figures, rows=rows, expected=expected)
+    _equal(found, "da4ml logic", "emulated", DaisRunner(logic.folder, network, signature, "da4ml logic"), logic)
+    hold_rtl(found, logic, options, progress)
     _predicted(found, judged.network, options, progress)
     found.checks.append(CheckResult(name="hardware figures", status="reported", text=found.text()))
     return found
 
 
-def hold_rtl(
-    found: Hardware,
-    network: Network,
-    signature: Signature,
-    rtl: Path,
-    figures: Mapping[str, Any],
-    options: FpgaOptions,
-    rows: Arrays,
-    expected: Mapping[str, object],
-    progress: Progress,
-) -> None:
-    """Simulate the RTL, hold it against what is expected, and add the open tools' figures.
+def hold_rtl(found: Hardware, logic: Logic, options: FpgaOptions, progress: Progress) -> None:
+    """Simulate the RTL, compare it with what is expected, and add the open tools' figures.
 
     Raises:
         MissingPackageError: a tool that was asked for is not installed.
         CannotError: a build fails.
         DisagreementError: the RTL is not equal.
     """
-    simulated = _simulated(found, network, signature, rtl, figures, options, rows, expected, progress)
+    simulated, figures = _simulated(found, logic, options, progress), logic.figures
     found.figure("LUT (da4ml's cost)", f"{figures['cost']:,}", "estimated")
     found.figure("FF (da4ml's register bits)", f"{figures['registers']:,}", "estimated")
     clocks = f"{figures['stages'] + 1} clocks to the output, one row a clock"
     found.figure("latency of the RTL", clocks, "measured-rtl" if simulated else "estimated")
-    _synthesised(found, rtl, options, progress)
+    _synthesised(found, logic.folder, options, progress)
 
 
 def rows_of(network: Network, samples: Arrays, given: int = ROWS, anywhere: int = ANYWHERE) -> Arrays:
@@ -118,12 +127,12 @@ def rows_of(network: Network, samples: Arrays, given: int = ROWS, anywhere: int 
     return rows
 
 
-def _equal(found: Hardware, name: str, tag: str, runner: LogicRunner, rows: Arrays, expected: Mapping[str, object]) -> None:
+def _equal(found: Hardware, name: str, tag: str, runner: LogicRunner, logic: Logic) -> None:
     """Demand equality, bit for bit."""
-    answers = runner.infer_double(rows)
-    count = len(next(iter(rows.values())))
+    answers = runner.infer_double(logic.rows)
+    count = len(next(iter(logic.rows.values())))
     for output, numbers in answers.items():
-        differing = np.any((numbers != expected[output]).reshape(count, -1), axis=1)
+        differing = np.any((numbers != logic.expected[output]).reshape(count, -1), axis=1)
         if differing.any():
             raise DisagreementError(
                 f"{name}: output '{output}' differs from the exact emulation in {int(differing.sum()):,} of {count:,} rows, the "
@@ -134,27 +143,17 @@ def _equal(found: Hardware, name: str, tag: str, runner: LogicRunner, rows: Arra
     found.tags[name] = tag
 
 
-def _simulated(
-    found: Hardware,
-    network: Network,
-    signature: Signature,
-    rtl: Path,
-    figures: Mapping[str, Any],
-    options: FpgaOptions,
-    rows: Arrays,
-    expected: Mapping[str, object],
-    progress: Progress,
-) -> bool:
-    """Build the RTL's simulation and compare it with the emulator, if requested and possible."""
-    why = _why_not(options, figures)
+def _simulated(found: Hardware, logic: Logic, options: FpgaOptions, progress: Progress) -> bool:
+    """Build the RTL's simulation and compare it with the emulator, where that is wanted and can be done."""
+    why = _why_not(options, logic.figures)
     if why:
         found.checks.append(CheckResult(name="RTL", status="not applicable", text=f"not run here ({why})"))
         found.tags["RTL"] = "not-run"
         return False
     progress(f"building the simulation of the RTL ({options.hdl}, Verilator): minutes")
-    build_simulation(rtl, options.hdl, (options.cache or Path(user_cache_dir("portinf"))) / "rtl")
+    build_simulation(logic.folder, options.hdl, (options.cache or Path(user_cache_dir("portinf"))) / "rtl")
     progress("comparing the RTL with the emulator")
-    _equal(found, "RTL", "measured-rtl", RtlRunner(rtl, network, signature, "RTL"), rows, expected)
+    _equal(found, "RTL", "measured-rtl", RtlRunner(logic.folder, logic.network, logic.signature, "RTL"), logic)
     return True
 
 

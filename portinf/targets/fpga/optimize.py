@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from portinf.conversion.convert import ConvertOptions, convert
 from portinf.conversion.options import SourcingOptions
 from portinf.conversion.randomness import refuse_random_file
-from portinf.core.batch import Batch
 from portinf.core.errors import UsageError
 from portinf.core.files import whole_folder
 from portinf.core.progress import Progress
 from portinf.core.signature import Signature
 from portinf.fixedpoint.formats import FixedPointError, Format
 from portinf.onnx_graph.model_file import read_onnx
-from portinf.samples.files import bound, guessed_heads, notes, open_files
+from portinf.samples.case_set import CaseSet
+from portinf.samples.files import guessed_heads, open_files
 from portinf.sources.detect import detect
 from portinf.targets.fpga.flows.hgq2 import check_hgq, write_hgq_folder
 from portinf.targets.fpga.flows.network import write_folder
@@ -84,23 +83,18 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
                 model, path, artifact.signature, _made(folder / "ready"), (before, remarks), options, progress
             )
             _settle(folder / "ready", out)
-            return FpgaResult(
-                folder=out, report=report, layers=record.layers, facts=record.facts, tags=record.tags, notes=report.notes
-            )
+            return _result(out, record, report)
         progress("reading the layers")
-        files = bound(open_files(options.inputs, options.streams), artifact.signature)
+        cases = CaseSet.of_files(artifact.signature, options.inputs, options.streams)
         plan = None if quantised else read_graph(path, _made(folder / "plan"), HANDLERS)
-        read, drawn = filled_up(_rows_of(files))
-        remarks = [*remarks, *notes(files), *drawn]
+        read, drawn = filled_up(cases.rows)
         if plan is None:
             judged = judge_qonnx(Path(model), path, artifact.signature, read)
-            said = [
-                *remarks,
-                "QONNX: the bits of the file are kept; model.onnx is the same model in standard ONNX operators",
-            ]
+            said = ["QONNX: the bits of the file are kept; model.onnx is the same model in standard ONNX operators"]
         else:
             judged = choose(plan, path, artifact.signature, read, options.precision, options.tolerance, progress)
-            said = [*remarks, *judged.notes, *_turned(plan)]
+            said = [*judged.notes, *_turned(plan)]
+        said = [*remarks, *cases.notes, *drawn, *said]
         ready = _made(folder / "ready")
         judged = replace(judged, before=before, notes=said)
         record, report = write_folder(ready, model, path, artifact.signature, judged, options, progress)
@@ -109,7 +103,15 @@ def optimize_fpga(model: str, out: Path, options: FpgaOptions, progress: Progres
 
 
 def _result(out: Path, record: FpgaRecord, report: Report) -> FpgaResult:
-    return FpgaResult(folder=out, report=report, layers=record.layers, facts=record.facts, tags=record.tags, notes=report.notes)
+    return FpgaResult(
+        folder=out,
+        report=report,
+        project=f"{record.kind} project, exact emulator" if record.emulated or record.library else record.facts["kind"],
+        layers=record.layers,
+        facts=record.facts,
+        tags=record.tags,
+        notes=report.notes,
+    )
 
 
 def _check(out: Path, options: FpgaOptions) -> None:
@@ -172,9 +174,9 @@ def _trees(
     check_tree_options(options)
     progress("reading the trees")
     floats = read_trees(path, signature)
-    files = bound(open_files(options.inputs, options.streams), signature)
-    judged = choose_trees(floats, path, signature, _rows_of(files), options.precision, options.tolerance, progress)
-    judged = replace(judged, notes=[*said[1], *notes(files), *judged.notes])
+    cases = CaseSet.of_files(signature, options.inputs, options.streams)
+    judged = choose_trees(floats, path, signature, cases.rows, options.precision, options.tolerance, progress)
+    judged = replace(judged, notes=[*said[1], *cases.notes, *judged.notes])
     return write_tree_folder(folder, model, path, signature, judged, said[0], options, progress)
 
 
@@ -190,16 +192,6 @@ def _as_onnx(
     sourcing = SourcingOptions(inputs=options.inputs, streams=options.streams, dynamic=rows)
     result = convert(model, path, ConvertOptions(sourcing=sourcing), progress)
     return path, (replace(result.comparison, candidate="ONNX"),), list(result.notes)
-
-
-def _rows_of(files: Sequence[Any]) -> Callable[[], Iterator[Batch]]:
-    """Return what reads every batch of the files, as often as it is called."""
-
-    def read() -> Iterator[Batch]:
-        for file in files:
-            yield from file
-
-    return read
 
 
 def _turned(plan: Plan) -> list[str]:

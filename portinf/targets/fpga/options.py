@@ -66,6 +66,7 @@ class FpgaResult:
     Attributes:
         folder: that was written.
         report: comparison with the float model, and of a source's conversion before it.
+        project: what is in it.
         layers: name, kind, tensor and formats of each layer.
         facts: of the build, by name.
         tags: the source of each figure.
@@ -74,6 +75,7 @@ class FpgaResult:
 
     folder: Path
     report: Report
+    project: str
     layers: Sequence[Mapping[str, Any]]
     facts: Mapping[str, str]
     tags: Mapping[str, str]

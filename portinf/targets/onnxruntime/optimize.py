@@ -6,30 +6,28 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from portinf.conversion.randomness import refuse_random_file
-from portinf.core.batch import Batch, check_batch
+from portinf.core.batch import Batch
 from portinf.core.errors import CannotError, DisagreementError, UnreadableError, UsageError, first_line
 from portinf.core.progress import Progress
-from portinf.mixed_precision.lower import Lowered, Precision, lower
+from portinf.mixed_precision.lower import Lowered, LowerRequest, Precision, lower
 from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write_onnx
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.samples import StreamOptions
-from portinf.samples.case_set import JudgedOn, with_columns
-from portinf.samples.files import bound, heads, notes, open_files
-from portinf.samples.generate import generate, not_tried, sweep
+from portinf.samples.case_set import CaseSet
 from portinf.targets.onnxruntime.proposal import Proposal
 from portinf.targets.onnxruntime.proposals import proposals
 from portinf.targets.onnxruntime.timing import paired, slower, timing_batch
 from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare
 from portinf.validation.rounding.opinion import rounding_notes
 
-__all__ = ["OptimizeResult", "optimize", "original"]
+__all__ = ["OptimizeResult", "optimize", "original", "rewritten"]
 
 SLOWER = 1.05  # times the time before: a rewriting that takes longer is left out
 
@@ -133,107 +131,102 @@ def optimize(
         CannotError: the model cannot be lowered.
         DisagreementError: every proposal computes something else, or the precision does; nothing is at ``out``.
     """
-    if precision is not None:
-        return _lowered(
-            model,
-            out,
-            precision=precision,
-            inputs=inputs,
-            streams=streams or StreamOptions(),
-            tolerance=tolerance,
-            physics=physics or PhysicsOptions(),
-            threads=threads,
-            progress=progress,
-        )
-    artifact = read_onnx(model)
-    refuse_random_file(model)
     if out.is_dir():
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
+    if precision == "int8" and not inputs:
+        raise UsageError("--precision int8 requires samples for calibration; give some with --inputs")
+    physics = physics or PhysicsOptions()
+    cases = CaseSet.of_files(read_onnx(model).signature, inputs, streams or StreamOptions(), columns=physics.columns)
+    if precision is None:
+        return rewritten(model, out, cases, tolerance=tolerance, threads=threads, progress=progress)
+    return _lowered(
+        model, out, cases, precision=precision, tolerance=tolerance, physics=physics, threads=threads, progress=progress
+    )
+
+
+def rewritten(
+    model: Path, out: Path, cases: CaseSet, *, tolerance: Tolerance, threads: int, progress: Progress
+) -> OptimizeResult:
+    """Try proposals one after the other; see `optimize`.
+
+    Each is judged on the first rows of files that are read in parts, and on all generated cases; what they come to is judged on all
+    rows. Where it does not hold there, each is tried again on all of them.
+    """
+    artifact = read_onnx(model)
+    refuse_random_file(model)
     with OnnxRuntimeRunner(model):
         progress(f"opened {model}")  # a damaged file is refused here, before anything is made of it
-    files = bound(open_files(inputs, streams or StreamOptions()), artifact.signature)
-    given = heads(files)
     with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder, Float64() as float64:
-        work = _Trial(
-            artifact=artifact,
-            batches=_batches(artifact, given),
-            timed=timing_batch(artifact.signature, given),
-            tolerance=tolerance,
-            float64=float64,
-            threads=threads,
-            folder=Path(folder),
-            progress=progress,
-        )
-        for proposal in proposals(threads):
-            work.consider(proposal)
-        work.weed()
+
+        def tried(batches: Iterable[Batch]) -> _Trial:
+            work = _Trial(
+                artifact=artifact,
+                batches=batches,
+                timed=timing_batch(artifact.signature, cases.given),
+                tolerance=tolerance,
+                float64=float64,
+                threads=threads,
+                folder=Path(folder),
+                progress=progress,
+            )
+            for proposal in proposals(threads):
+                work.consider(proposal)
+            work.weed()
+            return work
+
+        work = tried(cases.first())
+        if work.comparison is not None and not cases.whole:
+            progress("comparing on all rows")
+            work = work if work.judge(cases) else tried(cases)
         if work.comparison is None:
             if work.wrong and len(work.wrong) == len(work.steps):
                 raise DisagreementError(f"{model}: {work.wrong[0].name}: nothing was written: {work.wrong[0].text}")
-            said = [*notes(files), *not_tried(artifact.signature, given)]
-            return replace(original(artifact, out), steps=work.steps, notes=said)
-        said = [
-            *notes(files),
-            *not_tried(artifact.signature, given),
-            *_threads_note(work.path),
-            *rounding_notes(work.comparison),
-        ]
+            return replace(original(artifact, out), steps=work.steps, notes=[*cases.notes, *cases.left_out])
+        said = [*cases.notes, *cases.left_out, *_threads_note(work.path), *rounding_notes(work.comparison)]
         return _kept(artifact, work, out, said)
 
 
 def _lowered(
     model: Path,
     out: Path,
+    cases: CaseSet,
     *,
     precision: Precision,
-    inputs: Sequence[Path],
-    streams: StreamOptions,
     tolerance: Tolerance,
     physics: PhysicsOptions,
     threads: int,
     progress: Progress,
 ) -> OptimizeResult:
     """Rewrite, then lower the precision, and time both files alternately."""
-    if out.is_dir():
-        raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
-    if precision == "int8" and not inputs:
-        raise UsageError("--precision int8 requires samples for calibration; give some with --inputs")
     artifact = read_onnx(model)
-    streams = with_columns(streams, artifact.signature, physics.columns)
     with tempfile.TemporaryDirectory(prefix="portinf-optimize-") as folder:
-        plain = Path(folder) / out.name
-        given = {"inputs": inputs, "streams": streams, "threads": threads, "progress": progress}
+        path = Path(folder) / out.name
         try:
-            result: OptimizeResult | None = optimize(model, plain, tolerance=Tolerance(), **given)  # type: ignore[arg-type]
-            path = plain
+            result: OptimizeResult | None = rewritten(
+                model, path, cases, tolerance=Tolerance(), threads=threads, progress=progress
+            )
         except DisagreementError as error:
             progress(first_line(error))
             result, path = None, model
-        files = bound(open_files(inputs, streams), artifact.signature)
 
-        def lower_it(path: Path) -> Lowered:
-            return lower(
-                path,
-                out,
-                precision=precision,
-                flavour="cpu",
-                batches=JudgedOn(artifact.signature, files, physics.columns),
-                tolerance=tolerance,
-                physics=physics,
-                threads=threads,
-                progress=progress,
-                original=model,
-            )
-
+        request = LowerRequest(
+            precision=precision,
+            flavour="cpu",
+            batches=cases,
+            tolerance=tolerance,
+            physics=physics,
+            threads=threads,
+            original=model,
+        )
         try:
-            lowered = lower_it(path)
+            lowered = lower(path, out, request, progress)
         except DisagreementError:
             if result is None or not any(step.kept and step.guarantee == "reassociated" for step in result.steps):
                 raise
             progress("trying without the rewrites, which change the order of rounding")
-            result, lowered = None, lower_it(model)
+            result, lowered = None, lower(model, out, request, progress)
         progress("timing the original and the file in lower precision alternately")
-        timed = timing_batch(artifact.signature, heads(files))
+        timed = timing_batch(artifact.signature, cases.given)
         before, after = paired(model, out, timed.inputs, threads=threads)
     written = read_onnx(out)
     on = f"{threads or 'all'} thread{'s' * (threads != 1)}"
@@ -271,7 +264,7 @@ class _Trial:
         self,
         *,
         artifact: Artifact,
-        batches: Sequence[Batch],
+        batches: Iterable[Batch],
         timed: Batch,
         tolerance: Tolerance,
         float64: Float64,
@@ -302,7 +295,7 @@ class _Trial:
             return
         if path is None:
             return
-        comparison = self._judged(path, proposal.guarantee)
+        comparison = self._judged(path, self._batches, proposal.guarantee)
         step = Step(
             name=proposal.name, guarantee=proposal.guarantee, kept=comparison.verdict == "equal", text=comparison.summary()
         )
@@ -321,7 +314,7 @@ class _Trial:
             without, with_it = paired(path, self.path, self._timed.inputs, threads=self._threads)
             before, after = statistics.median(without), statistics.median(with_it)
             step = replace(step, before=before, after=after)
-            comparison = self._judged(path, _weakest(others)) if others else None
+            comparison = self._judged(path, self._batches, _weakest(others)) if others else None
             if not slower(without, with_it, SLOWER) or (comparison is not None and comparison.verdict != "equal"):
                 self._kept[name] = proposal, step
                 continue
@@ -329,7 +322,14 @@ class _Trial:
             self._kept = {key: value for key, value in self._kept.items() if key != name}
             self.path, self.comparison = path, comparison
 
-    def _judged(self, path: Path, guarantee: str) -> Comparison:
+    def judge(self, batches: Iterable[Batch]) -> bool:
+        """Compare the file as it stands on other batches; that is its comparison from now on if it computes the same there."""
+        comparison = self._judged(self.path, batches)
+        if comparison.verdict == "equal":
+            self.comparison = comparison
+        return comparison.verdict == "equal"
+
+    def _judged(self, path: Path, batches: Iterable[Batch], guarantee: str = "exact") -> Comparison:
         """Compare a file with the original; where sums are reassociated, rounding may be the reason of a difference."""
         guarantees = [guarantee, *(other.guarantee for other, _ in self._kept.values())]
         with (
@@ -337,7 +337,7 @@ class _Trial:
             OnnxRuntimeRunner(path, name="optimised") as right,
         ):
             float64 = self._float64 if "reassociated" in guarantees else None
-            return compare(left, right, self._batches, tolerance=self._tolerance, float64=float64)
+            return compare(left, right, batches, tolerance=self._tolerance, float64=float64)
 
     def _chain(self, proposals: Sequence[Proposal]) -> Path:
         """Apply proposals to the original."""
@@ -352,12 +352,6 @@ class _Trial:
         made = proposal.make(path, folder)
         same = made is None or dict(read_onnx(made).operators) == dict(read_onnx(path).operators)
         return None if same else made
-
-
-def _batches(artifact: Artifact, given: Sequence[Batch]) -> list[Batch]:
-    for batch in given:
-        check_batch(artifact.signature, batch)
-    return [*given, *([] if given else [generate(artifact.signature)]), *sweep(artifact.signature, given)]
 
 
 def _weakest(proposals: Sequence[Proposal]) -> str:

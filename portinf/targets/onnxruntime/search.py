@@ -16,15 +16,13 @@ from portinf.core.batch import Array, Arrays, Batch
 from portinf.core.errors import CannotError, DisagreementError, PortinfError, UsageError, first_line
 from portinf.core.optional import require
 from portinf.core.progress import Progress
-from portinf.mixed_precision.lower import Precision, lower
+from portinf.mixed_precision.lower import LowerRequest, Precision, lower
 from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write_onnx
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import GraphLevel, OnnxRuntimeRunner
 from portinf.samples import StreamOptions
-from portinf.samples.case_set import JudgedOn, with_columns
-from portinf.samples.files import bound, heads, notes, open_files
-from portinf.samples.generate import sweep
-from portinf.targets.onnxruntime.optimize import optimize, original
+from portinf.samples.case_set import CaseSet
+from portinf.targets.onnxruntime.optimize import original, rewritten
 from portinf.targets.onnxruntime.timing import in_turns, timing_batch
 from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare, make_checks
 
@@ -168,20 +166,18 @@ def search(
         raise UsageError(f"{out}: a folder; expected the name of the ONNX file to write")
     artifact, physics = read_onnx(model), physics or PhysicsOptions()
     refuse_random_file(model)
-    streams = with_columns(streams or StreamOptions(), artifact.signature, physics.columns)
-    samples = bound(open_files(inputs, streams), artifact.signature)
-    given = {"inputs": inputs, "streams": streams, "tolerance": tolerance, "physics": physics, "progress": progress}
+    cases = CaseSet.of_files(artifact.signature, inputs, streams or StreamOptions(), columns=physics.columns)
     with tempfile.TemporaryDirectory(prefix="portinf-search-") as name, Float64() as float64:
-        files = _made(model, Path(name), threads=threads, precisions=precisions, **given)  # type: ignore[arg-type]
-        batches = [*heads(samples), *sweep(artifact.signature, heads(samples))]
+        made = {"tolerance": tolerance, "physics": physics, "threads": threads, "precisions": precisions, "progress": progress}
+        files = _made(model, Path(name), cases, **made)  # type: ignore[arg-type]
         counts = [threads] if threads else sorted({1, len(os.sched_getaffinity(0))})
-        bench = _Bench(files, batches, timing_batch(artifact.signature, heads(samples)), tolerance, physics, float64, progress)
+        timed = timing_batch(artifact.signature, cases.given)
+        bench = _Bench(files, cases.first(), timed, tolerance, physics, float64, progress)
         bench.run(counts)
         rows = _ranked(bench.rows, files)
-        everything = JudgedOn(artifact.signature, samples, physics.columns)
-        pick, comparison, rows = _picked(rows, bench, everything)
+        pick, comparison, rows = _picked(rows, bench, cases)
         reason = _reason(pick, rows)
-        said = [*notes(samples), *_needs(pick, files)]
+        said = [*cases.notes, *cases.left_out, *_needs(pick, files)]
         if pick.setting.file == ORIGINAL:
             written = original(artifact, out).artifact
         else:
@@ -192,22 +188,20 @@ def search(
 def _made(
     model: Path,
     folder: Path,
+    cases: CaseSet,
     *,
-    threads: int,
-    precisions: Sequence[Precision],
-    inputs: Sequence[Path],
-    streams: StreamOptions,
     tolerance: Tolerance,
     physics: PhysicsOptions,
+    threads: int,
+    precisions: Sequence[Precision],
     progress: Progress,
 ) -> _Files:
     """Rewrite the model, and lower what that left."""
     files = _Files(made={ORIGINAL: model})
-    more: dict[str, Any] = {"inputs": inputs, "streams": streams, "tolerance": tolerance, "progress": progress}
     for name, count in (("rewritten", 0), ("rewritten, by row", 1)):
         path = folder / f"rewritten-{count}.onnx"
         try:
-            result = optimize(model, path, threads=count, **more)
+            result = rewritten(model, path, cases, tolerance=tolerance, threads=count, progress=progress)
         except PortinfError as error:
             files.refused[name] = first_line(error)
             continue
@@ -215,23 +209,19 @@ def _made(
             files.made[name] = path
             files.reassociated.add(name)
     base = files.made.get("rewritten", model)
-    signature = read_onnx(model).signature
+    request = LowerRequest(
+        precision="fp16",
+        flavour="cpu",
+        batches=cases,
+        tolerance=tolerance,
+        physics=physics,
+        threads=threads,
+        original=model,
+    )
     for precision in precisions:
         path = folder / f"{precision}.onnx"
-        batches = JudgedOn(signature, bound(open_files(inputs, streams), signature), physics.columns)
         try:
-            lower(
-                base,
-                path,
-                precision=precision,
-                flavour="cpu",
-                batches=batches,
-                tolerance=tolerance,
-                physics=physics,
-                threads=threads,
-                progress=progress,
-                original=model,
-            )
+            lower(base, path, replace(request, precision=precision), progress)
         except (CannotError, DisagreementError) as error:
             files.refused[precision] = first_line(error)
             continue
@@ -244,7 +234,7 @@ class _Answered:
 
     def __init__(self, runner: OnnxRuntimeRunner) -> None:
         self._runner, self._known = runner, dict[int, tuple[Mapping[str, Array], Arrays | PortinfError]]()
-        self.name, self.signature, self.path = runner.name, runner.signature, runner.path
+        self.name, self.signature, self.info = runner.name, runner.signature, runner.info
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:
         """Answer, from memory where the same inputs were run before."""
@@ -350,7 +340,7 @@ class _Bench:
         given: dict[str, Any] = {"level": setting.level, "threads": setting.threads, "provider": setting.provider}
         return OnnxRuntimeRunner(path, name=str(setting), **given)
 
-    def judged_on_all(self, setting: Setting, batches: JudgedOn) -> Comparison:
+    def judged_on_all(self, setting: Setting, batches: CaseSet) -> Comparison:
         """Compare a setting with the original on all samples."""
         model = self._files.made[ORIGINAL]
         with OnnxRuntimeRunner(model, level="none", name=str(model)) as exact, self.opened(setting) as runner:
@@ -392,12 +382,12 @@ def _better(one: Tried, other: Tried) -> bool:
     return no_worse and (one.faster > other.faster or one.error < other.error)
 
 
-def _picked(rows: list[Tried], bench: _Bench, everything: JudgedOn) -> tuple[Tried, Comparison | None, list[Tried]]:
+def _picked(rows: list[Tried], bench: _Bench, cases: CaseSet) -> tuple[Tried, Comparison | None, list[Tried]]:
     """Return the best setting that also holds on all samples, its comparison, and the rows with those that did not."""
     while True:
         pick = _best(rows)
         plain = pick.setting.file == ORIGINAL
-        comparison = None if plain else bench.judged_on_all(pick.setting, everything)
+        comparison = None if plain else bench.judged_on_all(pick.setting, cases)
         if comparison is None or comparison.verdict == "equal":
             return pick, comparison, rows
         lost = replace(pick, holds=False, front=False, text=f"on all samples: {comparison.summary()}")

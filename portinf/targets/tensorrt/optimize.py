@@ -15,12 +15,11 @@ from portinf.core.files import whole_folder
 from portinf.core.optional import require
 from portinf.core.progress import Progress
 from portinf.core.versions import installed, now
-from portinf.mixed_precision.lower import Lowered, Precision, lower
+from portinf.mixed_precision.lower import Lowered, LowerRequest, Precision, lower
 from portinf.onnx_graph.model_file import Artifact, load_proto, read_onnx, write_onnx
 from portinf.runners.onnx import OnnxRuntimeRunner
-from portinf.samples import SampleStream, StreamOptions
-from portinf.samples.case_set import JudgedOn, with_columns
-from portinf.samples.files import bound, heads, notes, open_files
+from portinf.samples import StreamOptions
+from portinf.samples.case_set import CaseSet
 from portinf.targets.tensorrt.engine import MANIFEST, build_here
 from portinf.targets.tensorrt.kit_folder import Recorded, check_types, write_site
 from portinf.targets.tensorrt.operator_rules import walk
@@ -175,7 +174,7 @@ class _Job:
     row: Release | None
     version: Version
     name: str
-    files: Sequence[SampleStream]
+    cases: CaseSet
     samples: Sequence[Batch]
     max_batch_size: int
     batching: str
@@ -204,10 +203,8 @@ def _prepared(
         progress(f"opened {model}")  # a damaged file is refused here
     check_operators(_typed(model), version, str(model))
     said = check_types(artifact.signature, version)
-    files = bound(open_files(inputs, with_columns(streams, artifact.signature, options.physics.columns)), artifact.signature)
-    given = heads(files)
-    for batch in given:
-        check_batch(artifact.signature, batch)
+    cases = CaseSet.of_files(artifact.signature, inputs, streams, columns=options.physics.columns)
+    given = cases.given
     strict = tolerance if options.precision == "fp32" else Tolerance()  # a lower precision's bound would hide an influence
     with OnnxRuntimeRunner(artifact.path, name="the model") as runner:
         size, why = choose_batch_size(runner, artifact.signature, given, options.max_batch_size, strict, str(model), progress)
@@ -224,12 +221,12 @@ def _prepared(
         row=row,
         version=version,
         name=name,
-        files=files,
+        cases=cases,
         samples=samples,
         max_batch_size=size,
         batching=why,
         profile=profile,
-        said=[*said, *notes(files), *_guesses(profile)],
+        said=[*said, *cases.notes, *_guesses(profile)],
     )
 
 
@@ -329,16 +326,14 @@ def _write_model(job: _Job, work: Path) -> tuple[Artifact, Lowered | None]:
     out, signature, options = work / MODEL, job.artifact.signature, job.options
     if options.precision == "fp32":
         return write_onnx(load_proto(job.model), job.model, out, signature, job.artifact.provenance), None
-    lowered = lower(
-        job.model,
-        out,
+    request = LowerRequest(
         precision=options.precision,
         flavour="tensorrt",
-        batches=JudgedOn(signature, job.files, options.physics.columns),
+        batches=job.cases,
         tolerance=job.tolerance,
         physics=options.physics,
-        progress=job.progress,
     )
+    lowered = lower(job.model, out, request, job.progress)
     return read_onnx(out), lowered
 
 

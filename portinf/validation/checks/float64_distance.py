@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,27 +11,19 @@ import numpy.typing as npt
 from portinf.core.batch import Array, Arrays, Batch
 from portinf.core.errors import CannotError, RunnerError, first_line
 from portinf.core.signature import dtype_by_numpy
-from portinf.runners.protocol import Runner
+from portinf.runners.protocol import Float64Runner, Runner
 from portinf.validation.check import CheckResult, Figure
 from portinf.validation.limits import Judging
 from portinf.validation.scale import Scale, Sizes
 from portinf.validation.tolerance import Bound, Tolerance, judged_as, rounding
 
-__all__ = ["FACTOR", "HEADROOM", "Precision", "Truth", "across", "bounds_of", "distance", "largest"]
+__all__ = ["FACTOR", "HEADROOM", "Precision", "across", "bounds_of", "distance", "largest"]
 
 Floats = npt.NDArray[np.float64]
 
 FACTOR = 16.0  # how much further from fp64 than the reference a candidate may be and still only round otherwise
 HEADROOM = 32.0  # bound of a difference, in units of the reference's own distance from fp64
 SMALL = 0.1  # elements below this share of the largest one count for atol, the others for rtol
-
-
-class Truth(Protocol):
-    """Something that answers in float64."""
-
-    def infer_double(self, inputs: Mapping[str, Array]) -> Arrays:
-        """Answer one request in float64."""
-        ...
 
 
 @dataclass(kw_only=True)
@@ -57,7 +48,7 @@ class Precision(Judging):
         truth: the reference in float64.
     """
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Float64Runner) -> None:
         super().__init__(Tolerance())
         self._truth = truth
         self._outputs: dict[str, _Output] = {}
@@ -148,7 +139,7 @@ class _Measured:
     whole: float
 
 
-def bounds_of(reference: Runner, truth: Truth, batches: Iterable[Batch]) -> dict[str, Bound]:
+def bounds_of(reference: Runner, truth: Float64Runner, batches: Iterable[Batch]) -> dict[str, Bound]:
     """Derive the rule of each float output from the reference's own distance from float64.
 
     ``rtol`` is HEADROOM times the largest relative distance among elements of at least SMALL times the largest one of their

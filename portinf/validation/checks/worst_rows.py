@@ -96,10 +96,7 @@ class Worst(Judging):
         place = f"[{', '.join(map(str, first.index))}]"
         values = f"reference {show(first.reference, first.dtype)}, candidate {show(first.candidate, first.dtype)}"
         text = f"{first.case}, output '{first.output}' at {place}: {values}; {first.score:.3g} of the tolerance"
-        figures: dict[str, Value] = {}
-        for number, row in enumerate(rows, start=1):
-            figures |= {f"{number} {title}": value for title, value in _shown(row).items()}
-        return [CheckResult(name="worst rows", status="reported", text=text, figures=figures)]
+        return [CheckResult(name="worst rows", status="reported", text=text, table=[_shown(row) for row in rows])]
 
     def figures(self) -> Sequence[Figure]:
         """Return nothing: the scatter plot shows the worst element."""

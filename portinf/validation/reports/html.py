@@ -126,12 +126,8 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 def worst_rows(comparison: Comparison) -> list[dict[str, str]]:
     """Return the worst rows of a comparison, each as its columns by name, worst first; empty where no row differs."""
-    found: dict[int, dict[str, str]] = {}
-    for check in comparison.checks:
-        for key, value in check.figures.items() if check.name == "worst rows" else ():
-            number, _, column = key.partition(" ")
-            found.setdefault(int(number), {})[column] = value if isinstance(value, str) else show(value)
-    return [found[number] for number in sorted(found)]
+    rows = [row for check in comparison.checks for row in check.table]
+    return [{column: value if isinstance(value, str) else show(value) for column, value in row.items()} for row in rows]
 
 
 def _counts(comparison: Comparison) -> Sequence[tuple[str, int]]:

@@ -15,6 +15,7 @@ from portinf.core.optional import require
 from portinf.core.signature import dtype_by_numpy
 from portinf.onnx_graph.model_file import load_proto
 from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.runners.protocol import Runner, file_of
 from portinf.validation.differences import out_of
 from portinf.validation.tolerance import Bound, rounding
 
@@ -39,8 +40,8 @@ class Nudged:
         sides: runners, or paths of ONNX files; others are left out.
     """
 
-    def __init__(self, *sides: Any) -> None:
-        paths = [side if isinstance(side, Path) else getattr(side, "path", None) for side in sides]
+    def __init__(self, *sides: Runner | Path | None) -> None:
+        paths = [file_of(side) for side in sides]
         self._paths = [path if path is not None and path.stat().st_size <= LARGEST else None for path in paths]
 
     def explain(self, name: str, batch: Batch, reference: Array, candidate: Array, bound: Bound, left: Bools) -> Bools:

@@ -17,7 +17,7 @@ from portinf.core.errors import PortinfError
 from portinf.core.signature import dtype_by_numpy
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
-from portinf.runners.protocol import Runner
+from portinf.runners.protocol import Runner, file_of
 from portinf.validation.batched import why_not_batched
 from portinf.validation.check import CheckResult
 from portinf.validation.checks.float64_distance import FACTOR
@@ -114,7 +114,7 @@ class Opinion:
     ) -> None:
         self._float64, self._sides = float64, {"reference": reference, "candidate": candidate}
         self._limits, self._allow_nan, self._known = limits, allow_nan, known
-        paths = [side if isinstance(side, Path) else getattr(side, "path", None) for side in (reference, candidate)]
+        paths = [file_of(side) for side in (reference, candidate)]
         self._has_file = paths[1] is not None
         self._one_file = paths[0] is not None and (paths[0] == paths[1] or (reference is paths[0] and paths[1] is None))
         self._nudged = Nudged(reference, candidate)

@@ -9,9 +9,10 @@ import pytest
 
 from portinf.core.errors import PermissionNeededError, ServingError, UnreadableError
 from portinf.serving.backends.onnxruntime import portinf_onnx_session
-from portinf.serving.repository import ModelFolder, Problem, load_config, read_model
+from portinf.serving.repository import ModelFolder, Problem, read_model
 from portinf.serving.server.mirror import FILES, Mirror, Original
 from portinf.serving.server.model_code import CodeRule, code_refusal, own_code
+from portinf.triton.config import read_message
 from tests.serving.tiny_models import ADD_CONFIG, add, fingerprint
 
 PYTHON_CONFIG = ADD_CONFIG.replace('platform: "onnxruntime_onnx"', 'backend: "python"')
@@ -59,7 +60,7 @@ def test_a_model_shows_its_files_under_a_name_of_ours(tmp_path: Path) -> None:
         assert names(place) == ["1", "config.pbtxt", "labels.txt"]
         assert names(place / "1") == [FILES]
         assert (place / "1" / FILES / "model.onnx").samefile(folder / "1" / "model.onnx")
-        assert load_config(place / "config.pbtxt").backend == "onnxruntime"
+        assert read_message(place / "config.pbtxt").backend == "onnxruntime"
         given.remove(name)
         assert names(given.repository) == []
         assert names(tmp_path / "scratch" / "models") == []
@@ -93,8 +94,8 @@ def test_a_gpu_becomes_a_cpu_and_is_told_once(tmp_path: Path) -> None:
     given = mirror(tmp_path, lines=lines)
     for _ in range(2):
         given.add(model(folder))
-    expected = load_config(add(tmp_path / "other") / "config.pbtxt")
-    assert load_config(given.repository / "add" / "config.pbtxt") == expected
+    expected = read_message(add(tmp_path / "other") / "config.pbtxt")
+    assert read_message(given.repository / "add" / "config.pbtxt") == expected
     assert lines == ["no GPU is used here: add will run on the CPU (your files stay as they are)"]
     assert fingerprint(folder) == before
 
@@ -150,7 +151,7 @@ def test_what_the_onnx_backend_does_not_read_does_not_reach_the_python_backend(t
     folder = add(tmp_path / "models", config=ADD_CONFIG + environment + ' runtime: "libtriton_onnxruntime.so"')
     given = mirror(tmp_path)
     given.add(model(folder))
-    assert load_config(given.repository / "add" / "config.pbtxt") == load_config(add(tmp_path / "other") / "config.pbtxt")
+    assert read_message(given.repository / "add" / "config.pbtxt") == read_message(add(tmp_path / "other") / "config.pbtxt")
 
 
 def verify(folder: Path) -> list[str]:
@@ -233,7 +234,7 @@ def test_another_server_sees_an_onnx_model_as_it_is(tmp_path: Path) -> None:
     given = mirror(tmp_path, own=False)
     given.add(model(folder))
     assert (given.repository / "add" / "1" / "model.onnx").samefile(folder / "1" / "model.onnx")
-    assert load_config(given.repository / "add" / "config.pbtxt") == load_config(folder / "config.pbtxt")
+    assert read_message(given.repository / "add" / "config.pbtxt") == read_message(folder / "config.pbtxt")
 
 
 def test_a_container_sees_the_folder_and_so_the_compiled_code_in_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from portinf.core.batch import Array, Arrays, Batch
 from portinf.core.errors import UsageError
 from portinf.core.signature import Axis, Role, Signature, TensorSpec
+from portinf.runners.protocol import RunnerInfo
 from portinf.samples.generate import generate
 from portinf.validation import CheckResult, Tolerance
 from portinf.validation.checks.invariances import Invariances
@@ -40,6 +41,8 @@ GRAPH = Signature(
 
 class Side:
     """A model written in numpy."""
+
+    info = RunnerInfo()
 
     def __init__(self, signature: Signature, model: Callable[..., Mapping[str, Array]]) -> None:
         self.name, self.signature, self._model = "numpy", signature, model

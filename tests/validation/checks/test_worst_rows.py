@@ -38,7 +38,8 @@ def test_ten_are_kept_and_the_finding_lists_them() -> None:
     check = worst({"y": y}, {"y": (y + np.arange(100)).astype(np.float32)})
     assert [row.row for row in check.rows()] == list(range(99, 89, -1))
     (result,) = check.results()
-    assert result.text.startswith("f, output 'y' at [99]: reference 1, candidate 100") and result.figures["10 row"] == 90
+    assert result.text.startswith("f, output 'y' at [99]: reference 1, candidate 100")
+    assert result.table[9]["row"] == result.to_json()["figures"]["10 row"] == 90
 
 
 def test_equally_bad_rows_are_the_first_ones() -> None:

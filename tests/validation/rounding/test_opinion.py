@@ -15,6 +15,7 @@ from portinf.core.signature import Axis, Role, Signature, TensorSpec
 from portinf.runners.float64 import Float64
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.runners.onnx_float64 import OnnxDouble
+from portinf.runners.protocol import RunnerInfo
 from portinf.validation import Comparison, PhysicsOptions, Tolerance, compare, make_checks
 from portinf.validation.rounding.nudging import Nudged
 from portinf.validation.rounding.opinion import ROUNDING
@@ -83,6 +84,8 @@ def answered(reference: Model, tmp_path: Path) -> tuple[Path, list[Batch]]:
 
 class Live:
     """A model of which nothing but the answers is seen."""
+
+    info = RunnerInfo()
 
     def __init__(self, inner: OnnxRuntimeRunner) -> None:
         self.name, self.signature, self._inner = "live", inner.signature, inner

@@ -8,6 +8,8 @@ from pathlib import Path
 from portinf.core.errors import ServingError
 from portinf.core.scratch import scratch_folder
 from portinf.serving.engines.pytriton.environment import ServingEnvironment, environment
+from portinf.triton.config import ModelConfig, TensorConfig, to_text
+from portinf.triton.manifest import CONFIG
 
 __all__ = ["prepare"]
 
@@ -68,11 +70,9 @@ def _write_model(folder: Path) -> None:
     graph = helper.make_graph([node], "canary", inputs, outputs)
     (folder / "1").mkdir(parents=True)
     onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), folder / "1" / "model.onnx")
-    tensor = '[{{ name: "{}" data_type: TYPE_FP32 dims: [{}] }}]'
-    (folder / "config.pbtxt").write_text(
-        f'name: "canary"\nbackend: "onnxruntime"\ninput {tensor.format("x", _SIZE)}\noutput {tensor.format("y", _SIZE)}\n'
-        "instance_group [{ count: 1 kind: KIND_CPU }]\n"
-    )
+    x, y = (TensorConfig(name=name, data_type="TYPE_FP32", dims=(_SIZE,)) for name in ("x", "y"))
+    config = ModelConfig(name="canary", max_batch_size=0, inputs=(x,), outputs=(y,), platform="", backend="onnxruntime")
+    (folder / CONFIG).write_text(to_text(config), encoding="utf-8")
 
 
 def _ask(port: int) -> None:

@@ -18,7 +18,7 @@ from portinf.core.progress import Progress
 from portinf.core.signature import Signature
 from portinf.core.versions import installed
 from portinf.targets.fpga.folder import NETWORK, RTL, FpgaRecord, write_record
-from portinf.targets.fpga.hardware import Hardware, hold_rtl, rows_of
+from portinf.targets.fpga.hardware import Hardware, Logic, hold_rtl, rows_of
 from portinf.targets.fpga.options import EXACT, STRATEGY, FpgaOptions
 from portinf.targets.fpga.quantize.drawn_rows import filled_up
 from portinf.targets.fpga.runners.da4ml import DaisRunner
@@ -80,7 +80,9 @@ def write_hgq_folder(folder: Path, model: Path, options: FpgaOptions, progress: 
         raise DisagreementError(f"{model}: the logic differs from the model: {comparison.reason}")
     hardware = Hardware()
     drawn = rows_of(network, samples)
-    hold_rtl(hardware, network, signature, folder / RTL, figures, options, drawn, logic.infer_double(drawn), progress)
+    expected = logic.infer_double(drawn)
+    rtl = Logic(network=network, signature=signature, folder=folder / RTL, figures=figures, rows=drawn, expected=expected)
+    hold_rtl(hardware, rtl, options, progress)
     hardware.figure("prediction by rule4ml", "not run here (it predicts one precision for all)", "not-run")
     hardware.checks.append(CheckResult(name="hardware figures", status="reported", text=hardware.text()))
     return _record(folder, model, signature, comparison, hardware, options, said)

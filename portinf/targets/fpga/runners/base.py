@@ -13,6 +13,7 @@ from portinf.core.batch import Array, Arrays
 from portinf.core.errors import RunnerError
 from portinf.core.signature import Signature
 from portinf.fixedpoint.network import Network
+from portinf.runners.protocol import RunnerInfo
 
 __all__ = ["FixedPointRunner", "FlatRunner"]
 
@@ -26,6 +27,8 @@ class FixedPointRunner(ABC):
         signature: of the float model.
         name: how reports call this side.
     """
+
+    info = RunnerInfo()
 
     def __init__(self, signature: Signature, name: str) -> None:
         self._signature, self._name = signature, name

@@ -12,6 +12,7 @@ from portinf.fixedpoint.formats import FixedPointError
 from portinf.fixedpoint.network import Input, Layer, Network
 from portinf.fixedpoint.tree_emulator import TreeEmulator, answers, joined
 from portinf.fixedpoint.trees import Trees, load_trees
+from portinf.runners.protocol import RunnerInfo
 from portinf.targets.fpga.folder import NETWORK, FpgaRecord
 from portinf.targets.fpga.runners.base import FixedPointRunner
 from portinf.targets.fpga.runners.csim import CSimRunner
@@ -52,16 +53,13 @@ class TreeRunner(FixedPointRunner):
         signature: of the float model.
         name: how reports call this side.
 
-    Attributes:
-        labels: output with scores and the class of each of its columns, by the output with class labels.
-
     Raises:
         CannotError: the emulator does not compute these trees exactly.
     """
 
     def __init__(self, trees: Trees, signature: Signature, name: str) -> None:
         super().__init__(signature, name)
-        self.labels = trees.labels
+        self.info = RunnerInfo(labels=trees.labels)
         try:
             self.emulator = TreeEmulator(trees)
         except FixedPointError as error:

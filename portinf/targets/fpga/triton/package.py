@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from portinf.conversion.convert import ConvertOptions
-from portinf.core.batch import Batch, check_batch, save_goldens
+from portinf.core.batch import Batch, save_goldens
 from portinf.core.errors import CannotError, DisagreementError, RunnerError, UnreadableError, UsageError, first_line
 from portinf.core.files import sha256
 from portinf.core.progress import Progress
@@ -20,8 +20,8 @@ from portinf.onnx_graph.model_file import read_onnx
 from portinf.packaging.options import PackageOptions, PackageResult, refuse_conversion
 from portinf.runners import Runner
 from portinf.runners.onnx import OnnxRuntimeRunner
-from portinf.samples.files import bound, heads, notes, open_files
-from portinf.samples.generate import generate, sweep
+from portinf.samples.case_set import CaseSet
+from portinf.samples.generate import generate
 from portinf.targets.fpga.folder import FLOAT, NETWORK, NETWORK_HASH, REPORT, FpgaRecord, network_hash, read_record
 from portinf.targets.fpga.options import EXACT
 from portinf.targets.fpga.runners import open_fpga
@@ -65,15 +65,14 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
             f"{source}: this folder can only be run with da4ml, which cannot be served; package the original model instead"
         )
     _check_files(source, record)
-    files = bound(open_files(conversion.sourcing.inputs, conversion.sourcing.streams), record.signature)
-    batches = heads(files)
-    for batch in batches:
-        check_batch(record.signature, batch)
+    told = conversion.sourcing
+    cases = CaseSet.of_files(record.signature, told.inputs, told.streams, ranges=told.ranges)
+    batches = cases.given
     with open_fpga(source) as runner:
         size, why = choose_batch_size(runner, record.signature, batches, options.max_batch_size, EXACT, str(source), progress)
         config = emulation_config(name, record.signature, size, record)
         check_entry(options.repository, name, config=config, version=options.version)
-        comparison, judged = _judged(source, record, runner, batches, progress)
+        comparison, judged = _judged(source, record, runner, cases, progress)
         goldens = _goldens(runner, record, batches)
     with tempfile.TemporaryDirectory(prefix="portinf-package-") as folder:
         tree = Path(folder) / "version"
@@ -103,7 +102,7 @@ def package_fpga(source: Path, options: PackageOptions, conversion: ConvertOptio
             emulation={**emulation_facts(record), "self_check": self_check},
         )
         packaged = write_entry(options.repository, entry, version=options.version)
-    said = [f"served as an emulation, not by a card: {self_check}", *notes(files), *judged["notes"]]
+    said = [f"served as an emulation, not by a card: {self_check}", *cases.notes, *judged["notes"]]
     return PackageResult(packaged=packaged, comparison=comparison, readers=READERS, notes=said, judged=judged)
 
 
@@ -117,17 +116,16 @@ def _told(record: FpgaRecord, tolerance: Tolerance, conversion: ConvertOptions) 
 
 
 def _judged(
-    source: Path, record: FpgaRecord, runner: Runner, batches: Sequence[Batch], progress: Progress
+    source: Path, record: FpgaRecord, runner: Runner, cases: CaseSet, progress: Progress
 ) -> tuple[Comparison | None, Mapping[str, Any]]:
     """Compare with the float model on the samples; without samples, return the judgement on those that formats were chosen with."""
-    if not batches:
+    if not cases.given:
         said = "tested when the folder was written, on the samples given then; give --inputs to test again"
         return None, {**_earlier(source / f"{REPORT}.json"), "notes": [said]}
     tolerance = Tolerance.of(*record.tolerance)
     progress("comparing the emulation with the float model")
     with OnnxRuntimeRunner(source / FLOAT, name="the float model") as reference:
-        samples = [*batches, *sweep(record.signature, batches)]
-        comparison = compare(reference, runner, samples, tolerance=tolerance, progress=progress)
+        comparison = compare(reference, runner, cases, tolerance=tolerance, progress=progress)
     return comparison, {**comparison.to_json(), "notes": []}
 
 

@@ -9,7 +9,7 @@ setup(
     ],
     package_dir={"portinf": "portinf", "portinf.cli": "cli", "portinf.converters": "converters"},
     package_data={
-        "portinf": ["py.typed"],
+        "portinf": ["py.typed", "*.pyi"],
         "portinf.serving": ["backends/onnxruntime/*.py"],
         "portinf.serving.engines.pytriton": ["requirements.txt"],
         "portinf.targets.fpga.triton": ["service/*.*", "service/driver/*.py"],

@@ -67,18 +67,18 @@ def command(model: str, target: str, output: Path, inputs: tuple[Path, ...], as_
           --triton-release 24.08 -o trt
       portinf optimize tagger.keras --target hls4ml --inputs jets.npz -o fpga/
     """
-    from portinf.locate.resolve import take
+    from portinf.commands.optimize import optimize
     from portinf.validation import Tolerance
 
     chosen = find_target(target)
     check_options(chosen)
     page = page_of(chosen)
     options, tolerance = page.read(given), Tolerance.of(given["rtol"], given["atol"])
-    ref = take(model, "optimize", chosen)
     with progress_line() as progress:
-        result = chosen.optimize(
-            str(ref.model or model),
+        result = optimize(
+            model,
             output,
+            target,
             options,
             inputs=inputs,
             streams=read_stream_options(given),

@@ -37,7 +37,7 @@ class OpenedSource:
         samples: all that a file made of it is judged on.
         cases: of those the ones of which answers are remembered, with the first rows of files that are read in parts; and others that
             were added since.
-        remarks: what there is to say of how it was described.
+        remarks: notes on its description.
     """
 
     def __init__(

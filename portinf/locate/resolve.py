@@ -43,9 +43,9 @@ class ModelRef:
         kind: what it is.
         path: the file, the folder of the version, or the target's folder; None for a live model.
         format: of a source, as `portinf.sources.detect` names it.
-        target: that wrote the folder, or that answers for the version; None elsewhere.
+        target: that wrote the folder or that runs the version; None elsewhere.
         folder: of that target; in a version it is a part of it.
-        way: who answers for the folder; None for the default.
+        way: backend of the folder; None for the default.
     """
 
     text: str
@@ -110,7 +110,7 @@ def take(text: str, verb: Verb, target: Target | None = None) -> ModelRef:
     if not taken:
         raise ref.refusal(verb, target)
     if ref.way is not None and verb != "validate":
-        raise UsageError(f"{text}: leave @{ref.way} out: who answers for a folder is chosen for portinf validate alone")
+        raise UsageError(f"{text}: leave out @{ref.way}: only portinf validate lets you choose the backend of a folder")
     return ref
 
 
@@ -122,13 +122,13 @@ def resolve(text: str) -> ModelRef:
     """Return what a text names.
 
     Args:
-        text: a path, ``file.py:factory``, ``package.module:factory``, or the address of a live model; behind the folder of a
-            target may stand who answers for it, as in ``DIR@rtl``. The folder of a packaged model means its newest version.
+        text: a path, ``file.py:factory``, ``package.module:factory``, or the address of a live model; the folder of a target
+            can be followed by its backend, as in ``DIR@rtl``. The folder of a packaged model means its newest version.
 
     Raises:
         UnreadableError: missing, damaged, of no known kind, or a packaged model without a complete newest version.
         CannotError: a known format that needs something else as well.
-        UsageError: nobody of that name answers for the folder.
+        UsageError: the folder has no backend of that name.
     """
     scheme, sign, _ = text.partition("://")
     if sign and scheme.removesuffix("+shm") in ("grpc", "http", "grpcs", "https"):
@@ -162,7 +162,7 @@ def _target_folder(text: str, folder: Path, way: str | None) -> ModelRef | None:
         if target.recognizes(folder):
             if way is not None and way not in target.ways:
                 known = f"expected one of {', '.join(target.ways)} after the @" if target.ways else "leave it out"
-                raise UsageError(f"{text}: '{way}' does not answer for a folder of --target {target.name}; {known}")
+                raise UsageError(f"{text}: '{way}' is not a backend of a folder of --target {target.name}; {known}")
             return ModelRef(text=text, kind="target", path=folder, target=target, folder=folder, way=way)
     return None
 

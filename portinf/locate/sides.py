@@ -105,7 +105,7 @@ def _onnx(name: str, path: Path, stack: ExitStack, options: OnnxOptions) -> Side
 
 
 def _packaged(ref: ModelRef, stack: ExitStack, options: OnnxOptions) -> Side:
-    """Open a packaged version: its ONNX file, or the target that answers for it; a version of others has no manifest."""
+    """Open a packaged version: its ONNX file, or the folder of a target in it; a version of others has no manifest."""
     folder = ref.path
     assert folder is not None
     if ref.target is None or ref.folder is None:

@@ -16,13 +16,13 @@ __all__ = ["Float64Runner", "Runner", "RunnerInfo", "file_of"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerInfo:
-    """What a side tells of itself beside its answers.
+    """Facts about a side, besides its outputs.
 
     Attributes:
         scalars: it has the shape []; a live endpoint without batching says [1] for it.
         versions: of the model that a server has loaded, or the requested one.
         parameters: texts of a served model's configuration, by name.
-        labels: output with scores and the class of each of its columns, by the output with class labels; told by a side whose scores
+        labels: output with scores and the class of each of its columns, by the output with class labels; given by a side whose scores
             are in fixed point.
         path: the ONNX file that it runs; None for anything else.
     """
@@ -40,7 +40,7 @@ class Runner(Protocol):
     Attributes:
         name: as shown in reports, for example ``grpc://127.0.0.1:8001/facile``.
         signature: names, types and axes, as far as this side knows them.
-        info: what else it tells of itself.
+        info: other facts about it.
     """
 
     @property
@@ -55,7 +55,7 @@ class Runner(Protocol):
 
     @property
     def info(self) -> RunnerInfo:
-        """What this side tells of itself."""
+        """Facts about this side."""
         ...
 
     def infer(self, inputs: Mapping[str, Array]) -> Arrays:

@@ -1,4 +1,4 @@
-"""Which cases a model is judged on: the given samples, other sizes of them, and edge cases, as often as wanted."""
+"""Which cases a model is judged on: the given samples, other sizes of them, and edge cases, as often as needed."""
 
 from __future__ import annotations
 

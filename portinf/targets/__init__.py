@@ -45,16 +45,16 @@ class TargetResult(Protocol):
 
 
 class Target:
-    """One target. What a target does not override, it does not have: folders, versions of its own, answers of its own.
+    """One target. What a target does not override, it does not have: folders, versions of its own, runners of its own.
 
-    Importing its module imports nothing heavy: ``portinf doctor`` asks every target.
+    Importing its module imports nothing heavy: ``portinf doctor`` imports every target.
 
     Attributes:
         names: as ``--target`` takes it; the first is shown.
         options: module with its options of the command line, see `portinf.cli.optimize`.
         from_source: ``portinf optimize`` takes a source as well, and converts it.
         verbs: what takes a folder that it wrote, beside inspect and sample: ``validate``, ``package``.
-        ways: who may answer for such a folder, as in ``DIR@WAY``.
+        ways: backends of such a folder, as in ``DIR@WAY``.
     """
 
     names: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class Target:
         raise NotImplementedError
 
     def explain(self, side: Side, batches: Sequence[Batch]) -> tuple[Sequence[CheckResult], Sequence[Figure]]:
-        """Return what there is to say of the errors of such a side, beside those of its outputs."""
+        """Return checks and figures on the errors of such a side, besides those of its outputs."""
         return (), ()
 
     def inspect(self, folder: Path) -> Inspection:

@@ -130,8 +130,8 @@ def test_every_verb_takes_a_kind_or_refuses_it_in_the_same_words(here: Path, ver
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        ("fpga@here", UsageError, "'here' does not answer for a folder of --target hls4ml; expected one of emulator, csim"),
-        ("kit@rtl", UsageError, "'rtl' does not answer for a folder of --target tensorrt; leave it out"),
+        ("fpga@here", UsageError, "'here' is not a backend of a folder of --target hls4ml; expected one of emulator, csim"),
+        ("kit@rtl", UsageError, "'rtl' is not a backend of a folder of --target tensorrt; leave it out"),
         ("absent.onnx", UnreadableError, "no such file or folder"),
         ("models", UnreadableError, "a repository of 2 models; name one: emulated, net"),
         ("cut", UnreadableError, "no model.onnx in it: the newest version is not complete; package it again"),
@@ -165,7 +165,7 @@ def test_what_names_nothing_is_refused_alike_by_all_verbs(
 
 def test_who_answers_is_chosen_for_validate_alone(here: Path) -> None:
     assert take("fpga@csim", "validate").way == "csim"
-    with pytest.raises(UsageError, match="leave @csim out"):
+    with pytest.raises(UsageError, match="leave out @csim"):
         take("fpga@csim", "package")
 
 

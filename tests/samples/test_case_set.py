@@ -22,8 +22,8 @@ from portinf.packaging.options import PackageOptions
 from portinf.runners.onnx import OnnxRuntimeRunner
 from portinf.samples import StreamOptions
 from portinf.samples.case_set import CaseSet
-from portinf.targets import Proposal
 from portinf.targets.onnxruntime import optimize as optimizing
+from portinf.targets.onnxruntime.proposal import Proposal
 from portinf.validation import Tolerance
 
 SIGNATURE = Signature(
@@ -141,12 +141,10 @@ def test_convert_package_optimize_and_validate_judge_on_the_same_cases(tmp_path:
     converted = convert(str(source), tmp_path / "c.onnx", ConvertOptions(sourcing=sourcing))
     packaged = package(str(tmp_path / "c.onnx"), PackageOptions(repository=tmp_path / "r"), ConvertOptions(sourcing=sourcing))
     assert packaged.comparison is not None
-    same = Proposal(name="same", proof="exact", make=lambda _, folder: more_nodes(folder / "model.onnx"))
-    monkeypatch.setattr(optimizing, "_target", lambda _: lambda _threads: [same])
+    same = Proposal(name="same", guarantee="exact", make=lambda _, folder: more_nodes(folder / "model.onnx"))
+    monkeypatch.setattr(optimizing, "proposals", lambda _threads: [same])
     monkeypatch.setattr(optimizing, "slower", lambda *_: False)
-    optimized = optimizing.optimize(
-        tmp_path / "c.onnx", "onnxruntime", tmp_path / "o.onnx", inputs=[samples], tolerance=Tolerance()
-    )
+    optimized = optimizing.optimize(tmp_path / "c.onnx", tmp_path / "o.onnx", inputs=[samples], tolerance=Tolerance())
     assert optimized.changed == ["same"]
     report = validate(str(tmp_path / "c.onnx"), [str(tmp_path / "o.onnx")], ValidateOptions(sourcing=sourcing))
     comparisons = [converted.comparison, packaged.comparison, optimized.comparison, report.comparisons[0]]
@@ -169,13 +167,11 @@ def more_nodes(path: Path) -> Path:
 def test_an_optimised_file_that_is_wrong_at_an_edge_case_or_in_a_late_row_is_refused(
     write: Any, large: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = Proposal(name="wrong", proof="exact", make=lambda _, folder: write(folder / "model.onnx"))
-    monkeypatch.setattr(optimizing, "_target", lambda _: lambda _threads: [wrong])
+    wrong = Proposal(name="wrong", guarantee="exact", make=lambda _, folder: write(folder / "model.onnx"))
+    monkeypatch.setattr(optimizing, "proposals", lambda _threads: [wrong])
     samples = rows(tmp_path / "x.npy", large=large)
     with pytest.raises(DisagreementError, match="nothing was written"):
-        optimizing.optimize(
-            plain(tmp_path / "m.onnx"), "onnxruntime", tmp_path / "o.onnx", inputs=[samples], tolerance=Tolerance()
-        )
+        optimizing.optimize(plain(tmp_path / "m.onnx"), tmp_path / "o.onnx", inputs=[samples], tolerance=Tolerance())
     assert not (tmp_path / "o.onnx").exists()
 
 

@@ -41,5 +41,5 @@ def test_the_protobuf_of_a_saved_model_names_its_folder(tmp_path: Path) -> None:
 )
 def test_what_is_none_of_them(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "frozen.pb").write_bytes(content)
-    with pytest.raises(UnreadableError, match="of no known format"):
+    with pytest.raises(UnreadableError, match="unknown format"):
         detect(str(tmp_path / "frozen.pb"))

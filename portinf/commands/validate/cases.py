@@ -1,4 +1,4 @@
-"""The cases of one validation: by the signature of the side that knows most, with the answers that its sources remember."""
+"""The cases of one validation: by the most specific signature of the models, with the recorded answers of its sources."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Cases:
         return sourcing if known is None else replace(sourcing, inputs=(), batches=heads(bound(self.files, known[1])))
 
     def _described(self) -> tuple[str, Signature] | None:
-        """Return name and signature of the first side that knows its axes and roles."""
+        """Return name and signature of the first side with known axes and roles."""
         found = ((side.name, side.signature) for side in self._sides if side.described and side.signature is not None)
         return next(((name, self._told(signature)) for name, signature in found), None)
 
@@ -86,7 +86,7 @@ class Cases:
         return replace(signature, inputs=with_ranges(signature.inputs, sourcing.ranges))
 
     def _made(self) -> list[Batch]:
-        """Make samples of two sizes for a source that comes without, from what another side knows."""
+        """Generate samples of two sizes for a source that has none, from the signature of another side."""
         found = self._described()
         if found is None:
             return []
@@ -104,7 +104,7 @@ class Cases:
         return []
 
     def best(self) -> tuple[int, Signature]:
-        """Return number and signature of the side that knows most of axes and roles; a server's only if there is no other."""
+        """Return number and signature of the side with the most known axes and roles; a server's only if there is no other."""
         known = [(k, s.described, s.signature) for k, s in enumerate(self._sides) if s.signature is not None]
         number, _, signature = max(known, key=lambda side: (side[1], *_knowledge(side[2])))
         return number, self._told(_limited(signature, [other for _, _, other in known]))

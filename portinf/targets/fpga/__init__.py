@@ -40,10 +40,10 @@ class FpgaTarget(Target):
 
         bounds = given["tolerance"]
         rtol, atol = (TOLERANCE if bound is None else bound for bound in (bounds.rtol, bounds.atol))
-        told = replace(
+        options = replace(
             options, inputs=given["inputs"], streams=given["streams"], tolerance=replace(bounds, rtol=rtol, atol=atol)
         )
-        return optimize_fpga(model, out, told, given["progress"])
+        return optimize_fpga(model, out, options, given["progress"])
 
     def recognizes(self, folder: Path) -> bool:
         """Say whether it wrote a folder."""

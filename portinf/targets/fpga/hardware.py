@@ -144,7 +144,7 @@ def _equal(found: Hardware, name: str, tag: str, runner: LogicRunner, logic: Log
 
 
 def _simulated(found: Hardware, logic: Logic, options: FpgaOptions, progress: Progress) -> bool:
-    """Build the RTL's simulation and compare it with the emulator, where that is wanted and can be done."""
+    """Build the RTL's simulation and compare it with the emulator, if requested and possible."""
     why = _why_not(options, logic.figures)
     if why:
         found.checks.append(CheckResult(name="RTL", status="not applicable", text=f"not run here ({why})"))

@@ -1,4 +1,4 @@
-"""What portinf optimize --target onnxruntime may be told."""
+"""The options of portinf optimize --target onnxruntime."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["OnnxruntimeOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxruntimeOptions:
-    """What the user chose.
+    """The options of ``portinf optimize --target onnxruntime``.
 
     Attributes:
         threads: intra-op threads on which the file will run; 0 for not known.
         precision: to compute in after the rewritings; None for the model's own.
         physics: metrics that decide about the precision beside the tolerance.
-        search: try precisions, levels and threads, and take the best.
+        search: time precisions, levels and threads, and keep the best.
         report: page of the search to write; None for none.
     """
 

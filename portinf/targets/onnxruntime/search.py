@@ -142,7 +142,7 @@ def search(
 ) -> SearchResult:
     """Try the settings and write the file of the best one.
 
-    Every setting is timed alternately with the original, as ONNX Runtime runs that by itself on the same number of threads or more,
+    Every setting is timed in turns with the original, as ONNX Runtime runs that by itself on the same number of threads or more,
     on the largest sample. The choice is the closest to the original among those whose times cannot be distinguished from the fastest's (of
     equally near ones that with fewer threads); it is compared once more on all samples before it is written.
 

@@ -41,7 +41,7 @@ def search_text(result: SearchResult) -> str:
         if row.holds:
             table.add_row(*_cells(row, result.pick))
     console.print(table)
-    console.print("faster: than the original, timed alternately; error: largest share of the tolerance;", soft_wrap=True)
+    console.print("faster: than the original, timed in turns; error: share of the tolerance;", soft_wrap=True)
     console.print("* no other is both faster and closer to the original; > the choice", soft_wrap=True)
     for row in result.rows:
         if not row.holds:

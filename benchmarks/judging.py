@@ -38,7 +38,7 @@ def main() -> None:
         for model, samples in (("mlp", "mlp.npz"), ("graph", "graph.npz"), ("mlp", "mlp.npy")):
             save_sample(MODELS[model], folder / f"{model}.npz")
             given, file = ["--inputs", str(folder / samples)], str(folder / f"{model}.onnx")
-            given += [] if samples.endswith("z") else ["--columns", "x=array"]
+            given += [] if samples.endswith("z") else ["--input-columns", "x=array"]
             axes = ",".join(MODELS[model].axes)
             source = f"{HERE / 'conversion_models.py'}:{model}"
             commands = {

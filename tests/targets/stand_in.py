@@ -20,6 +20,7 @@ from portinf.onnx_graph.model_file import read_onnx
 from portinf.packaging.options import PackageOptions, PackageResult
 from portinf.packaging.package_onnx import package_onnx
 from portinf.runners.onnx import OnnxRuntimeRunner
+from portinf.samples.case_set import CaseSet
 from portinf.targets import Target
 from portinf.triton.inspection import Inspection, describe_file
 from portinf.validation import CheckResult, Figure, Tolerance
@@ -69,7 +70,8 @@ class StandIn(Target):
         return replace(describe_file(self.model(folder)), data={"colour": colour}, lines={"colour": colour})
 
     def package(self, folder: Path, options: PackageOptions, conversion: ConvertOptions, progress: Progress) -> PackageResult:
-        return package_onnx(read_onnx(self.model(folder)), [], replace(options, name="stood_in"), progress=progress)
+        artifact = read_onnx(self.model(folder))
+        return package_onnx(artifact, CaseSet(artifact.signature), replace(options, name="stood_in"), progress=progress)
 
     def doctor(self) -> Iterator[Check]:
         yield Check(group="target", name=self.name, works=True, detail="always stands in")

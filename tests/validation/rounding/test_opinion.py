@@ -336,3 +336,30 @@ def test_a_zero_in_the_row_in_doubt_makes_no_whole_numbers(tmp_path: Path, monke
         paths.append(replace(model, weights={**model.weights, "one_f": np.float32(1)}).write(tmp_path / f"{name}.onnx"))
     comparison, _ = compared(paths, monkeypatch)
     assert comparison.verdict == "disagrees" and not seen
+
+
+def normalised(*, folded: bool) -> Model:
+    """Return plain layers, each with a factor by column as batch norms have; folded into float32 weights, or applied behind them."""
+    generator = np.random.default_rng(5)
+    weights, lines = {}, []
+    for layer in range(32):
+        w, name = (generator.normal(size=(64, 64)) / 8).astype(np.float32), "x" if layer == 0 else f"h{layer - 1}"
+        factor = generator.uniform(1.1, 1.9, 64).astype(np.float32)
+        weights |= {f"w{layer}": w * factor} if folded else {f"w{layer}": w, f"s{layer}": factor}
+        lines += [f"MatMul {name} w{layer} -> a{layer}"]
+        lines += [] if folded else [f"Mul a{layer} s{layer} -> b{layer}"]
+        lines += [f"Relu {'a' if folded else 'b'}{layer} -> h{layer}"]
+    weights["last"] = (generator.normal(size=(64, 64)) / 8).astype(np.float32)
+    inputs, outputs = {"x": ("float32", ["n", 64])}, {"y": ("float32", ["n", 64])}
+    return Model(nodes=[*lines, "MatMul h31 last -> y"], weights=weights, inputs=inputs, outputs=outputs)
+
+
+def test_folding_factors_into_float32_weights_is_one_function(tmp_path: Path) -> None:
+    """In float64 the two differ by the rounding of the weights, at numbers near 0 by more than the tolerance of their column."""
+    paths = [normalised(folded=folded).write(tmp_path / f"{folded}.onnx") for folded in (False, True)]
+    inputs = {"x": np.random.default_rng(2).normal(size=(2000, 64)).astype(np.float32)}
+    with OnnxRuntimeRunner(paths[0]) as left, OnnxRuntimeRunner(paths[1]) as right, Float64() as float64:
+        batches = [Batch(name="a", inputs=inputs)]
+        plain = compare(left, right, batches, tolerance=Tolerance())
+        assert plain.verdict == "disagrees"
+        assert compare(left, right, batches, tolerance=Tolerance(), float64=float64).verdict == "equal"

@@ -24,8 +24,8 @@ class CodeRule:
 
     Attributes:
         allow: all of it.
-        verify: returns what was changed in a version's folder since portinf packaged it, and raises where portinf did not; None if
-            None if this is unknown: then nothing runs without ``allow``.
+        verify: returns what was changed in a version's folder since portinf packaged it, and raises if portinf did not
+            package it; None if this is unknown: then nothing runs without ``allow``.
     """
 
     allow: bool = False

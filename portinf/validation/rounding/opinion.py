@@ -249,11 +249,11 @@ class Opinion:
             exact = r if ours is None else ours
             eps = rounding(judged_as(str(reference.dtype), self._limits.kinds(name, batch.inputs)))
             alone = theirs is None and ours is not None  # nothing says that both sides are one function
-            own = OwnRounding.of(fresh, exact, bound.scale)
-            same = finite & self._one_function(exact, c, ours, theirs, bound, eps * own.top)
+            same = finite & self._one_function(exact, c, ours, theirs, bound, eps)
             right = near | (same & plain & (not alone))
             if alone and not self._one_file:
                 same &= plain  # no excuse beyond the plain tolerance where the sides may be two functions
+            own = OwnRounding.of(fresh, exact, bound.scale)
             for more in (False, True) if self._limits.tolerance.rtol is None else ():  # else what the user said is meant
                 if not (same & ~right).any():
                     break
@@ -272,19 +272,16 @@ class Opinion:
         return np.asarray(right)
 
     def _one_function(
-        self, exact: Floats, c: Floats, ours: Floats | None, theirs: Floats | None, bound: Bound, one: Floats
+        self, exact: Floats, c: Floats, ours: Floats | None, theirs: Floats | None, bound: Bound, eps: float
     ) -> Bools:
-        """Say where both sides are one function, up to how weights of theirs were rounded when an exporter joined them.
-
-        Where the candidate's alone is known, the reference may be a rounding of it. ``one`` is a rounding of each column's largest number.
-        """
+        """Say where both sides are one function; where the candidate's alone is known, the reference may be a rounding of it."""
         if theirs is None:
             return np.ones(exact.shape, dtype=np.bool_)
-        same = _within(exact, theirs, bound.rtol, np.maximum(bound.absolute(exact.shape), FACTOR * one))
+        same = _within(exact, theirs, bound.rtol, bound.absolute(exact.shape))
         if ours is not None:
             return same
         rounds = OwnRounding.of(c, theirs, bound.scale)
-        near = np.maximum(np.maximum(rounds.usual, np.abs(c - theirs)), one)
+        near = np.maximum(np.maximum(rounds.usual, np.abs(c - theirs)), eps * rounds.top)
         return same | (np.abs(theirs - exact) <= FACTOR * near)
 
     def _fresh(self, batch: Batch, answer: Arrays) -> Arrays:

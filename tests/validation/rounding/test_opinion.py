@@ -355,7 +355,7 @@ def normalised(*, folded: bool) -> Model:
 
 
 def test_folding_factors_into_float32_weights_is_one_function(tmp_path: Path) -> None:
-    """In float64 the two differ by the rounding of the weights, at numbers near 0 by more than the tolerance of their column."""
+    """Without a second opinion the two disagree: numbers near 0 round otherwise."""
     paths = [normalised(folded=folded).write(tmp_path / f"{folded}.onnx") for folded in (False, True)]
     inputs = {"x": np.random.default_rng(2).normal(size=(2000, 64)).astype(np.float32)}
     with OnnxRuntimeRunner(paths[0]) as left, OnnxRuntimeRunner(paths[1]) as right, Float64() as float64:
